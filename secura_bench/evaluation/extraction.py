@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from secura_bench.data.example import Row
@@ -30,6 +31,7 @@ _NUMBER = re.compile(
     rf"(?:(?P<digits>{_IN_DIGITS})(?:/(?P<under>\d+)(?![\d/]))?|(?P<words>{_IN_WORDS}))",
     re.IGNORECASE,
 )
+_OPERATOR = re.compile(r"[ \t%)]*[*×xX/÷+\-−^=]+[ \t$(]*")
 _ANSWER = re.compile(
     r"\b(?:answer|(?:correct|right|best)\s+(?:option|choice))(?:\s+is|\s*[:=])\s*:?\s*|\\boxed\{", re.IGNORECASE
 )
@@ -44,8 +46,9 @@ _OPTION_LETTER = re.compile(r"\b[Oo]ption \W{0,3}([A-Z])(?=[).:,*\]}]|\W*$)")
 def extract(kind: Kind, text: str, row: Row, pattern: str | None = None) -> str | None:
     """Return the answer that ``text`` gives to ``row``, in a normal form, or None where it gives none.
 
-    ``number``: the first number after the last ``####``, else after the last "the answer is", else the last number of
-    all, in digits, as a fraction or in words below a million; as a plain decimal where it has one.
+    ``number``: the first number after the last ``####``, else after the last "the answer is", or what it comes to
+    where an equation begins with it ("6 * 3 = 18"), else the last number of all, in digits, as a fraction or in words
+    below a million; as a plain decimal where it has one.
     ``choice``: an option's text, named by the whole text, by its letter (which goes before the text beside it), or as
     the only option that is mentioned; first of all after "the answer is".
     ``text``: the text itself, white space folded.
@@ -72,17 +75,26 @@ def is_right(kind: Kind, extracted: str | None, row: Row) -> bool:
 def _number(text: str, row: Row) -> str | None:
     _, marked, after = text.rpartition("####")
     if marked:
-        found = _numbers(after)
-        return found[0] if found else None
-    if said := _numbers(_after_the_answer(text)):
-        return said[0]
-    found = _numbers(text)
-    return found[-1] if found else None
+        return _first(after)
+    if said := _first(_after_the_answer(text)):
+        return said
+    found = list(_NUMBER.finditer(text))
+    return _normal(found[-1]) if found else None
 
 
-def _numbers(text: str) -> list[str]:
-    """Return all numbers of ``text`` in the order they stand, in their normal form."""
-    return [_normal(match) for match in _NUMBER.finditer(text)]
+def _first(text: str) -> str | None:
+    """Return the first number of ``text``; where an equation begins with it, the last side that is one number."""
+    found = list(_NUMBER.finditer(text))
+    sides = [found[:1]]
+    for before, number in pairwise(found):
+        between = text[before.end() : number.start()]
+        if not _OPERATOR.fullmatch(between):
+            break
+        if "=" in between:
+            sides.append([])
+        sides[-1].append(number)
+    alone = [side[0] for side in sides if len(side) == 1]
+    return _normal((alone or found)[-1 if alone else 0]) if found else None
 
 
 def _normal(match: re.Match[str]) -> str:

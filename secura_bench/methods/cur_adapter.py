@@ -13,7 +13,7 @@ from secura_bench.adapters.layer import CURLinear
 from secura_bench.data.example import Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
-from secura_bench.methods.options import Size, Targets, resolve_size
+from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
 
 
 class CUROptions(Options):
@@ -26,7 +26,7 @@ class CUROptions(Options):
 
     r: Size = 0.0366
     selection: Selection = "lowest"
-    seed: int = 0
+    seed: OwnSeed = None
     target_modules: Targets = DEFAULT_TARGETS
     boundary: Literal["merge", "continue"] = "merge"
 
@@ -54,7 +54,7 @@ class CURAdapter(Method):
                 )
             self.check(path, linear, r, model)
             if self.options.selection == "sampled":
-                columns, rows = sampled(linear.weight, r, self.options.seed, path)
+                columns, rows = sampled(linear.weight, r, resolve_seed(self.options.seed), path)
             else:
                 columns, rows = lowest_norm(linear.weight, r)
             return self.layer(linear, columns, rows, model)

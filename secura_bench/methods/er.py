@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import Field, Strict
+from pydantic import Field
 from torch import nn
 
 from secura_bench.data.example import Example, Task
 from secura_bench.methods.base import Method, Options, ParameterCount
-from secura_bench.methods.options import Positive
+from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.methods.replay import BufferKind, halves, new_buffer
 from secura_bench.spec import Number
 
@@ -22,7 +22,7 @@ class EROptions(Options):
     buffer: BufferKind = "reservoir"
     capacity: Positive = 1000
     ratio: Annotated[Number, Field(gt=0)] = 1.0
-    seed: Annotated[int, Strict()] = 0
+    seed: OwnSeed = None
 
 
 class ER(Method):
@@ -39,7 +39,7 @@ class ER(Method):
 
     def __init__(self, options: EROptions | None = None) -> None:
         super().__init__(options)
-        self.buffer = new_buffer(self.options.buffer, self.options.capacity, self.options.seed)
+        self.buffer = new_buffer(self.options.buffer, self.options.capacity, resolve_seed(self.options.seed))
         self.task = 0
 
     def begin_task(self, model: nn.Module, task: Task) -> None:

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field, Strict, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.methods.base import Method, Options, ParameterCount
-from secura_bench.methods.options import Positive
+from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.models.head import answer_logits
 from secura_bench.spec import Number
 
@@ -35,7 +35,7 @@ class EWCOptions(Options):
     fisher_samples: Positive = 200
     device: Literal["same", "cpu"] = "same"
     dtype: Literal["fp32", "bf16"] = "fp32"
-    seed: Annotated[int, Strict()] = 0
+    seed: OwnSeed = None
 
     @field_validator("gamma")
     @classmethod
@@ -84,7 +84,7 @@ class EWC(Method):
         """Measure F on rows of ``task`` and hold the weights where they are now; after the last task nobody asks."""
         if task.index == task.count - 1:
             return
-        generator = random.Random(f"fisher/{self.options.seed}/{task.index}/{task.name}")
+        generator = random.Random(f"fisher/{resolve_seed(self.options.seed)}/{task.index}/{task.name}")
         rows = generator.sample(task.train, min(self.options.fisher_samples, len(task.train)))
         fisher = diagonal_fisher(model, rows, on_cpu=self.options.device == "cpu")
         for name, parameter in trained(model).items():

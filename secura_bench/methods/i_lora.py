@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,7 +19,7 @@ from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
-from secura_bench.methods.options import Positive, Targets
+from secura_bench.methods.options import OwnSeed, Positive, Targets, resolve_seed
 from secura_bench.methods.replay import Reservoir, halves
 from secura_bench.models.head import answer_logits, head_at
 from secura_bench.spec import Number
@@ -42,7 +42,7 @@ class ILoRAOptions(Options):
     boundary: Literal["merge", "continue"] = "merge"
     evaluate: Literal["working", "long_term"] = "working"
     capacity: Positive = 500
-    seed: Annotated[int, Strict()] = 0
+    seed: OwnSeed = None
     target_modules: Targets = DEFAULT_TARGETS
 
     @model_validator(mode="before")
@@ -90,7 +90,7 @@ class ILoRA(Method):
         super().__init__(options)
         self.steps = 0
         self.task = 0
-        self.buffer = Reservoir(self.options.capacity, self.options.seed)
+        self.buffer = Reservoir(self.options.capacity, resolve_seed(self.options.seed))
         # Of the step under way, if it replays: its answer tokens, and the tokens of its replayed rows.
         self._tokens = self._replayed = 0
         self._hidden: tuple[Tensor, ...] = ()

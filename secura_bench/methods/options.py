@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import torch
 from pydantic import BeforeValidator, Field, Strict
 from torch import nn
 
@@ -24,6 +25,15 @@ def _size(value: Any) -> Any:
 
 Size = Annotated[Number, BeforeValidator(_size), Field(gt=0)]
 """A rank: a whole number, or below 1 a fraction of the model's hidden size."""
+
+
+OwnSeed = Annotated[int, Strict()] | None
+"""A method's own seed; unset, the run's."""
+
+
+def resolve_seed(seed: int | None) -> int:
+    """Return ``seed``, or the one that torch was seeded with, as a run does first of all."""
+    return torch.initial_seed() if seed is None else seed
 
 
 def resolve_size(size: float, model: nn.Module) -> int:

@@ -17,7 +17,7 @@ from sessions import Session, assert_resumes, build_model, new_method, rows_of, 
 from torch.nn import functional as F
 
 from secura_bench.methods.base import Method
-from secura_bench.methods.er import ER
+from secura_bench.methods.er import ER, EROptions
 from secura_bench.methods.ewc import EWC
 from secura_bench.methods.lora import LoRA
 from secura_bench.methods.mtl import MultiTask
@@ -231,3 +231,17 @@ def test_multi_task_is_fine_tuning_on_a_mixed_stream() -> None:
     assert method.stream == "mixed" and method.name == "mtl"
     with pytest.raises(Exception, match="cannot be stacked"):
         check_parts([method])
+
+
+def test_a_buffer_draws_by_the_runs_seed_or_by_one_of_its_own() -> None:
+    """Two seeds of a run must not share their replays, or the spread over seeds would be too small."""
+
+    def drawn(run: int, seed: int | None) -> list[int]:
+        torch.manual_seed(run)
+        buffer = ER(EROptions(capacity=5, seed=seed)).buffer
+        for number in range(200):
+            buffer.add(number)  # type: ignore[arg-type]
+        return buffer.draw(5)  # type: ignore[return-value]
+
+    assert drawn(1, None) == drawn(1, None) != drawn(2, None)
+    assert drawn(1, 7) == drawn(2, 7)
