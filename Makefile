@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test test-fast kill-test check bench agree format clean
+.PHONY: setup demo test test-fast kill-test check bench agree docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make check      ruff (format and lint) and mypy"
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
+	@echo "make docs       docs/results anew from the records in results/ that are under version control"
 	@echo "make format     let ruff rewrite the files"
 
 # The stamp is newer than what it was made from, so a changed dependency sets up again.
@@ -51,6 +52,9 @@ kill-test: setup
 agree: setup
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[lm-eval]'
 	$(BIN)/python scripts/agree.py
+
+docs: setup
+	$(BIN)/python scripts/make_docs.py
 
 format: setup
 	$(BIN)/ruff format .
