@@ -22,7 +22,7 @@ DOCS = ROOT / "docs" / "results"
 
 
 def tracked_results(folder: Path) -> Path:
-    """Copy the records under version control into ``folder``, laid out as in ``results/``, and return where they are."""
+    """Copy the records under version control into ``folder``, laid out as in ``results/``; return where they are."""
     listed = subprocess.run(["git", "ls-files", "-z", "results"], cwd=ROOT, check=True, capture_output=True, text=True)
     for name in filter(None, listed.stdout.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""docs/results is what `secura-bench report results/` prints of the records under version control, number for number."""
+"""docs/results is what `secura-bench report results/` prints of the records under version control."""
 
 from __future__ import annotations
 
@@ -33,3 +33,39 @@ def test_records_hold_no_texts(results: Path) -> None:
     """Rows of other people's data and what a model wrote about them stay out of the repository."""
     assert list(results.rglob("record.json"))
     assert not [path for path in results.rglob("*") if "texts" in path.name]
+
+
+def test_publishing_takes_what_a_report_reads_and_no_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import publish
+
+    run = tmp_path / "from" / "trial" / "tiny-lora-0123456789"
+    kept = [
+        "record.json",
+        "manifest.json",
+        "log.jsonl",
+        "evals/0000-a-3/choice/a.json",
+        "evals/0000-a-3/choice/probe/b.json",
+    ]
+    left = [
+        "spec.yaml",
+        "adapter/trained.safetensors",
+        "evals/0000-a-3/choice/a.texts.jsonl",
+        "checkpoint/1/state.json",
+    ]
+    for name in [*kept, *left]:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(name)
+    unfinished = tmp_path / "from" / "trial" / "tiny-seq-0123456789" / "log.jsonl"
+    unfinished.parent.mkdir()
+    unfinished.write_text("{}")
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "to")
+    there = tmp_path / "to" / "trial" / run.name / "log.jsonl"
+    there.parent.mkdir(parents=True)
+    there.write_text("older")
+    assert publish.main([str(tmp_path / "from")]) == 0
+    copied = {
+        str(path.relative_to(there.parent)): path.read_text() for path in there.parent.rglob("*") if path.is_file()
+    }
+    assert copied == {name: name for name in kept} | {"log.jsonl": "older"}
+    assert [path.name for path in (tmp_path / "to" / "trial").iterdir()] == [run.name]
