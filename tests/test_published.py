@@ -143,6 +143,25 @@ def test_the_merge_ablation_takes_both_merges() -> None:
     (table,) = paper_tables(make_studies(runs), ["4"], against=True)
     compared = [entry for entry in numbers(table) if entry.published is not None]
     assert len(compared) == 32 and all(entry.verdict == "same" for entry in compared)
+    assert [row.entries[1] for row in table.rows] == ["base", "secura merge=m1", "secura merge=m2"]
+
+
+def test_arms_of_one_value_are_told_apart_by_their_labels() -> None:
+    script = _script()
+    records = list(script.ablation("4", "exp2", "gemma2-2b", {"merge": "m1", "fusion_step": 1}))
+    swept = [
+        record.model_copy(
+            update={
+                "name": f"{record.name}-swept",
+                "fingerprint": f"{record.fingerprint}-swept",
+                "method": {**record.method, "label": "secura-swept", "train": {**record.method["train"], "lr": 1e-2}},
+            }
+        )
+        for record in records
+    ]
+    (table,) = paper_tables(make_studies([Run(record) for record in (*records, *swept)]), ["4"], against=True)
+    shown = [row.entries[1] for row in table.rows]
+    assert shown[1:3] == ["secura merge=m1 (secura)", "secura merge=m1 (secura-swept)"]
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,8 @@ def _table(shape: Shape, sources: Sequence[_Source], against: bool) -> Table:
         sections.append((AVERAGE if full else f"average of {', '.join(inside)}", inside))
     rows: list[Row] = []
     for section, of_models in sections:
-        for label, name, variant in _lines(shape, sources, of_models):
+        lines = _lines(shape, sources, of_models)
+        for label, name, variant in lines:
             entries = []
             for source in sources:
                 for task in source.part.tasks:
@@ -194,6 +195,8 @@ def _table(shape: Shape, sources: Sequence[_Source], against: bool) -> Table:
                         reasons = _not_the_same(shape, of_models) if shape.merged else []
                         entries.append(_beside(cell, place, records, source.part, against, reasons))
             strong, shown = name in ("base", "mtl"), f"{name} {shape.vary}={variant}" if variant else label
+            if variant and sum(line[1:] == (name, variant) for line in lines) > 1:  # they differ in what is not varied
+                shown += f" ({label})"
             rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
     used = list({id(study): study for source in sources for study in source.studies.values()}.values())
     notes = _notes(shape, used, rows, columns, against, set(shape.models) - there)
