@@ -11,7 +11,7 @@ from secura_bench.report import foot
 from secura_bench.report.losses import KINDS, every_losses
 from secura_bench.report.metrics import PROTOCOLS, Protocol, metric
 from secura_bench.report.ranking import rank
-from secura_bench.report.study import MISSING, Arm, Cell, Spot, Study, mean_cell
+from secura_bench.report.study import MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
 from secura_bench.report.table import Column, Number, Row, Table
 
 LABEL = Column("method", "label")
@@ -45,7 +45,7 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
             continue
         ranked = [arm for arm in arms if arm.name != "mtl"]
         learned, probe = (rank(study, ranked, protocol.id, protocol.main.id, what) for what in ("learned", "probe"))
-        section = _name(sequence)
+        section = sequence_name(sequence)
         rows += _constant_rows(study, protocol, sequence, columns)
         for arm in ([study.base] if study.base else []) + arms:
             label = f"{arm.method} ({arm.diverged} of {len(arm.runs)} diverged)" if arm.diverged else arm.method
@@ -158,9 +158,13 @@ def differences(study: Study, protocol: Protocol) -> Iterator[Table]:
                 if found is not None:
                     gap = Cell(found.difference, found.interval)
                     numbers = [gap, Cell(found.p), Cell(MISSING if p is None else p)]
-                of = {"method": method, "sequence": _name(sequence), "role": "task" if what == "learned" else "probe"}
-                entries = (_name(sequence), what, method, *map(Number, numbers), found.test if found else "–")
-                rows.append(Row((*entries, compared.verdict), of, f"{_name(sequence)} {what}"))
+                of = {
+                    "method": method,
+                    "sequence": sequence_name(sequence),
+                    "role": "task" if what == "learned" else "probe",
+                }
+                entries = (sequence_name(sequence), what, method, *map(Number, numbers), found.test if found else "–")
+                rows.append(Row((*entries, compared.verdict), of, f"{sequence_name(sequence)} {what}"))
     if rows:
         title = f"{_title(study, protocol)} · differences from the best, {metric_name(protocol)}"
         notes = foot.foot([study], protocol.id, (protocol.main.id,))
@@ -228,8 +232,8 @@ def cost(study: Study) -> Iterator[Table]:
                 of([c.get("per_layer") for c in counts]),
             )
             device = ", ".join(sorted({c.device for c in costs}))
-            of_row = {"method": arm.method, "sequence": _name(sequence)}
-            rows.append(Row((_name(sequence), arm.method, *numbers, device), of_row, _name(sequence)))
+            of_row = {"method": arm.method, "sequence": sequence_name(sequence)}
+            rows.append(Row((sequence_name(sequence), arm.method, *numbers, device), of_row, sequence_name(sequence)))
     if rows:
         notes = (
             "Means over seeds. Peak: of the device's memory on a GPU, of the process on a CPU. Trained: given to the "
@@ -370,12 +374,14 @@ def _constant_rows(
         learned = [getattr(notes[task], of_task) if task in notes else None for task in sequence]
         probe = [(getattr(notes[part], of_probe), notes[part].probe_rows) for part in parts if part in notes]
         cells = {"learned": _mean([(value, 1) for value in learned]), "probe": _mean(probe)}
-        entries: list[str | Number] = [_name(sequence), label]
+        entries: list[str | Number] = [sequence_name(sequence), label]
         for column in columns[2:]:
             shown = column.of.get("metric") == "accuracy" and column.group in cells
             entries.append("" if column.kind == "label" else Number(cells[column.group] if shown else Cell()))
         if any(isinstance(entry, Number) and not entry.cell.missing for entry in entries):
-            yield Row(tuple(entries), {"method": label, "sequence": _name(sequence)}, _name(sequence), True)
+            yield Row(
+                tuple(entries), {"method": label, "sequence": sequence_name(sequence)}, sequence_name(sequence), True
+            )
 
 
 def _mean(values: Sequence[tuple[float | None, int]]) -> Cell:
@@ -395,10 +401,6 @@ def _scored(study: Study, protocol: Protocol, arms: Sequence[Arm]) -> bool:
     """Return whether a run of ``arms``, or the base where there is none, was scored by the protocol at all."""
     runs = [run for arm in arms for run in arm.runs] or list(study.runs)
     return any(score.protocol == protocol.id for run in runs for score in run.record.scores)
-
-
-def _name(sequence: Sequence[str]) -> str:
-    return sequence[0] if len(sequence) == 1 else f"{len(sequence)} tasks"
 
 
 def _told(row: Row) -> bool:

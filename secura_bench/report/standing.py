@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from secura_bench.report import statistics
-from secura_bench.report.metrics import Metric
+from secura_bench.report.metrics import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study import Arm, Cell, Spot, Study, mean_cell, sample_of
 
 Answer = Literal["yes", "no", "worse", "unsure"]
@@ -55,6 +55,15 @@ class Lead:
     def winner(self) -> str | None:
         """The one method that is ahead of all others, None where there is none."""
         return self.tied[0] if len(self.tied) == 1 and self.behind and not self.unsure else None
+
+
+def told(study: Study) -> Iterator[tuple[Protocol, list[Standing]]]:
+    """Yield, by protocol, the standings that tell both what was learned and what was kept, if there are any."""
+    for name in study.protocols:
+        if protocol := PROTOCOLS.get(name):
+            both = [s for s in standings(study, name, protocol.main) if not (s.learned.missing or s.retention.missing)]
+            if both:
+                yield protocol, both
 
 
 def standings(study: Study, protocol: str, metric: Metric) -> list[Standing]:

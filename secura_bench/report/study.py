@@ -152,6 +152,11 @@ class Run:
         yield from _read_lines(None if self.folder is None else self.folder / "log.jsonl")
 
 
+def sequence_name(sequence: Sequence[str]) -> str:
+    """Return what a sequence of tasks is called: the task, or how many there are."""
+    return sequence[0] if len(sequence) == 1 else f"{len(sequence)} tasks"
+
+
 @dataclass(frozen=True, eq=False)
 class Arm:
     """One method with its settings on one sequence of tasks: a run a seed.
@@ -163,6 +168,11 @@ class Arm:
     name: str
     sequence: tuple[str, ...]
     runs: tuple[Run, ...]
+
+    @property
+    def trained_on(self) -> str:
+        """What its sequence is called."""
+        return sequence_name(self.sequence)
 
     @property
     def seeds(self) -> tuple[int, ...]:
