@@ -31,7 +31,7 @@ def tracked_results(folder: Path) -> Path:
 
 
 def make_reports(results: Path) -> dict[str, Report]:
-    """Return the reports that docs/results holds, by file: what was found, and what was found beside the paper.
+    """Return the reports that docs/results holds, by file.
 
     Raises:
         ValueError: A record cannot be read.
@@ -39,7 +39,12 @@ def make_reports(results: Path) -> dict[str, Report]:
     runs, problems = read_runs([results])
     if problems:
         raise ValueError("; ".join(problems))
-    return {"report.md": make_report(runs), "against_paper.md": make_report(runs, against=True)}
+    return {
+        "report.md": make_report(runs),
+        "differences.md": make_report(runs, ["differences"]),
+        "merges.md": make_report(runs, ["merges"]),
+        "against_paper.md": make_report(runs, against=True),
+    }
 
 
 def main() -> int:

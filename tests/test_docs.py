@@ -22,7 +22,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tracked_results(tmp_path_factory.mktemp("clone"))
 
 
-@pytest.mark.parametrize(("file", "options"), [("report.md", []), ("against_paper.md", ["--against", "paper"])])
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("report.md", []),
+        ("differences.md", ["--table", "differences"]),
+        ("merges.md", ["--table", "merges"]),
+        ("against_paper.md", ["--against", "paper"]),
+    ],
+)
 def test_docs_are_the_report_of_the_records(results: Path, file: str, options: list[str]) -> None:
     command = [sys.executable, "-m", "secura_bench", "report", str(results), "--format", "markdown", *options]
     printed = subprocess.run(command, capture_output=True, text=True, check=True)

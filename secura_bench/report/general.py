@@ -9,6 +9,7 @@ from dataclasses import replace
 from secura_bench.records import MIXED, DataNote
 from secura_bench.report import foot
 from secura_bench.report.losses import KINDS, every_losses
+from secura_bench.report.merges import merges
 from secura_bench.report.metrics import PROTOCOLS, Protocol, metric
 from secura_bench.report.ranking import rank
 from secura_bench.report.study import MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
@@ -251,9 +252,9 @@ BY_PROTOCOL: dict[str, Callable[[Study, Protocol], Iterator[Table]]] = {
     "matrix": matrix,
     "differences": differences,
 }
-BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {"losses": losses, "cost": cost}
+BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {"losses": losses, "cost": cost, "merges": merges}
 GENERAL = ("retention", "continual", "matrix", "losses", "cost")
-"""The tables that a report shows if none is named."""
+"""The tables that a report shows if none is named; ``differences`` is long, and ``merges`` reads whole logs."""
 
 
 def metric_name(protocol: Protocol) -> str:
