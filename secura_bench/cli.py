@@ -317,7 +317,7 @@ def fetch(
 
 @data.command("check")
 def check_data(
-    tasks: Tasks,
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Tasks, named lists or files of rows.")],
     model: Annotated[str, typer.Option(help="Whose tokenizer and chat template: a preset, Hub id or folder.")] = "tiny",
     context: Annotated[int, typer.Option(help="The longest row in tokens.", min=1)] = 600,
     probe: Annotated[str, typer.Option(help="The task or list whose text should not be met.")] = "f_task",
@@ -325,13 +325,13 @@ def check_data(
 ) -> None:
     """Show examples exactly as the model will see them, and what is to be known of a task's rows."""
     from secura_bench.data.chat import ChatFormat
-    from secura_bench.data.tasks import expand
+    from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file
     from secura_bench.inspection import inspect
     from secura_bench.models.load import find_model, load_tokenizer
     from secura_bench.spec import DataSpec
 
     _include(includes)
-    names = expand(tuple(tasks))
+    names = expand(tuple(CATALOG.add_file(find_data_file(name)) if is_data_file(name) else name for name in tasks))
     chat = ChatFormat(load_tokenizer(find_model(model)))
     typer.echo(f"as the model {model} reads them, in at most {context} tokens\n")
     for task in names:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, Strict, StringConstraints, field_validator, model_validator
 
-from secura_bench.data.tasks import CATALOG, DATA_SUFFIXES, expand, load_task
+from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file, load_task
 from secura_bench.errors import SpecError, unknown_name
 from secura_bench.registry import METHODS
 from secura_bench.resources import shipped
@@ -444,13 +444,9 @@ def _add_data_files(file: YamlFile) -> None:
         given = file.data.get(key)
         names = list(as_list(given)) if isinstance(given, (str, list)) else []
         for index, name in enumerate(names):
-            if isinstance(name, str) and ("/" in name or Path(name).suffix in DATA_SUFFIXES):
-                places = [file.path.parent / Path(name).expanduser(), Path(name).expanduser()]
-                path = next((place for place in places if place.is_file()), None)
-                if path is None:
-                    raise file.error((key,), f"{name}: no such file, looked for as {places[0]} and {places[1]}.")
+            if isinstance(name, str) and is_data_file(name):
                 with _located(file, key):
-                    names[index] = CATALOG.add_file(path)
+                    names[index] = CATALOG.add_file(find_data_file(name, file.path.parent))
         if names:
             file.data[key] = names[0] if isinstance(given, str) else names
 

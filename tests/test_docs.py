@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,16 @@ def test_publishing_takes_what_a_report_reads_and_no_texts(tmp_path: Path, monke
     }
     assert copied == {name: name for name in kept} | {"log.jsonl": "older"}
     assert [path.name for path in (tmp_path / "to" / "trial").iterdir()] == [run.name]
+
+
+def test_the_readmes_table_is_of_the_report() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in readme.splitlines() if line.startswith("| mean of ")]
+    assert rows and set(rows) <= set(report)
+
+
+def test_what_the_docs_link_to_is_there() -> None:
+    for page in (ROOT / "README.md", ROOT / "docs" / "findings.md"):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"

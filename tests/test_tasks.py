@@ -303,6 +303,16 @@ def test_ls(tmp_path: Path, folder: Path) -> None:
     assert "Did you mean 'tasks'" in done.stderr
 
 
+def test_data_check_reads_a_file_of_ones_own(tmp_path: Path) -> None:
+    rows = ({"question": f"{k} km in m?", "answer": str(1000 * k)} for k in range(40))
+    (tmp_path / "units.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = secura_bench("data", "check", "units.jsonl", "--probe", "tiny_f_task", cwd=tmp_path)
+    assert done.returncode == 0 and "km in m?" in done.stdout
+    missing = secura_bench("data", "check", "yards.jsonl", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert missing.stderr == "secura-bench: yards.jsonl: no such file, looked for as yards.jsonl.\n"
+
+
 def test_data_check(tmp_path: Path) -> None:
     done = secura_bench("data", "check", "tiny_choice", "tiny_text", "--probe", "tiny_f_task", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

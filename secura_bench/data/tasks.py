@@ -290,6 +290,24 @@ def load_task(name: str) -> TaskFile:
     return CATALOG.load(name)
 
 
+def is_data_file(name: str) -> bool:
+    """Return whether ``name`` means a file of rows, and not a task or a list."""
+    return "/" in name or Path(name).suffix in DATA_SUFFIXES
+
+
+def find_data_file(name: str, *folders: Path) -> Path:
+    """Return the file that ``name`` means: relative to one of ``folders``, then to the working directory.
+
+    Raises:
+        SpecError: It is in none of them.
+    """
+    places = dict.fromkeys(folder / Path(name).expanduser() for folder in (*folders, Path()))
+    for place in places:
+        if place.is_file():
+            return place
+    raise SpecError(f"{name}: no such file, looked for as {' and '.join(map(str, places))}.")
+
+
 def expand(names: str | tuple[str, ...]) -> tuple[str, ...]:
     """Return the task names that a task, a named list, or a list of both stands for, in order."""
     return CATALOG.expand(names)
