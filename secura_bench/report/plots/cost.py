@@ -8,9 +8,8 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from secura_bench.records import RunRecord
-from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.plots.style import PAGE, Picture, label, name_points, series
-from secura_bench.report.standing import standings
+from secura_bench.report.standing import placed
 from secura_bench.report.study import Arm, Study
 
 COSTS: tuple[tuple[str, str, Callable[[RunRecord], float]], ...] = (
@@ -28,13 +27,8 @@ def mean_cost(arms: tuple[Arm, ...], cost: Callable[[RunRecord], float]) -> floa
 
 def cost_against_quality(study: Study) -> Iterator[Picture]:
     """Yield three panels a protocol: each cost across, what is kept up; size of a point: what was learned."""
-    for protocol in study.protocols:
-        if protocol not in PROTOCOLS:
-            continue
-        metric = PROTOCOLS[protocol].main
-        found = [s for s in standings(study, protocol, metric) if not (s.learned.missing or s.retention.missing)]
-        if not found:
-            continue
+    for protocol, found in placed(study):
+        metric = protocol.main
         figure = Figure(figsize=(PAGE, 2.3), layout="constrained")
         look = series(study.methods)
         top = max(each.learned.value for each in found) or 1.0
@@ -62,14 +56,14 @@ def cost_against_quality(study: Study) -> Iterator[Picture]:
             axes.set_xlabel(heading)
         panels[0].set_ylim(bottom=max(0, panels[0].get_ylim()[0] + 0.01) - 0.01 * panels[0].get_ylim()[1])
         panels[0].set_ylabel(f"kept, % of the base's {metric.heading}")
-        panels[0].set_title(f"{label(study.model)} · {PROTOCOLS[protocol].heading} · larger: learned more")
+        panels[0].set_title(f"{label(study.model)} · {protocol.heading} · larger: learned more")
         for axes, (_, _, cost) in zip(panels, COSTS, strict=True):
             name_points(
                 figure,
                 axes,
                 [(mean_cost(e.arms, cost), e.retention.value, e.method, look[e.method].colour) for e in found],
             )
-        yield Picture(f"cost-{protocol}", figure)
+        yield Picture(f"cost-{protocol.id}", figure)
 
 
 def _short(value: float) -> str:

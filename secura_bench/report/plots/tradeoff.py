@@ -7,21 +7,15 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.plots.style import COLUMN, Picture, Series, label, name_points, series
-from secura_bench.report.standing import front, standings
+from secura_bench.report.standing import front, placed
 from secura_bench.report.study import Cell, Study
 
 
 def learning_against_retention(study: Study) -> Iterator[Picture]:
     """Yield a scatter a protocol: what was learned (right), what was kept (up), 95 % bars, the Pareto front."""
-    for protocol in study.protocols:
-        if protocol not in PROTOCOLS:
-            continue
-        metric = PROTOCOLS[protocol].main
-        found = [s for s in standings(study, protocol, metric) if not (s.learned.missing or s.retention.missing)]
-        if not found:
-            continue
+    for protocol, found in placed(study):
+        metric = protocol.main
         figure = Figure(figsize=(COLUMN, 2.7))
         axes = figure.add_subplot()
         points = [(each.learned, each.retention, each.method) for each in found]
@@ -36,7 +30,7 @@ def learning_against_retention(study: Study) -> Iterator[Picture]:
             )  # fmt: skip
         axes.set_xlabel(f"learned: {metric.heading} on the new tasks")
         axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_name)}")
-        axes.set_title(f"{label(study.model)} · {PROTOCOLS[protocol].heading}")
+        axes.set_title(f"{label(study.model)} · {protocol.heading}")
         axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
         axes.set_xlim(left=max(0, axes.get_xlim()[0]) if metric.percent else None)
         name_points(
@@ -45,7 +39,7 @@ def learning_against_retention(study: Study) -> Iterator[Picture]:
             [(x.value, y.value, name, series(study.methods)[name].colour) for x, y, name in points],
             [bar for x, y, _ in points for bar in _cross(x, y)],
         )
-        yield Picture(f"tradeoff-{protocol}", figure)
+        yield Picture(f"tradeoff-{protocol.id}", figure)
 
 
 def scatter(axes: Axes, points: Sequence[tuple[Cell, Cell, str]], look: dict[str, Series]) -> None:
