@@ -432,6 +432,9 @@ def test_wide_tables_are_dealt_to_several_grids() -> None:
     assert [i for part in parts for i in part if i] == list(range(1, 17)) and all(part[0] == 0 for part in parts)
     assert all(6 + 3 + (len(part) - 1) * (16 + 3) <= 80 for part in parts)
     assert chunks(columns, lines, range(17), 5) == [[0, i] for i in range(1, 17)]
+    grouped = [columns[0], *(Column("score", group=f"on{i // 3}") for i in range(6))]
+    assert chunks(grouped, lines, range(7), 9 + 4 * 19) == [[0, 1, 2, 3], [0, 4, 5, 6]], "a group stays together"
+    assert chunks(grouped, lines, range(7), 9 + 2 * 19) == [[0, 1, 2], [0, 3, 4], [0, 5, 6]], "if it can"
 
 
 def test_json_follows_its_schema_and_csv_its_columns(results) -> None:

@@ -263,13 +263,20 @@ def merges(study: Study) -> Iterator[Table]:
     if not rows:
         return
     silent = [method for method in study.methods if method not in logging]
+    columns, rows = _with_numbers(columns, rows)
+    told = {
+        "median Res": "Median Res: the median of what SigNorm divides by, over the weight's entries (with signorm: "
+        "public_code over a batch's outputs), then over modules; at the last logged step, and the least and the "
+        "greatest of all logged.",
+        "last merge": "Last merge, all merges: of the update ΔW that was merged into weights of low precision, by W's "
+        "change D: kept = 100 · ⟨D, ΔW⟩ / ‖ΔW‖², norm = 100 · ‖D‖ / ‖ΔW‖, changed = percent of W's entries that moved. "
+        "SECURA logs them where it merges into the base's own dtype (merge_dtype: base), and merges exactly otherwise; "
+        "LoRA, DoRA and I-LoRA at the ends of tasks.",
+    }
+    groups = {column.group for column in columns}
     notes = (
-        "From the runs' log.jsonl, means over seeds. Median Res: the median of what SigNorm divides by, over the "
-        "weight's entries (with signorm: public_code over a batch's outputs), then over modules; at the last logged "
-        "step, and the least and the greatest of all logged. Last merge and all merges: of the update ΔW that was "
-        "merged into weights of low precision, by W's change D: kept = 100 · ⟨D, ΔW⟩ / ‖ΔW‖², norm = 100 · ‖D‖ / ‖ΔW‖, "
-        "changed = percent of W's entries that moved. SECURA logs them where it merges into the base's own dtype "
-        "(merge_dtype: base), and merges exactly otherwise; LoRA, DoRA and I-LoRA at the ends of tasks. –: not logged.",
+        "From the runs' log.jsonl, means over seeds; –: not logged.",
+        *(meaning for group, meaning in told.items() if group in groups),
         *([f"Logged neither: {', '.join(silent)}."] if silent else []),
         *foot.foot([study], None),
     )

@@ -81,7 +81,7 @@ def _entry(entry: str | Number) -> str | dict[str, Any]:
     if isinstance(entry, str):
         return entry
     found: dict[str, Any] = {**cell(entry.cell), "best": entry.best}
-    if entry.published is not None:
+    if entry.verdict:
         found |= {
             "published": entry.published,
             "difference": entry.difference,
