@@ -42,7 +42,7 @@ def make_reports(results: Path) -> dict[str, Report]:
     return {
         "report.md": make_report(runs),
         "differences.md": make_report(runs, ["differences"]),
-        "merges.md": make_report(runs, ["merges"]),
+        "norms.md": make_report(runs, ["norms"]),
         "against_paper.md": make_report(runs, against=True),
     }
 

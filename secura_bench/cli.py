@@ -211,8 +211,8 @@ def report(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="retention, continual, matrix, differences, losses, cost, merges; 1 to 4, 6 to 12 in the paper's "
-            "shapes; general (the default), paper or all. May be repeated.",
+            help="retention, continual, matrix, differences, losses, cost, merges, norms; 1 to 4, 6 to 12 in the "
+            "paper's shapes; general (the default), paper or all. May be repeated.",
         ),
     ] = _NONE,
     against: Annotated[str | None, typer.Option(metavar="paper", help="Set the published numbers beside.")] = None,

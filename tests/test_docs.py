@@ -28,7 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("report.md", []),
         ("differences.md", ["--table", "differences"]),
-        ("merges.md", ["--table", "merges"]),
+        ("norms.md", ["--table", "norms"]),
         ("against_paper.md", ["--against", "paper"]),
     ],
 )

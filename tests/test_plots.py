@@ -12,9 +12,10 @@ from synthetic import Character, write_records
 
 from secura_bench.report.collect import read_runs
 from secura_bench.report.course import positions
+from secura_bench.report.logged import weight_changes
 from secura_bench.report.losses import losses
 from secura_bench.report.plots import PICTURES, draw, make_pictures, write_pictures
-from secura_bench.report.plots.norms import POINTS, gradient_curves, weight_changes
+from secura_bench.report.plots.norms import POINTS, gradient_curves
 from secura_bench.report.plots.style import RC, label, name_points, series, spread
 from secura_bench.report.study import Moment, Study, make_studies
 
@@ -104,7 +105,8 @@ def test_gradient_curves_count_steps_over_tasks(study: Study) -> None:
 
 
 def test_weight_changes_are_percent_of_the_base(study: Study) -> None:
-    assert weight_changes(study)["method-2"]["q_proj"] == pytest.approx((10.0, 0.0))
+    change = weight_changes(study.arms)["method-2"]["q_proj"]
+    assert (change.former, change.updated) == pytest.approx((10.0, 0.0))
 
 
 def test_spread_keeps_order_and_distance() -> None:

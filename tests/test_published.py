@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from conftest import ROOT, secura_bench
 
+from secura_bench.records import RunRecord
 from secura_bench.report import published
 from secura_bench.report.formats.document import SCHEMA
 from secura_bench.report.paper import EXP3_TASKS, SHAPES, paper_tables
@@ -143,31 +144,13 @@ def test_the_merge_ablation_takes_both_merges() -> None:
     (table,) = paper_tables(make_studies(runs), ["4"], against=True)
     compared = [entry for entry in numbers(table) if entry.published is not None]
     assert len(compared) == 32 and all(entry.verdict == "same" for entry in compared)
-    assert [row.entries[1] for row in table.rows] == ["base", "secura merge=m1", "secura merge=m2"]
-
-
-def test_arms_of_one_value_are_told_apart_by_their_labels() -> None:
-    script = _script()
-    records = list(script.ablation("4", "exp2", "gemma2-2b", {"merge": "m1", "fusion_step": 1}))
-    swept = [
-        record.model_copy(
-            update={
-                "name": f"{record.name}-swept",
-                "fingerprint": f"{record.fingerprint}-swept",
-                "method": {**record.method, "label": "secura-swept", "train": {**record.method["train"], "lr": 1e-2}},
-            }
-        )
-        for record in records
-    ]
-    (table,) = paper_tables(make_studies([Run(record) for record in (*records, *swept)]), ["4"], against=True)
-    shown = [row.entries[1] for row in table.rows]
-    assert shown[1:3] == ["secura merge=m1 (secura)", "secura merge=m1 (secura-swept)"]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"limit": 50}, "test rows limited to 50"),
+        ({"probe": "other"}, "another probe (other)"),
+        ({"probe_rows": 30}, "90 rows of the probe, not 500"),
         ({"train": {"lr": 1e-3, "steps": 60, "batch_size": 1}}, "other training (steps 60, not 2000)"),
         ({"train": {"lr": 1e-5, "steps": 2000, "batch_size": 1}}, "other training (lr 1e-05, not 0.001)"),
         ({"options": {"r": 4}}, "other settings (r 4, not 8)"),
@@ -176,7 +159,11 @@ def test_arms_of_one_value_are_told_apart_by_their_labels() -> None:
 )
 def test_what_is_not_comparable_says_why(change, reason) -> None:
     record = next(r for r in _script().records() if r.experiment == "exp2" and r.method["name"] == "lora")
-    changes = {"limit": change["limit"]} if "limit" in change else {}
+    changes = {"probe": change["probe"]} if "probe" in change else {}
+    if "probe" in change:
+        changes["scores"] = tuple(score.model_copy(update={"task": change["probe"]}) for score in record.scores)
+    if "probe_rows" in change:
+        changes["data"] = {k: note.model_copy(update={"probe_rows": 30}) for k, note in record.data.items()}
     if "stand_in" in change:
         note = record.data["multipl_e"].model_copy(update={"stand_in": change["stand_in"]})
         changes = {"data": {**record.data, "multipl_e": note}}
@@ -224,3 +211,137 @@ def test_from_the_command_line(tmp_path) -> None:
     done = secura_bench("report", "r", "--against", "paper", "--table", "8", cwd=tmp_path)
     assert done.returncode == 0 and "Of 120 numbers: 119 same, 1 no interval." in re.sub(r"\s+", " ", done.stdout)
     assert "52.06 (64.06! −12.00 no interval)" in done.stdout
+
+
+# Which arm stands in the paper's row, and how a verdict is told
+
+
+def _arm(label: str, task: str = "absnarr", experiment: str = "exp2", **method) -> Run:
+    """Return a run of SECURA of the paper's numbers, under another label and with other settings."""
+    record = next(
+        r
+        for r in _script().records()
+        if (r.experiment, r.method["name"], r.model["label"], r.tasks) == ("exp2", "secura", "qwen2-7b", (task,))
+    )
+    changed = {**record.method, "label": label}
+    for key, values in method.items():
+        changed[key] = {**record.method[key], **values}
+    return Run(record.model_copy(update={"name": f"{experiment}-{label}", "experiment": experiment, "method": changed}))
+
+
+def _by_label(table: Table) -> dict[str, Number]:
+    """Return each row's first number by the row's method."""
+    return {row.of["method"]: row.entries[2] for row in table.rows}
+
+
+def test_the_papers_row_is_the_arm_of_its_settings_and_others_say_so() -> None:
+    runs = [
+        _arm("secura-swept", train={"lr": 1e-2}),
+        _arm("secura-public_code", options={"signorm": "public_code"}),
+        _arm("secura-m2", options={"merge": "m2"}),
+        _arm("secura"),
+    ]
+    (table,) = paper_tables(make_studies(runs), ["10"], against=True)
+    found = _by_label(table)
+    assert found["secura"].verdict == "same"
+    for other in ("secura-swept", "secura-public_code", "secura-m2"):
+        assert found[other].verdict == "n/c" and found[other].published is None
+        assert "not the paper's setting: its number stands beside secura" in found[other].reasons
+    (nearest,) = paper_tables(make_studies(runs[:1]), ["10"], against=True)
+    assert _by_label(nearest)["secura-swept"].reason == "other training (lr 0.01, not 0.001)", (
+        "where it is the only one"
+    )
+    assert _by_label(nearest)["secura-swept"].published is not None
+
+
+def test_an_ablation_has_a_row_a_value_and_names_what_it_leaves_out() -> None:
+    steps = [(f"secura-{step}", {"fusion_step": step}) for step in (200, 20, 1)]
+    runs = [_arm(label, experiment="fusion", options=options) for label, options in steps]
+    runs += [_arm("swept", experiment="fusion", train={"lr": 1e-2}), _arm("secura")]
+    (table,) = paper_tables(make_studies(runs), ["3"], against=True)
+    assert [row.entries[1] for row in table.rows] == ["base", *(f"secura fusion_step={n}" for n in (1, 200, 20))]
+    assert _by_label(table)["secura fusion_step=20"].reasons == ("the paper has no number here",)
+    notes = " ".join(table.notes)
+    assert "another arm stands in the row: swept." in notes and "not shown: exp2 on qwen2-7b" in notes
+
+
+def test_a_study_called_as_the_experiment_comes_before_its_variants() -> None:
+    for order in ((0, 1), (1, 0)):
+        runs = [_arm("secura"), _arm("secura", experiment="exp2-other", train={"lr": 1e-2})]
+        (table,) = paper_tables(make_studies([runs[i] for i in order]), ["10"], against=True)
+        assert _by_label(table)["secura"].verdict == "same"
+        assert any("not shown: exp2-other on qwen2-7b" in note for note in table.notes)
+
+
+def test_limited_test_rows_are_a_reason_where_tasks_are_scored() -> None:
+    record = next(r for r in _script().records() if r.experiment == "exp1" and r.method["name"] == "lora")
+    (table, *_) = paper_tables(make_studies([Run(record.model_copy(update={"limit": 50}))]), ["8", "9"], against=True)
+    assert {e.reason for e in numbers(table) if not e.cell.missing} == {"test rows limited to 50"}
+
+
+def test_every_cell_has_a_verdict_and_reasons_are_said_once() -> None:
+    def mine(record: RunRecord) -> Run:
+        method = {**record.method, "train": {**record.method["train"], "steps": 60 if len(record.tasks) == 1 else 2000}}
+        changes = {"method": method} if method["name"] == "lora" else {}
+        return Run(record.model_copy(update={"model": {"label": "mine", "identity": "x"}, "limit": 50, **changes}))
+
+    runs = [
+        mine(record)
+        for record in _script().records()
+        if record.model["label"] == "qwen2-7b"
+        and (record.tasks[0] != "langid" or record.method["name"] == "secura")
+        and not (record.experiment == "exp2" and record.tasks == ("trackobj",))
+    ]
+    report = make_report(runs, against=True)
+    for table in report.tables:
+        assert all(entry.verdict and (entry.reasons or entry.verdict == "same") for entry in numbers(table))
+        for entry in numbers(table):
+            assert entry.published is not None or "the paper has no number here" in entry.reasons
+        reasons = {reason for e in numbers(table) if e.verdict == "n/c" for reason in e.reasons}
+        for reason in reasons:
+            assert sum(reason in note for note in table.notes) == 1
+    ten = next(table for table in report.tables if table.id == "10")
+    assert not any(column.group == "trackobj" for column in ten.columns), "nothing to show and nothing published"
+    assert any(note.startswith("Nothing was trained on trackobj") for note in ten.notes)
+    text = render(report, "markdown")
+    assert "another model" in text and "n/c a)" in text.replace("\\", "")
+    jsonschema.validate(json.loads(render(report, "json")), json.loads(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("method", "count", "verdict", "reason"),
+    [
+        ("secura", 120_000.0, "same", ""),
+        ("lora", 131_072.0, "same", ""),
+        ("lora", 106_496.0, "other", "other modules than the paper's two of 4096×4096"),
+        ("cur_lora", 45_000.0, "other", "the paper counts U twice"),
+        ("seq", 251_000_000.0, "n/c", "the paper has no number here"),
+    ],
+)
+def test_parameters_have_a_verdict(method, count, verdict, reason) -> None:
+    published_counts = {"secura": 120_000, "lora": 131_000, "cur_lora": 90_000}
+    run = _arm(method)
+    parameters = {"per_layer": count, "trainable": count, "published_per_layer": published_counts.get(method)}
+    changes = {"method": {**run.record.method, "name": method, "options": {}}, "parameters": parameters}
+    studies = make_studies([Run(run.record.model_copy(update=changes))])
+    (table,) = paper_tables(studies, ["7"], against=True)
+    entry = _by_label(table)[method]
+    assert (entry.verdict, entry.reason) == (verdict, reason) and entry.published == published_counts.get(method)
+    (plain,) = paper_tables(studies, ["7"], against=False)
+    assert any(column.heading == "published" for column in plain.columns)
+    assert all(not entry.verdict for entry in numbers(plain))
+
+
+def test_a_comparison_is_drawn_without_a_difference_that_says_nothing() -> None:
+    from secura_bench.report.formats.text import entry
+    from secura_bench.report.study import Cell
+    from secura_bench.report.table import Column
+
+    def drawn(**of) -> str:
+        return entry(Column("c"), Number(Cell(62.456), **of))
+
+    assert drawn(published=8.1, difference=54.36, verdict="higher") == "62.46 (8.10 +54.36 higher)"
+    assert drawn(published=8.1, difference=54.36, verdict="n/c", marks="bd") == "62.46 (8.10 n/c bd)"
+    assert drawn(verdict="n/c", marks="a") == "62.46 (n/c a)"
+    assert entry(Column("c"), Number(Cell(), verdict="not run")) == "–"
+    assert entry(Column("c"), Number(Cell(), published=8.1, verdict="not run")) == "– (8.10 not run)"

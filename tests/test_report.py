@@ -16,11 +16,9 @@ import jsonschema
 import numpy as np
 import pytest
 from conftest import secura_bench
-from synthetic import write_records
 
 from secura_bench.progress import At, Reporter, duration
 from secura_bench.records import RunRecord
-from secura_bench.report.collect import read_runs
 from secura_bench.report.formats.document import SCHEMA as REPORT_SCHEMA
 from secura_bench.report.formats.text import number, plain
 from secura_bench.report.report import FILES, TABLES, make_report, render
@@ -434,6 +432,9 @@ def test_wide_tables_are_dealt_to_several_grids() -> None:
     assert [i for part in parts for i in part if i] == list(range(1, 17)) and all(part[0] == 0 for part in parts)
     assert all(6 + 3 + (len(part) - 1) * (16 + 3) <= 80 for part in parts)
     assert chunks(columns, lines, range(17), 5) == [[0, i] for i in range(1, 17)]
+    grouped = [columns[0], *(Column("score", group=f"on{i // 3}") for i in range(6))]
+    assert chunks(grouped, lines, range(7), 9 + 4 * 19) == [[0, 1, 2, 3], [0, 4, 5, 6]], "a group stays together"
+    assert chunks(grouped, lines, range(7), 9 + 2 * 19) == [[0, 1, 2], [0, 3, 4], [0, 5, 6]], "if it can"
 
 
 def test_json_follows_its_schema_and_csv_its_columns(results) -> None:
@@ -565,24 +566,3 @@ def test_formats_and_files_at_the_command_line(results) -> None:
 
 def test_an_empty_folder_is_an_error(tmp_path) -> None:
     assert secura_bench("report", ".", cwd=tmp_path).returncode == 2
-
-
-def test_merges_are_read_from_the_logs(tmp_path: Path) -> None:
-    root = write_records(tmp_path, tasks=("colours",), seeds=(1, 2), mode="separate", protocols=("teacher_forced",))
-    folders = sorted(path.parent for path in root.rglob("record.json") if "secura" in path.parent.name)
-    for folder, kept in zip(folders, (0.5, 0.75), strict=True):
-        lines = [
-            {"task": "colours", "step": 10, "median_res": 1.9, "merge_kept_step": 0.9},
-            {"task": "colours", "step": 11, "loss": 1.0},
-            {"task": "colours", "step": 20, "median_res": 1.1, "merge_kept_step": kept, "merge_kept_total": 0.25},
-        ]
-        (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    runs, problems = read_runs([root])
-    (table,) = make_report(runs, ["merges"]).tables
-    assert not problems and [row.entries[1] for row in table.rows] == ["secura"]
-    shown = {c.of["metric"]: e.cell.value for c, e in zip(table.columns[2:], table.rows[0].entries[2:], strict=True)}
-    assert shown["median_res_least"] == 1.1 and shown["median_res_greatest"] == 1.9
-    assert shown["merge_kept_step"] == 62.5 and shown["merge_kept_total"] == 25.0
-    assert math.isnan(shown["merge_changed_total"])
-    for format in ("markdown", "latex", "csv", "json", "html"):
-        assert "62.5" in render(make_report(runs, ["merges"]), format)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from statistics import fmean
 
 from secura_bench.records import MIXED, DataNote
 from secura_bench.report import foot
+from secura_bench.report.logged import MERGE, RES, gradient_norms, merge_figures, weight_changes
 from secura_bench.report.losses import KINDS, every_losses
-from secura_bench.report.merges import merges
 from secura_bench.report.metrics import PROTOCOLS, Protocol, metric
 from secura_bench.report.ranking import rank
 from secura_bench.report.study import MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
@@ -56,10 +58,9 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     if not rows:
         return
     rows += _mean_rows(study, protocol, columns)
-    shown = [i for i, c in enumerate(columns) if c.kind == "label" or any(_value(row, i) for row in rows)]
-    untold = dict.fromkeys(c.group for i, c in enumerate(columns) if i not in shown and c.group != "start")
-    columns = [columns[i] for i in shown]
-    rows = [replace(row, entries=tuple(row.entries[i] for i in shown)) for row in rows]
+    every = columns
+    columns, rows = _with_numbers(every, rows)
+    untold = dict.fromkeys(c.group for c in every if c not in columns and c.group != "start")
     lacking = [f"By this protocol there is no score of: {', '.join(untold)}."] if untold else []
     notes = foot.foot([study], protocol.id, protocol.metrics)
     stars = any(isinstance(entry, Number) and entry.best for row in rows for entry in row.entries)
@@ -216,19 +217,15 @@ def cost(study: Study) -> Iterator[Table]:
             costs = [run.record.cost for run in arm.runs]
             counts = [run.record.parameters for run in arm.runs]
 
-            def of(values: Sequence[float | None], scale: float = 1.0, arm: Arm = arm) -> Number:
-                known = [value for value in values if value is not None]
-                mean = math.fsum(known) / len(known) / scale if known else MISSING
-                return Number(Cell(mean, seeds=arm.seeds))
-
             share = [100 * (c.get("trainable") or 0) / total if (total := c.get("total")) else None for c in counts]
+            of = partial(_over_runs, arm)
             numbers = (
-                of([c.train_seconds for c in costs], 60),
-                of([c.evaluate_seconds for c in costs], 60),
-                of([c.tokens for c in costs], 1e6),
-                of([c.peak_memory for c in costs], 1e9),
-                of([c.get("trainable") for c in counts], 1e3),
-                of([c.get("held") for c in counts], 1e3),
+                of([c.train_seconds for c in costs], 1 / 60),
+                of([c.evaluate_seconds for c in costs], 1 / 60),
+                of([c.tokens for c in costs], 1e-6),
+                of([c.peak_memory for c in costs], 1e-9),
+                of([c.get("trainable") for c in counts], 1e-3),
+                of([c.get("held") for c in counts], 1e-3),
                 of(share),
                 of([c.get("per_layer") for c in counts]),
             )
@@ -246,15 +243,110 @@ def cost(study: Study) -> Iterator[Table]:
         yield Table("cost", title, tuple(columns), tuple(rows), notes, _of(study))
 
 
+def merges(study: Study) -> Iterator[Table]:
+    """Yield what each method logged of Res, and of what its merges left of their updates."""
+    columns = [Column("trained on", "label"), LABEL]
+    columns += [
+        Column(name, of={"metric": f"{RES}:{name}"}, group="median Res", digits=4, spare=spare)
+        for name, spare in (("last", 0), ("least", 2), ("greatest", 2))
+    ]
+    columns += [
+        Column(heading, of={"metric": f"{MERGE}{name}_{span}"}, group=group, digits=1, spare=spare)
+        for span, group in (("step", "last merge"), ("total", "all merges"))
+        for name, heading, spare in (("kept", "kept %", 0), ("norm_ratio", "norm %", 3), ("changed", "changed %", 1))
+    ]
+    figures = {id(run): merge_figures(run) for arm in study.arms for run in arm.runs}
+    logging = {arm.method for arm in study.arms for run in arm.runs if figures[id(run)]}
+    rows = []
+    for sequence in study.sequences:
+        for arm in (arm for arm in _arms(study, sequence) if arm.method in logging):
+            found = [figures[id(run)] for run in arm.runs]
+            numbers = [_over_runs(arm, [_summary(one, column.of["metric"]) for one in found]) for column in columns[2:]]
+            of_row = {"method": arm.method, "sequence": sequence_name(sequence)}
+            rows.append(Row((sequence_name(sequence), arm.method, *numbers), of_row, sequence_name(sequence)))
+    if not rows:
+        return
+    silent = [method for method in study.methods if method not in logging]
+    columns, rows = _with_numbers(columns, rows)
+    told = {
+        "median Res": "Median Res: the median of what SigNorm divides by, over the weight's entries (with signorm: "
+        "public_code over a batch's outputs), then over modules; at the last logged step, and the least and the "
+        "greatest of all logged.",
+        "last merge": "Last merge, all merges: of the update ΔW that was merged into weights of low precision, by W's "
+        "change D: kept = 100 · ⟨D, ΔW⟩ / ‖ΔW‖², norm = 100 · ‖D‖ / ‖ΔW‖, changed = percent of W's entries that moved. "
+        "SECURA logs them where it merges into the base's own dtype (merge_dtype: base), and merges exactly otherwise; "
+        "LoRA, DoRA and I-LoRA at the ends of tasks.",
+    }
+    groups = {column.group for column in columns}
+    notes = (
+        "From the runs' log.jsonl, means over seeds; –: not logged.",
+        *(meaning for group, meaning in told.items() if group in groups),
+        *([f"Logged neither: {', '.join(silent)}."] if silent else []),
+        *foot.foot([study], None),
+    )
+    columns, rows = _with_numbers(columns, rows)
+    yield Table(
+        "merges", f"{study.experiment} · {study.model} · merges", tuple(columns), tuple(rows), notes, _of(study)
+    )
+
+
+def norms(study: Study) -> Iterator[Table]:
+    """Yield the numbers of Figures 2 and 3: gradient norms by matrix, and the change of the adapted weights' norm."""
+    columns = [LABEL, Column("matrix", "label")]
+    columns += [
+        Column(name, of={"metric": f"gradient_norm:{name}"}, group="gradient norm", digits=4, spare=spare)
+        for name, spare in (("mean", 0), ("least", 1), ("greatest", 1))
+    ]
+    columns += [
+        Column(name, of={"metric": f"weight_norm_change:{name.split()[-1]}"}, group="weights' norm, %", digits=3)
+        for name in ("as trained", "as normalised")
+    ]
+    changes = weight_changes(study.arms)
+    rows = []
+    for method in study.methods:
+        runs = [run for arm in study.arms if arm.method == method for run in arm.runs]
+        seeds = tuple(sorted({run.record.seed for run in runs}))
+        by_matrix: dict[str, list[list[float]]] = {}
+        for run in runs:
+            for matrix, curve in gradient_norms(run).items():
+                by_matrix.setdefault(matrix, []).append([norm for _, norm in curve])
+        lines = {
+            matrix: (fmean(map(fmean, curves)), min(map(min, curves)), max(map(max, curves)), MISSING, MISSING)
+            for matrix, curves in by_matrix.items()
+        }
+        for module, change in changes.get(method, {}).items():
+            lines[module] = (MISSING, MISSING, MISSING, change.former, change.updated)
+        for matrix, values in lines.items():
+            numbers = [Number(Cell(value, seeds=seeds)) for value in values]
+            rows.append(Row((method, matrix, *numbers), {"method": method, "task": matrix}, method))
+    if not rows:
+        return
+    notes = (
+        "Gradient norm (the paper's Figure 2): L2, a mean over layers, of every trained matrix at each logged step; "
+        "mean over steps, tasks and seeds, and the least and the greatest of all (log: {gradient_norms: true} in a "
+        "spec). Weights' norm (Figure 3): the Frobenius norm, a mean over layers, after the run, in percent more than "
+        "the base's, mean over tasks and seeds: of the weights as trained, and as the model computes with them after "
+        "a normalisation (weight_norms: true). –: not logged.",
+        *foot.foot([study], None),
+    )
+    columns, rows = _with_numbers(columns, rows)
+    yield Table("norms", f"{study.experiment} · {study.model} · norms", tuple(columns), tuple(rows), notes, _of(study))
+
+
 BY_PROTOCOL: dict[str, Callable[[Study, Protocol], Iterator[Table]]] = {
     "retention": retention,
     "continual": continual,
     "matrix": matrix,
     "differences": differences,
 }
-BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {"losses": losses, "cost": cost, "merges": merges}
-GENERAL = ("retention", "continual", "matrix", "losses", "cost")
-"""The tables that a report shows if none is named; ``differences`` is long, and ``merges`` reads whole logs."""
+BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {
+    "losses": losses,
+    "cost": cost,
+    "merges": merges,
+    "norms": norms,
+}
+GENERAL = ("retention", "continual", "matrix", "losses", "cost", "merges")
+"""The tables that a report shows if none is named."""
 
 
 def metric_name(protocol: Protocol) -> str:
@@ -414,6 +506,29 @@ def _value(row: Row, i: int) -> bool:
     return isinstance(entry, Number) and not entry.cell.missing
 
 
+def _with_numbers(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
+    """Return a table without the columns that have no number in any row."""
+    shown = [i for i, c in enumerate(columns) if c.kind == "label" or any(_value(row, i) for row in rows)]
+    return [columns[i] for i in shown], [replace(r, entries=tuple(r.entries[i] for i in shown)) for r in rows]
+
+
+def _over_runs(arm: Arm, values: Sequence[float | None], scale: float = 1.0) -> Number:
+    """Return the mean over an arm's runs of a number that some may lack."""
+    known = [value for value in values if value is not None]
+    return Number(Cell(scale * math.fsum(known) / len(known) if known else MISSING, seeds=arm.seeds))
+
+
+def _summary(figures: Mapping[str, Sequence[float]], metric: str) -> float | None:
+    """Return what a run's logged values come to: of Res the one that ``metric`` names, else the last in percent."""
+    name, _, which = metric.partition(":")
+    values = figures.get(name)
+    if not values:
+        return None
+    if not which:
+        return 100 * values[-1]
+    return min(values) if which == "least" else max(values) if which == "greatest" else values[-1]
+
+
 def _after(after: str) -> str:
     return "all at once" if after == MIXED else after
 
@@ -423,8 +538,7 @@ def _title(study: Study, protocol: Protocol) -> str:
 
 
 def _of(study: Study, protocol: Protocol | None = None) -> dict[str, str]:
-    of = {"experiment": study.experiment, "model": study.model, "mode": study.mode, "probe": study.probe_name}
-    return of | ({"protocol": protocol.id} if protocol else {})
+    return study.names | ({"protocol": protocol.id} if protocol else {})
 
 
 def _reading(study: Study, protocol: Protocol) -> str:

@@ -8,20 +8,9 @@ from typing import Literal
 
 from secura_bench.records import RunRecord
 from secura_bench.report import foot
+from secura_bench.report.against import UNPUBLISHED, beside, marked, ranks, verdicts
 from secura_bench.report.metrics import metric as known
-from secura_bench.report.published import (
-    AVERAGE,
-    MEAN,
-    MODELS,
-    QA,
-    SEQUENTIAL,
-    SOURCE,
-    Place,
-    flaws,
-    printed,
-    rank_correlation,
-    tolerance,
-)
+from secura_bench.report.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, SOURCE, Place
 from secura_bench.report.study import Arm, At, Cell, Role, Spot, Study, mean_cell
 from secura_bench.report.table import Column, Number, Row, Table
 
@@ -36,7 +25,8 @@ EXP3_TASKS = (
 PEFT = ("lora", "dora", "cur_lora", "i_lora", "secura")
 CONTINUAL = ("seq", "ewc", "er", "i_lora", "secura")
 
-STEPS, BATCH, PROBE_ROWS = 2000, 1, 500
+STEPS, BATCH, PROBE, PROBE_ROWS = 2000, 1, "f_task", 500
+_LENGTH = {"steps": STEPS, "batch_size": BATCH}
 _EXP1_LR = {"lora": 1e-5, "dora": 1e-4, "cur_lora": 1e-4, "i_lora": 1e-3, "secura": 1e-3}
 LEARNING_RATES = {"exp1": _EXP1_LR, "exp2": dict.fromkeys(PEFT, 1e-3), "exp3": dict.fromkeys(CONTINUAL, 1e-5)}
 """The published code's learning rates by experiment."""
@@ -45,6 +35,7 @@ OPTIONS: Mapping[str, Mapping[str, object]] = {
     "dora": {"r": 8},
     "cur_lora": {"r": 150},
     "i_lora": {"r": 8},
+    "cabr_lora": {"r": 150, "m": 200},
     "secura": {"r": 150, "m": 200},
 }
 """The published settings of the methods, where they have any."""
@@ -115,6 +106,20 @@ class _Source:
 
     part: Part
     studies: Mapping[str, Study]
+    behind: Sequence[Study] = ()
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row's, or in EXP3 a column's, method: label in the studies, published name ("" if there is none), variant.
+
+    ``instead`` is the arm that the paper's row is taken from, where this one is of the same method and is not it.
+    """
+
+    label: str
+    name: str
+    variant: str = ""
+    instead: str = ""
 
 
 def paper_tables(studies: Sequence[Study], wanted: Sequence[str], against: bool) -> Iterator[Table]:
@@ -123,7 +128,7 @@ def paper_tables(studies: Sequence[Study], wanted: Sequence[str], against: bool)
     tables = [table for shape in shapes for table in _scores(shape, studies, against)]
     yield from tables
     if {"6", "7"} & set(wanted):
-        yield from _parameters(studies, [] if tables or not shapes else [_NONE])
+        yield from _parameters(studies, against, [] if tables or not shapes else [_NONE])
 
 
 _NONE = (
@@ -134,7 +139,7 @@ _NONE = (
 
 def _scores(shape: Shape, studies: Sequence[Study], against: bool) -> Iterator[Table]:
     """Yield a table of scores if there is a number in it."""
-    sources = [_Source(part, _studies_for(studies, part)) for part in shape.parts]
+    sources = [_Source(part, *_studies_for(studies, part, shape.vary)) for part in shape.parts]
     if shape.id in SEQUENTIAL.values():
         if _sequential_model(shape, sources[0]):
             yield _sequential(shape, sources[0], against)
@@ -145,30 +150,49 @@ def _scores(shape: Shape, studies: Sequence[Study], against: bool) -> Iterator[T
             yield table
 
 
-def _studies_for(studies: Sequence[Study], part: Part) -> dict[str, Study]:
-    """Return the studies of a part's kind by model: called as the paper's experiment, else not as another one of it."""
+def _studies_for(studies: Sequence[Study], part: Part, vary: str) -> tuple[dict[str, Study], list[Study]]:
+    """Return the studies of a part's kind by model, and those that stand behind them.
+
+    Before all others comes an ablation's own study, where one is asked for; then one that is called as the paper's
+    experiment; none that is called as another of its experiments.
+    """
     fitting = [
         study
         for study in studies
         if study.mode == part.mode
         and PROTOCOL in study.protocols
         and any(set(sequence) & set(part.tasks) for sequence in study.sequences)
+        and (part.experiment in study.experiment or not any(name in study.experiment for name in LEARNING_RATES))
     ]
-    named = [study for study in fitting if study.experiment.startswith(part.experiment)]
-    others = [study for study in fitting if not study.experiment.startswith(tuple(LEARNING_RATES))]
-    return {study.model: study for study in named or others}
+
+    def order(study: Study) -> tuple[object, ...]:
+        name = study.experiment
+        called = (name != part.experiment, not name.startswith(part.experiment), part.experiment not in name)
+        ablation = len(_values(study, vary)) > 1 if vary else False
+        return (not ablation, ablation and name.startswith(tuple(LEARNING_RATES)), *called, name)
+
+    found: dict[str, Study] = {}
+    for study in sorted(fitting, key=order):
+        found.setdefault(study.model, study)
+    called = [study for study in found.values() if part.experiment in study.experiment]
+    if called and not vary:
+        found = {study.model: study for study in called}
+    return found, [study for study in fitting if study.model in found and study is not found[study.model]]
 
 
 def _table(shape: Shape, sources: Sequence[_Source], against: bool) -> Table:
     there = {model for source in sources for model in source.studies}
-    others = (
-        there - set(shape.models) - ({m for m in there if not _is_varied(shape, sources, m)} if shape.vary else set())
-    )
+    others = there - set(shape.models)
+    if shape.vary:
+        others = {
+            m for m in others if any(len(_values(s.studies[m], shape.vary)) > 1 for s in sources if m in s.studies)
+        }
     models = [model for model in shape.models if model in there] + sorted(others)
     columns = [Column("model", "label"), Column("method", "label")]
+    tasks = {id(source): _tasks(shape, source, models) for source in sources}
     for source in sources:
         role = "task" if source.part.experiment == "exp1" else "probe"
-        for task in source.part.tasks:
+        for task in tasks[id(source)]:
             for name in source.part.metrics:
                 of = {"role": role, "sequence": task, "metric": name, "experiment": source.part.experiment}
                 plain = len(source.part.metrics) == 1
@@ -179,80 +203,126 @@ def _table(shape: Shape, sources: Sequence[_Source], against: bool) -> Table:
     if shape.merged or several:
         full = set(models) >= set(shape.models)
         inside = [model for model in models if model in shape.models] or models
-        sections.append((AVERAGE if full else f"average of {', '.join(inside)}", inside))
+        over = AVERAGE if full else f"average of {', '.join(inside)}" if len(inside) > 1 else inside[0]
+        sections.append((over, inside))
     rows: list[Row] = []
+    aside: dict[str, None] = {}
     for section, of_models in sections:
-        lines = _lines(shape, sources, of_models)
-        for label, name, variant in lines:
+        lines, left = _lines(shape, sources, of_models)
+        aside |= dict.fromkeys(left)
+        for line in lines:
             entries = []
             for source in sources:
-                for task in source.part.tasks:
+                for task in tasks[id(source)]:
                     for metric in source.part.metrics:
-                        cell, records = _cell(source, of_models, label, task, metric)
+                        cell, records = _cell(source, of_models, line.label, task, metric)
                         model = AVERAGE if shape.merged or section == AVERAGE else section
-                        varied = f"{source.part.experiment} {variant}" if shape.id == "4" else variant
-                        place = Place(shape.id, model, task, name, metric, variant=varied)
-                        reasons = _not_the_same(shape, of_models) if shape.merged else []
-                        entries.append(_beside(cell, place, records, source.part, against, reasons))
-            strong, shown = name in ("base", "mtl"), f"{name} {shape.vary}={variant}" if variant else label
-            if variant and sum(line[1:] == (name, variant) for line in lines) > 1:  # they differ in what is not varied
-                shown += f" ({label})"
+                        varied = f"{source.part.experiment} {line.variant}" if shape.id == "4" else line.variant
+                        place = Place(shape.id, model, task, line.name, metric, variant=varied)
+                        reasons = [*_not_the_same(shape, of_models), *_not_this(line)]
+                        entries.append(_number(cell, place, records, source.part, against, reasons))
+            strong = line.name in ("base", "mtl")
+            shown = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
-    used = list({id(study): study for source in sources for study in source.studies.values()}.values())
-    notes = _notes(shape, used, rows, columns, against, set(shape.models) - there)
-    return Table(shape.id, f"Table {shape.id} · {shape.caption}", tuple(columns), tuple(rows), notes, _of())
+    without = [model for model in MODELS if model in shape.models and model not in there]
+    untold = [task for source in sources for task in source.part.tasks if task not in tasks[id(source)]]
+    absent = {
+        "Nothing was trained on {}, and there is no published number.": dict.fromkeys(untold),
+        "No records of {}.": without,
+        "Left out, for another arm stands in the row: {}.": aside,
+    }
+    gaps = [sentence.format(", ".join(names)) for sentence, names in absent.items() if names]
+    rows, notes = _told(shape, sources, rows, columns, against, gaps)
+    title = f"Table {shape.id} · {shape.caption}{f' · {sections[0][0]}' if len(sections) == 1 else ''}"
+    return Table(shape.id, title, tuple(columns), tuple(rows), notes, _of())
+
+
+def _tasks(shape: Shape, source: _Source, models: Sequence[str]) -> list[str]:
+    """Return the tasks of a part that are worth a column: where something was trained on them, or the paper has one."""
+    if shape.merged or set(models) & set(shape.models):
+        return list(source.part.tasks)
+    trained = {
+        task
+        for model in models
+        if model in source.studies
+        for arm in source.studies[model].arms
+        for task in arm.sequence
+    }
+    return [task for task in source.part.tasks if task in trained]
 
 
 def _not_the_same(shape: Shape, models: Sequence[str]) -> list[str]:
     """Return why an average over ``models`` is not the published one: it lacks some of the paper's models."""
-    inside = [model for model in models if model in shape.models]
-    missing = len(shape.models) - len(inside)
-    return [f"average of {len(inside)} of the paper's {len(shape.models)} models"] if inside and missing else []
+    if not shape.merged or set(models) >= set(shape.models):
+        return []
+    inside = len([model for model in models if model in shape.models])
+    return [
+        f"the paper's is an average over {len(shape.models)} models" + (f", this over {inside} of them" * bool(inside))
+    ]
 
 
-def _lines(shape: Shape, sources: Sequence[_Source], models: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return a section's lines: label in the studies, published name ("" if there is none) and variant.
+def _not_this(line: _Line) -> list[str]:
+    return [f"not the paper's setting: its number stands beside {line.instead}"] if line.instead else []
+
+
+def _lines(shape: Shape, sources: Sequence[_Source], models: Sequence[str]) -> tuple[list[_Line], list[str]]:
+    """Return a section's lines, and the arms that an ablation leaves out.
 
     First base and MTL, then the paper's methods, there or not, then whatever else was run.
     """
-    arms = {
-        arm.method: arm
-        for source in sources
-        for model in models
-        if model in source.studies
-        for arm in source.studies[model].arms
-    }
-    lines: list[tuple[str, str, str]] = [("base", "base", "")]
-    lines += [(label, "mtl", "") for label, arm in arms.items() if arm.name == "mtl"]
+    arms: dict[str, list[tuple[Arm, Part]]] = {}
+    for source in sources:
+        for model in models:
+            for arm in source.studies[model].arms if model in source.studies else ():
+                arms.setdefault(arm.method, []).append((arm, source.part))
+    lines = [_Line("base", "base"), *(_Line(label, "mtl") for label, of in arms.items() if of[0][0].name == "mtl")]
+    instead: dict[str, str] = {}
     for name in shape.methods:
-        for value in shape.values or (None,):
-            mine = [
-                label
-                for label, arm in arms.items()
-                if arm.name == name and _varies(arm.runs[0].record, shape.vary, value)
-            ]
+        mine = {label: of for label, of in arms.items() if of[0][0].name == name}
+        values = {value for of in mine.values() for arm, _ in of for value in _set(arm, shape.vary)}
+        for value in (*shape.values, *sorted(values - {*shape.values}, key=str)) if shape.vary else (None,):
             variant = "" if value is None else str(value)
-            lines += [(label, name, variant) for label in mine] or [(f"{name} {variant}".strip(), name, variant)]
-    if not shape.vary:
-        known_labels = {label for label, _, _ in lines}
-        lines += [(label, "", "") for label in arms if label not in known_labels]
-    return lines
+            fit = {label: of for label, of in mine.items() if _varies(of[0][0].runs[0].record, shape.vary, value)}
+            chosen = the_papers(fit)
+            lines.append(_Line(chosen or f"{name} {variant}".strip(), name, variant))
+            instead |= {label: chosen for label in (fit if shape.vary else mine) if label != chosen}
+    shown = {line.label for line in lines}
+    if shape.vary:
+        return lines, [label for label in instead if label not in shown]
+    return lines + [_Line(label, "", "", instead.get(label, "")) for label in arms if label not in shown], []
 
 
-def _is_varied(shape: Shape, sources: Sequence[_Source], model: str) -> bool:
-    """Return whether a model was run with another value than the default of what a shape varies."""
-    studies = [source.studies[model] for source in sources if model in source.studies]
-    values = {
-        run.record.method["options"].get(shape.vary, _DEFAULTS[shape.vary])
-        for study in studies
-        for arm in study.arms
-        if arm.name in shape.methods
-        for run in arm.runs
-    }
-    return len(values) > 1
+def the_papers(arms: Mapping[str, Sequence[tuple[Arm, Part]]]) -> str:
+    """Return the label of the arm that is the paper's own, or the nearest to it; empty where there is none.
+
+    Nearest: with the fewest reasons why its training or its settings are not the published ones, then with the fewest
+    options that the paper does not speak of, then the one that is called as the method.
+    """
+
+    def distance(label: str) -> tuple[object, ...]:
+        runs = [(run.record, part) for arm, part in arms[label] for run in arm.runs]
+        reasons = {reason for record, part in runs for reason in _not_its_settings(record, part)}
+        options = runs[0][0].method["options"]
+        strange = sum(options.get(key, stated) != stated for key, stated in {**_DEFAULTS, **_STATED}.items())
+        return (len(reasons), strange, label != runs[0][0].method["name"], label)
+
+    return min(arms, key=distance, default="")
+
+
+def _values(study: Study, vary: str) -> set[object]:
+    """Return the values of an option of SECURA's that a study has runs of."""
+    return {value for arm in study.arms if arm.name == "secura" for value in _set(arm, vary)}
+
+
+def _set(arm: Arm, vary: str) -> set[object]:
+    """Return what an option is set to in an arm."""
+    return {run.record.method["options"].get(vary, _DEFAULTS[vary]) for run in arm.runs} if vary else set()
 
 
 _DEFAULTS: Mapping[str, object] = {"fusion_step": 1, "merge": "m1"}
+"""What ablations vary, as it is outside of them."""
+_STATED: Mapping[str, object] = {"signorm": "paper", "merge_dtype": "core"}
+"""What the published code does otherwise than the paper's equations."""
 
 
 def _varies(record: RunRecord, vary: str, value: object) -> bool:
@@ -297,36 +367,49 @@ def _sequential(shape: Shape, source: _Source, against: bool) -> Table:
     study = source.studies[model]
     sequence = max(study.sequences, key=lambda s: (s == EXP3_TASKS, len(set(s) & set(EXP3_TASKS)), len(s)))
     arms = [arm for arm in study.arms if arm.sequence == sequence and arm.name != "mtl"]
-    names = [name for name in CONTINUAL if not any(arm.name == name for arm in arms)]
-    arms.sort(key=lambda arm: (CONTINUAL.index(arm.name) if arm.name in CONTINUAL else 99, arm.method))
+    lines, _ = _lines(shape, [_alone(source, sequence)], [model])
+    lines = [line for line in lines if line.name != "mtl"]
     columns = [Column("after", "label"), Column("step", "label")]
-    labels = [("base", "base"), *((arm.method, arm.name) for arm in arms), *((name, name) for name in names)]
-    for label, _ in labels:
+    for line in lines:
         for metric in QA:
-            of = {"role": "probe", "method": label, "metric": metric}
-            columns.append(Column(known(metric).heading, of=of, group=label))
+            of = {"role": "probe", "method": line.label, "metric": metric}
+            columns.append(Column(known(metric).heading, of=of, group=line.label))
     moments = sorted(
         {moment for arm in arms for moment in arm.moments if moment.after in sequence},
         key=lambda m: (sequence.index(str(m.after)), m.step, m.finished),
     )
+    several = len(moments) > len({moment.after for moment in moments})
     rows = []
     by_label = {arm.method: arm for arm in arms}
     for moment in moments:
         entries = []
-        for label, name in labels:
-            arm = study.base if label == "base" else by_label.get(label)
-            at: At = "end" if label == "base" else moment
+        step = STEPS if moment.finished else moment.step  # a task's end is its end, however many steps it had
+        for line in lines:
+            arm = study.base if line.label == "base" else by_label.get(line.label)
+            at: At = "end" if line.label == "base" else moment
             for metric in QA:
-                place = Place(shape.id, shape.models[0], str(moment.after), name, metric, moment.step)
+                place = Place(shape.id, shape.models[0], str(moment.after), line.name, metric, step)
                 cell = study.probe(arm, PROTOCOL, metric, at)
                 records = [(study, run.record) for run in arm.runs] if arm else []
                 reasons = [] if model == shape.models[0] else [f"another model ({model})"]
-                entries.append(_beside(cell, place, records, source.part, against, reasons))
+                if sequence != EXP3_TASKS:
+                    reasons.append(f"another sequence ({len(sequence)} tasks)")
+                entries.append(_number(cell, place, records, source.part, against, [*reasons, *_not_this(line)]))
         of = {"after": str(moment.after), "step": str(moment.step)}
-        rows.append(Row((str(moment.after), str(moment.step), *entries), of, str(moment.after)))
-    notes = _notes(shape, [study], rows, columns, against, set())
+        section = str(moment.after) if several else ""
+        rows.append(Row((str(moment.after), str(moment.step), *entries), of, section))
+    rows, notes = _told(shape, [replace(source, studies={model: study})], rows, columns, against, [])
     title = f"Table {shape.id} · {shape.caption} · {model}"
     return Table(shape.id, title, tuple(columns), tuple(rows), notes, _of() | {"model": model})
+
+
+def _alone(source: _Source, sequence: tuple[str, ...]) -> _Source:
+    """Return a source with the arms of one sequence alone."""
+    arms = {
+        model: replace(study, arms=tuple(arm for arm in study.arms if arm.sequence == sequence))
+        for model, study in source.studies.items()
+    }
+    return replace(source, studies=arms)
 
 
 def _sequential_model(shape: Shape, source: _Source) -> str:
@@ -335,79 +418,83 @@ def _sequential_model(shape: Shape, source: _Source) -> str:
     return next((name for name in (*shape.models, *others) if name in source.studies), "")
 
 
-def _beside(
+def _number(
     cell: Cell,
     place: Place,
     records: Sequence[tuple[Study, RunRecord]],
     part: Part,
     against: bool,
-    others: Sequence[str] = (),
+    others: Sequence[str],
 ) -> Number:
-    """Return a cell beside the published number, if that was asked for; ``others`` are reasons why not to compare."""
+    """Return a cell, beside the published number if that was asked for; ``others`` are reasons why not to compare."""
     if not against:
         return Number(cell)
-    published, wrong = printed().get(place), flaws().get(place, ())
-    if cell.missing:
-        return Number(cell) if published is None else Number(cell, published=published, verdict="not run", flaws=wrong)
-    reasons = sorted({*others, *(reason for study, record in records for reason in why_not(study, record, part))})
-    if published is None:
-        return Number(cell, verdict="n/c", reason="; ".join([*reasons, "the paper has no number here"]))
-    difference = cell.value - published
-    if reasons:
-        verdict, reason = "n/c", "; ".join(reasons)
-    elif abs(difference) <= tolerance(place) + 1e-9:
-        verdict, reason = "same", ""
-    elif cell.interval is None:
-        verdict, reason = "no interval", cell.why
-    elif published in cell.interval:
-        verdict, reason = "within", ""
-    else:
-        verdict, reason = ("higher" if difference > 0 else "lower"), ""
-    return Number(cell, published=published, difference=difference, verdict=verdict, reason=reason, flaws=wrong)
+    found = dict.fromkeys([*others, *(reason for study, record in records for reason in why_not(study, record, part))])
+    return beside(cell, place, list(found))
 
 
 def why_not(study: Study, record: RunRecord, part: Part) -> list[str]:
     """Return why a run's scores cannot be compared with the paper's: other model, data, rows or training."""
-    reasons = []
-    if study.model not in MODELS:
-        reasons.append(f"another model ({study.model})")
-    data = record.data
-    used = [*record.tasks, *(record.probe_parts if part.experiment != "exp1" else ())]
-    stand_ins = sorted({name for name in used if name in data and data[name].stand_in})
+    reasons = [] if study.model in MODELS else [f"another model ({study.model})"]
+    data, parts = record.data, record.probe_parts if part.experiment != "exp1" else ()
+    stand_ins = sorted({name for name in [*record.tasks, *parts] if name in data and data[name].stand_in})
     if stand_ins:
         reasons.append(f"stand-in data ({', '.join(stand_ins)})")
-    if record.limit is not None:
-        reasons.append(f"test rows limited to {record.limit}")
+    if part.experiment == "exp1":
+        if record.limit is not None:
+            reasons.append(f"test rows limited to {record.limit}")
+    elif record.probe != PROBE:
+        reasons.append(f"another probe ({record.probe})")
+    elif (rows := sum(data[name].probe_rows for name in parts if name in data)) not in (0, PROBE_ROWS):
+        reasons.append(f"{rows} rows of the probe, not {PROBE_ROWS}")
+    return reasons + _not_its_settings(record, part)
+
+
+def _not_its_settings(record: RunRecord, part: Part) -> list[str]:
+    """Return in what a run's training and its method's settings are not the published ones."""
     name, train, options = record.method["name"], record.method["train"], record.method["options"]
     rate = LEARNING_RATES[part.experiment].get(name)
-    for key, expected in (("steps", STEPS), ("batch_size", BATCH), ("lr", rate)):
-        if expected is not None and key in train and train[key] != expected:
-            reasons.append(f"other training ({key} {train[key]}, not {expected})")
-    for key, setting in OPTIONS.get(name, {}).items():
-        if key in options and options[key] != setting:
-            reasons.append(f"other settings ({key} {options[key]}, not {setting})")
-    return reasons
+    length = [
+        f"{key} {train[key]}, not {stated}" for key, stated in _LENGTH.items() if train.get(key, stated) != stated
+    ]
+    reasons = [f"other training ({', '.join(length)})"] if length else []
+    if rate is not None and train.get("lr", rate) != rate:
+        reasons.append(f"other training (lr {train['lr']}, not {rate})")
+    other = ", ".join(_other_options(name, options))
+    return reasons + ([f"other settings ({other})"] if other else [])
 
 
-def _notes(
+def _other_options(name: str, options: Mapping[str, object]) -> Iterator[str]:
+    """Yield which options of a method are not as published; below 1 a size is a share of the model's width."""
+    for key, stated in OPTIONS.get(name, {}).items():
+        value = options.get(key, stated)
+        if value != stated:
+            yield f"{key} {value}{' of the width' if isinstance(value, float) and value < 1 else ''}, not {stated}"
+
+
+def _told(
     shape: Shape,
-    studies: Sequence[Study],
-    rows: Sequence[Row],
+    sources: Sequence[_Source],
+    rows: list[Row],
     columns: Sequence[Column],
     against: bool,
-    without: set[str],
-) -> tuple[str, ...]:
-    lines = [_reading(shape)]
-    if without and not (without & {study.model for study in studies}):
-        lines.append(f"No records of {', '.join(model for model in MODELS if model in without)}.")
+    gaps: Sequence[str],
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Return the rows, their verdicts marked, and what stands under them; ``gaps`` say what is not there."""
+    lines = [_reading(shape), *gaps]
+    behind = {f"{study.experiment} on {study.model}" for source in sources for study in source.behind}
+    if behind:
+        shown = {study.experiment for source in sources for study in source.studies.values()}
+        lines.append(f"Of {', '.join(sorted(shown))}; not shown: {', '.join(sorted(behind))}.")
     if any(part.metrics == ("accuracy",) for part in shape.parts):
         lines.append(
             "The paper does not say what its accuracy is, nor does its code: here all answer tokens are right."
         )
     if against:
-        lines += _against(shape, rows, columns)
-    metrics = {*QA, "accuracy"}
-    return (*lines, *foot.foot(studies, PROTOCOL, metrics))
+        rows, reasons = marked(rows)
+        lines += [*verdicts(rows, reasons), *ranks(rows, columns, by_section=shape.id not in SEQUENTIAL.values())]
+    used = list({id(study): study for source in sources for study in source.studies.values()}.values())
+    return rows, (*lines, *foot.foot(used, PROTOCOL, {*QA, "accuracy"}))
 
 
 def _reading(shape: Shape) -> str:
@@ -419,105 +506,69 @@ def _reading(shape: Shape) -> str:
     return f"Tasks one after another; scores are the probe's, those at a task's end after its merge. {said}"
 
 
-def _against(shape: Shape, rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
-    """Return what the comparison came to: verdicts, reasons, flaws of the published numbers, and ranks."""
-    numbers = [entry for row in rows for entry in row.entries if isinstance(entry, Number)]
-    compared = [entry for entry in numbers if entry.verdict]
-    counts = {verdict: sum(entry.verdict == verdict for entry in compared) for verdict in VERDICTS}
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    told = [f"{verdict}: {meaning}" for verdict, meaning in VERDICTS.items() if counts[verdict]]
-    marks = ["!: the published number cannot be right"] if any(entry.flaws for entry in compared) else []
-    lines = [
-        f"In parentheses: the paper's number ({SOURCE}), this bench's less it, and the verdict. "
-        f"{'; '.join([*told, *marks])}. Of {_numbers(len(compared))}: {said}."
-    ]
-    reasons: dict[str, int] = {}
-    wrong: dict[str, int] = {}
-    for entry in compared:
-        if entry.verdict == "n/c":
-            reasons[entry.reason] = reasons.get(entry.reason, 0) + 1
-        for flaw in entry.flaws:
-            kind = flaw.split(":")[0].split(" (")[0]
-            wrong[kind] = wrong.get(kind, 0) + 1
-    lines += [f"n/c, {_numbers(count)}: {reason}." for reason, count in reasons.items()]
-    lines += [f"!, {_numbers(count)}: {flaw}." for flaw, count in wrong.items()]
-    return lines + _ranks(shape, rows, columns)
-
-
-def _numbers(count: int) -> str:
-    return "1 number" if count == 1 else f"{count} numbers"
-
-
-VERDICTS = {
-    "same": "to the printed digits",
-    "within": "the published number lies in this bench's 95 % interval",
-    "higher": "this bench's number, and its interval, lie above the published one",
-    "lower": "they lie below it",
-    "no interval": "it differs, and there are too few items or seeds here to say whether by chance",
-    "n/c": "not comparable, for the reasons below",
-    "not run": "no record here",
+_COUNTED_OTHERWISE = {
+    "dora": "at that width r (h + d) and a magnitude a row are 139,264",
+    "cur_lora": "the paper counts U twice",
+    "i_lora": "the paper counts the averaged pair as well, which is not trained",
 }
-"""What a comparison with a published number can come to."""
+"""Where the paper's count is not of what is trained, and what it is of as far as that can be told."""
+_BY_WIDTH = ("lora", "dora", "i_lora")
+"""The methods whose count grows with a module's width."""
+WIDTH = 4096
 
 
-def _ranks(shape: Shape, rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
-    """Return how the methods' order by mean score agrees with the published one, section by section."""
-    groups: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for row in rows:
-        for column, entry in zip(columns, row.entries, strict=True):
-            if isinstance(entry, Number) and entry.published is not None and not entry.cell.missing:
-                of = {**row.of, **column.of}
-                section = "" if shape.id in ("11", "12") else row.section
-                pairs = groups.setdefault(section, {}).setdefault(of["method"], [])
-                pairs.append((entry.cell.value, entry.published))
-    orders = []
-    for section, methods in groups.items():
-        complete = max(map(len, methods.values()))
-        means = [
-            (sum(ours for ours, _ in pairs) / len(pairs), sum(theirs for _, theirs in pairs) / len(pairs))
-            for pairs in methods.values()
-            if len(pairs) == complete
-        ]
-        found = rank_correlation([ours for ours, _ in means], [theirs for _, theirs in means])
-        if found:
-            where = f"{section}: " if section else ""
-            orders.append(f"{where}{len(means)} methods, ρ {found[0]:.2f}, τ {found[1]:.2f}")
-    if not orders:
-        return []
-    what = "Order of the methods by mean score against the published order (Spearman's ρ, Kendall's τ; 1 is the same)"
-    return [f"{what}. {'; '.join(orders)}."]
-
-
-def _parameters(studies: Sequence[Study], notes: Sequence[str]) -> Iterator[Table]:
+def _parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) -> Iterator[Table]:
     """Yield the parameter columns of Tables 6 and 7: what each method trains, here and as published."""
-    columns = [Column("model", "label"), Column("method", "label")]
-    columns += [
+    columns = [
+        Column("model", "label"),
+        Column("method", "label"),
+        Column("per layer", of={"metric": "trained_per_layer"}, digits=0),
+        Column("published", of={"metric": "published_per_layer"}, group="per layer,", digits=0),
         Column("trained", of={"metric": "trained"}, digits=0),
         Column("with a gradient", of={"metric": "trained_with_gradient"}, digits=0),
         Column("held", of={"metric": "held"}, digits=0),
-        Column("per layer", of={"metric": "trained_per_layer"}, digits=0),
-        Column("published", of={"metric": "published_per_layer"}, group="per layer,", digits=0),
     ]
+    keys = ("per_layer", "published_per_layer", "trainable", "effective", "held")
     rows: dict[tuple[str, str], Row] = {}
     for study in studies:
         for arm in study.arms:
-            counts = arm.runs[0].record.parameters
-            keys = ("trainable", "effective", "held", "per_layer", "published_per_layer")
-            found = [counts.get(key) for key in keys]
+            record = arm.runs[0].record
+            found = [record.parameters.get(key) for key in keys]
             if not any(found):
                 continue
             numbers = [Number(Cell() if value is None else Cell(float(value))) for value in found]
+            if against:
+                numbers[0] = _count(study, record, numbers[0].cell, found[1])
             of = {"model": study.model, "method": arm.method}
             rows[study.model, arm.method] = Row((study.model, arm.method, *numbers), of, study.model)
-    if rows:
-        told = (
-            *notes,
-            "Trained: given to the optimizer; of these with a gradient; held: beside the model. Per layer: trained, a "
-            f"decoder layer. Published ({SOURCE}): at width 4096 and h = d, by the paper's own counting, which for "
-            "I-LoRA includes the averaged copy and for CUR-LoRA is twice U's.",
-            *foot.foot(studies, None),
-        )
-        yield Table("6", "Tables 6 and 7 · parameters", tuple(columns), tuple(rows.values()), told, {})
+    if not rows:
+        return
+    told = [
+        *notes,
+        "Per layer: trained, a decoder layer. Trained: given to the optimizer; of these with a gradient; held: beside "
+        f"the model. Published ({SOURCE}): to thousands, for two modules of {WIDTH}×{WIDTH}.",
+    ]
+    shown = list(rows.values())
+    if against:  # the published number stands beside the count then
+        shown, reasons = marked([replace(row, entries=(*row.entries[:3], *row.entries[4:])) for row in shown])
+        columns.pop(3)
+        told += verdicts(shown, reasons)
+    models = list(dict.fromkeys(row.section for row in shown))
+    title = f"Tables 6 and 7 · parameters{f' · {models[0]}' if len(models) == 1 else ''}"
+    yield Table("6", title, tuple(columns), tuple(shown), (*told, *foot.foot(studies, None)), {})
+
+
+def _count(study: Study, record: RunRecord, cell: Cell, published: float | None) -> Number:
+    """Return a count of parameters beside the published one, with the reasons why it is another."""
+    if published is None:
+        return Number(cell, verdict="n/c", reasons=(UNPUBLISHED,))
+    name, options, difference = record.method["name"], record.method["options"], cell.value - published
+    if round(cell.value, -3) == published:
+        return Number(cell, False, published, difference, "same")
+    reasons = list(_other_options(name, options))
+    reasons += [f"other modules than the paper's two of {WIDTH}×{WIDTH}"] if name in _BY_WIDTH else []
+    reasons += [_COUNTED_OTHERWISE[name]] if name in _COUNTED_OTHERWISE else []
+    return Number(cell, False, published, difference, "other", tuple(reasons) or ("other settings",))
 
 
 def _of() -> dict[str, str]:

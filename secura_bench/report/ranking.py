@@ -7,19 +7,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from secura_bench.report.metrics import metric as known
-from secura_bench.report.statistics import Comparison, holm
+from secura_bench.report.statistics import LEVEL, Comparison, holm
 from secura_bench.report.study import Arm, Study
 
-ALPHA = 0.05
+ALPHA = 1 - LEVEL
+Verdict = Literal["best", "worse", "not told apart", "n too small to tell"]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A method beside the best: the comparison, its Holm-adjusted p, and what follows from it."""
+    """A method beside the best: the comparison, its Holm-adjusted p, and what follows from it.
+
+    ``few``: these items could not have told the two apart, however the scores had fallen.
+    """
 
     comparison: Comparison | None
     adjusted: float | None
-    verdict: Literal["best", "worse", "not told apart", "n too small to tell"]
+    verdict: Verdict
+    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,21 @@ def rank(study: Study, arms: Sequence[Arm], protocol: str, metric: str, what: Li
     comparisons = [study.compare(arm, best, protocol, metric, what) for arm in others]
     if not any(comparisons):
         return Ranking()
+    compared = {best.method: Compared(None, None, "best")}
+    compared |= {arm.method: each for arm, each in zip(others, judged(comparisons), strict=True)}
+    return Ranking(best.method, compared)
+
+
+def judged(comparisons: Sequence[Comparison | None]) -> list[Compared]:
+    """Return what follows from comparisons with one best, Holm-adjusted over those that could be made."""
     tested = [comparison.p for comparison in comparisons if comparison]
     adjusted = iter(holm(tested))
-    compared = {best.method: Compared(None, None, "best")}
-    for arm, comparison in zip(others, comparisons, strict=True):
+    found = []
+    for comparison in comparisons:
         if comparison is None:
-            compared[arm.method] = Compared(None, None, "n too small to tell")
+            found.append(Compared(None, None, "n too small to tell"))
             continue
-        p = next(adjusted)
-        tied = "n too small to tell" if comparison.least * len(tested) >= ALPHA else "not told apart"
-        compared[arm.method] = Compared(comparison, p, "worse" if p < ALPHA else tied)  # type: ignore[arg-type]
-    return Ranking(best.method, compared)
+        p, few = next(adjusted), comparison.least * len(tested) >= ALPHA
+        verdict: Verdict = "worse" if p < ALPHA else "n too small to tell" if few else "not told apart"
+        found.append(Compared(comparison, p, verdict, few))
+    return found

@@ -48,7 +48,7 @@ def make_report(
     if not tables:
         raise BenchError(
             f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need teacher_forced "
-            "scores on the paper's tasks, continual and matrix a sequence of tasks."
+            "scores on the paper's tasks, continual and matrix a sequence of tasks, merges and norms what a run logged."
         )
     return Report(tuple(studies), tuple(tables), tuple(problems))
 

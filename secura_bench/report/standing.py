@@ -8,7 +8,8 @@ from typing import Literal
 
 from secura_bench.report import statistics
 from secura_bench.report.metrics import PROTOCOLS, Metric, Protocol
-from secura_bench.report.study import Arm, Cell, Spot, Study, mean_cell, sample_of
+from secura_bench.report.ranking import judged
+from secura_bench.report.study import Arm, Cell, Spot, Study, compare, mean_cell
 
 Answer = Literal["yes", "no", "worse", "unsure"]
 
@@ -35,6 +36,11 @@ class Standing:
     did_learn: Answer
     did_forget: Answer
 
+    @property
+    def placed(self) -> bool:
+        """Whether both what was learned and what was kept were measured, so that it has a place beside the others."""
+        return not (self.learned.missing or self.retention.missing)
+
 
 @dataclass(frozen=True)
 class Lead:
@@ -57,13 +63,13 @@ class Lead:
         return self.tied[0] if len(self.tied) == 1 and self.behind and not self.unsure else None
 
 
-def told(study: Study) -> Iterator[tuple[Protocol, list[Standing]]]:
-    """Yield, by protocol, the standings that tell both what was learned and what was kept, if there are any."""
+def placed(study: Study) -> Iterator[tuple[Protocol, list[Standing]]]:
+    """Yield each known protocol under which methods have a place, with their standings."""
     for name in study.protocols:
         if protocol := PROTOCOLS.get(name):
-            both = [s for s in standings(study, name, protocol.main) if not (s.learned.missing or s.retention.missing)]
-            if both:
-                yield protocol, both
+            found = [each for each in standings(study, name, protocol.main) if each.placed]
+            if found:
+                yield protocol, found
 
 
 def standings(study: Study, protocol: str, metric: Metric) -> list[Standing]:
@@ -73,7 +79,7 @@ def standings(study: Study, protocol: str, metric: Metric) -> list[Standing]:
 
 def _standing(study: Study, method: str, protocol: str, metric: Metric) -> Standing:
     arms = tuple(arm for arm in study.arms if arm.method == method)
-    mine = [Spot(arm, protocol, metric.id, "task", task, "learned") for arm in arms for task in arm.sequence]
+    mine = study.spots(arms, protocol, metric.id, "learned")
     base = study.base
     theirs = [Spot(base, protocol, metric.id, "task", spot.task, "end") for spot in mine] if base else []
     learned = mean_cell(mine)
@@ -87,39 +93,43 @@ def _standing(study: Study, method: str, protocol: str, metric: Metric) -> Stand
         before=before,
         gain=gain,
         retention=kept,
-        probe=mean_cell(_probe(study, arms, protocol, metric)),
+        probe=mean_cell(study.spots(arms, protocol, metric.id, "probe")),
         did_learn=_sign(gain, 0.0, metric.percent),
         did_forget=_sign(kept, 100.0, False),
     )
 
 
-def lead(study: Study, found: Sequence[Standing], protocol: str, metric: Metric, what: str) -> Lead | None:
-    """Return who is ahead in ``what`` (``learned`` or ``kept``), by paired tests against the best, Holm-corrected.
+def lead(
+    study: Study, found: Sequence[Standing], protocol: str, metric: Metric, what: Literal["learned", "kept"]
+) -> Lead | None:
+    """Return who is ahead, over all tasks, by paired tests against the best, Holm-corrected.
 
     None where nothing was measured.
     """
-    measured = [each for each in found if not (each.learned if what == "learned" else each.probe).missing]
+    side: Literal["learned", "probe"] = "learned" if what == "learned" else "probe"
+    measured = [each for each in found if not getattr(each, side).missing]
     if not measured:
         return None
 
     def key(each: Standing) -> float:
-        return (each.learned if what == "learned" else each.probe).value
+        value: float = getattr(each, side).value
+        return value
 
     best = (max if metric.percent else min)(measured, key=key)
     others = [each for each in measured if each is not best]
-    tests = {each.method: _compare(study, best, each, protocol, metric, what) for each in others}
-    tested = [(method, test) for method, test in tests.items() if test]
-    adjusted = statistics.holm([test.p for _, test in tested])
-    alpha = 1 - statistics.LEVEL
-    behind = {method for (method, _), p in zip(tested, adjusted, strict=True) if p < alpha}
+    spots = {each.method: study.spots(each.arms, protocol, metric.id, side) for each in measured}
     ordered = sorted(others, key=key, reverse=metric.percent)
+    tests = judged([compare(spots[best.method], spots[each.method]) for each in ordered])
+    tied, behind, unsure = [best.method], list[str](), list[str]()
+    for each, test in zip(ordered, tests, strict=True):
+        (unsure if test.comparison is None else behind if test.verdict == "worse" else tied).append(each.method)
     return Lead(
-        tied=(best.method, *(e.method for e in ordered if tests[e.method] and e.method not in behind)),
-        behind=tuple(each.method for each in ordered if each.method in behind),
-        unsure=tuple(each.method for each in ordered if tests[each.method] is None),
+        tied=tuple(tied),
+        behind=tuple(behind),
+        unsure=tuple(unsure),
         next=ordered[0].method if ordered else None,
-        margin=tests[ordered[0].method] if ordered else None,
-        few=any(test.least * len(tested) >= alpha for _, test in tested),
+        margin=tests[0].comparison if tests else None,
+        few=any(test.few for test in tests),
     )
 
 
@@ -132,29 +142,11 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(kept, key=lambda i: points[i])
 
 
-def _compare(
-    study: Study, one: Standing, other: Standing, protocol: str, metric: Metric, what: str
-) -> statistics.Comparison | None:
-    pair = []
-    for each in (one, other):
-        if what == "learned":
-            spots = [Spot(a, protocol, metric.id, "task", task, "learned") for a in each.arms for task in a.sequence]
-        else:
-            spots = _probe(study, each.arms, protocol, metric)
-        pair.append(sample_of(spots))
-    return statistics.compare(pair[0], pair[1]) if pair[0] and pair[1] else None
-
-
-def _probe(study: Study, arms: Sequence[Arm], protocol: str, metric: Metric) -> list[Spot]:
-    return [Spot(arm, protocol, metric.id, "probe", study.probe_name, "end") for arm in arms]
-
-
 def _gain(learned: Cell, before: Cell, mine: Sequence[Spot], theirs: Sequence[Spot]) -> Cell:
     if learned.missing or before.missing:
         return Cell(spread=learned.why if learned.missing else before.why)
     value = learned.value - before.value
-    samples = sample_of(mine), sample_of(theirs)
-    test = statistics.compare(samples[0], samples[1]) if samples[0] and samples[1] else None
+    test = compare(mine, theirs)
     if test is None:
         return Cell(value, "no interval", learned.n, learned.seeds)
     return Cell(value, test.interval, learned.n, learned.seeds)

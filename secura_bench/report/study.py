@@ -147,9 +147,9 @@ class Run:
         path = self.file(score, task, ".texts.jsonl")
         yield from _read_lines(path)
 
-    def log(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of ``log.jsonl``, one a step; nothing where there is none."""
-        yield from _read_lines(None if self.folder is None else self.folder / "log.jsonl")
+    def log(self, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yield the lines of ``log.jsonl``, one a step (that hold any of these words); nothing where there is none."""
+        yield from _read_lines(None if self.folder is None else self.folder / "log.jsonl", holding)
 
 
 def sequence_name(sequence: Sequence[str]) -> str:
@@ -171,7 +171,7 @@ class Arm:
 
     @property
     def trained_on(self) -> str:
-        """What its sequence is called."""
+        """What its sequence is called: the task, or how many there are."""
         return sequence_name(self.sequence)
 
     @property
@@ -330,6 +330,11 @@ class Study:
         trained = tuple(dict.fromkeys(arm.sequence for arm in self.arms))
         return trained or ((self.base.sequence,) if self.base else ())
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What the study is of, in every format."""
+        return {"experiment": self.experiment, "model": self.model, "mode": self.mode, "probe": self.probe_name}
+
     def arm(self, method: str, sequence: tuple[str, ...]) -> Arm | None:
         """Return a method's arm on a sequence; ``base`` is the untouched model."""
         if method == "base":
@@ -415,14 +420,19 @@ class Study:
         self, one: Arm, other: Arm, protocol: str, metric: str, what: Literal["probe", "learned"]
     ) -> Comparison | None:
         """Return one arm's score less another's on the same items; None where there are too few or none."""
-        pair = []
-        for arm in (one, other):
-            if what == "probe":
-                spots = [Spot(arm, protocol, metric, "probe", self.probe_name, "end")]
-            else:
-                spots = [Spot(arm, protocol, metric, "task", task, "learned") for task in arm.sequence]
-            pair.append(sample_of(spots))
-        return statistics.compare(pair[0], pair[1]) if pair[0] and pair[1] else None
+        return compare(*(self.spots([arm], protocol, metric, what) for arm in (one, other)))
+
+    def spots(self, arms: Iterable[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]) -> list[Spot]:
+        """Return where ``arms`` stand: on the probe at the end, or on each task right after its training."""
+        if what == "probe":
+            return [Spot(arm, protocol, metric, "probe", self.probe_name, "end") for arm in arms]
+        return [Spot(arm, protocol, metric, "task", task, "learned") for arm in arms for task in arm.sequence]
+
+
+def compare(one: Sequence[Spot], other: Sequence[Spot]) -> Comparison | None:
+    """Return the mean of some scores less that of others on the same items; None where there are too few or none."""
+    samples = sample_of(one), sample_of(other)
+    return statistics.compare(samples[0], samples[1]) if samples[0] and samples[1] else None
 
 
 def mean_cell(spots: Sequence[Spot]) -> Cell:
@@ -711,11 +721,14 @@ def _read_items(path: Path) -> Items | None:
     return Items(_kept(ids), (data,)) if ids and alike else None
 
 
-def _read_lines(path: Path | None) -> Iterator[dict[str, Any]]:
+def _read_lines(path: Path | None, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     if path is None or not path.is_file():
         return
+    words = [word.encode() for word in holding]
     with path.open("rb") as stream:
         for line in stream:
+            if words and not any(word in line for word in words):
+                continue  # reading a line as JSON takes far longer than searching it
             try:
                 entry = from_json(line)
             except ValueError:

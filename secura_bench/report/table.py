@@ -41,7 +41,7 @@ class Number:
         cell: the number and its interval.
         best: whether it is the best of its column and section, or not told apart from the best.
         published: what the paper has here, if anything. difference: the number less the published one.
-        verdict: same, within (the interval), higher, lower, no interval, or n/c (not comparable), and the ``reason``.
+        verdict: one of report/against.py's, and the ``reasons``. marks: the letters that these have under the table.
         flaws: why the published number cannot be right, if so.
     """
 
@@ -50,8 +50,14 @@ class Number:
     published: float | None = None
     difference: float | None = None
     verdict: str = ""
-    reason: str = ""
+    reasons: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
+    marks: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
 
 
 @dataclass(frozen=True)

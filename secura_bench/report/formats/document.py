@@ -31,10 +31,7 @@ def document(tables: Sequence[Table], studies: Sequence[Study], problems: Sequen
 
 def _study(study: Study) -> dict[str, Any]:
     return {
-        "experiment": study.experiment,
-        "model": study.model,
-        "mode": study.mode,
-        "probe": study.probe_name,
+        **study.names,
         "limit": study.limit,
         "base": study.base is not None,
         "runs": [

@@ -73,19 +73,26 @@ def fitting(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: in
 def chunks(
     columns: Sequence[Column], lines: Sequence[Sequence[str]], kept: Sequence[int], width: int
 ) -> list[list[int]]:
-    """Return ``kept`` dealt to grids that fit into ``width``: the leading labels in each, one more column at least."""
+    """Return ``kept`` dealt to grids that fit into ``width``: the leading labels in each, one more column at least.
+
+    Columns of one group stay together where a grid has room for them all.
+    """
     labels = [i for n, i in enumerate(kept) if all(columns[j].kind == "label" for j in kept[: n + 1])]
     rest = [i for i in kept if i not in labels]
     parts: list[list[int]] = [[]]
-    for i in rest:
-        if parts[-1] and _needed(columns, lines, [*labels, *parts[-1], i]) > width:
-            parts.append([])
-        parts[-1].append(i)
+    for _, of in spans([columns[i] for i in rest], [columns[i].group for i in rest]):
+        group = [rest[n] for n in of]
+        whole = _needed(columns, lines, [*labels, *group]) <= width
+        for unit in [group] if whole else [[i] for i in group]:
+            if parts[-1] and _needed(columns, lines, [*labels, *parts[-1], *unit]) > width:
+                parts.append([])
+            parts[-1] += unit
     return [[*labels, *part] for part in parts]
 
 
 def _says_nothing(column: Column, cells: Sequence[str]) -> bool:
-    return column.heading == "trained on" and len(set(cells)) <= 1
+    """Return whether the title says it all: the tasks or the model of a table that has no other."""
+    return column.heading in ("trained on", "model") and len(set(cells)) <= 1
 
 
 def _needed(columns: Sequence[Column], lines: Sequence[Sequence[str]], kept: Sequence[int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from secura_bench.report.against import REASONED
 from secura_bench.report.study import Cell
 from secura_bench.report.table import Column, Number
 
@@ -42,7 +43,7 @@ def number(value: float, digits: int) -> str:
 def entry(column: Column, value: str | Number, room: bool = True) -> str:
     """Return what stands in a cell: ``57.4 [51.4, 62.7]*``, ``57.4 ±6.0``, or ``57.4 (58.0 −0.6 within)``.
 
-    Without ``room`` the intervals that want it are left out.
+    A difference is left out where the two do not compare. Without ``room`` the intervals that want it are left out.
     """
     if isinstance(value, str):
         return plain(value)
@@ -51,18 +52,20 @@ def entry(column: Column, value: str | Number, room: bool = True) -> str:
         shown += _interval(value.cell, column)
     if value.best:
         shown += "*"
-    if value.published is None and value.verdict:
-        shown += f" ({value.verdict})"
+    if value.published is None and (value.cell.missing or not value.verdict):
+        return shown
+    words = []
     if value.published is not None:
-        off = "" if value.difference is None or value.verdict == "same" else f" {signed(value.difference)}"
-        verdict = f" {value.verdict}" if value.verdict else ""
-        shown += f" ({number(value.published, 2)}{'!' if value.flaws else ''}{off}{verdict})"
-    return shown
+        words.append(number(value.published, column.digits) + ("!" if value.flaws else ""))
+    if value.difference is not None and value.verdict not in ("same", *REASONED):
+        words.append(signed(value.difference, column.digits))
+    words += [word for word in (value.verdict, value.marks) if word]
+    return f"{shown} ({' '.join(words)})"
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int) -> str:
     """Return a difference with its sign."""
-    return ("+" if value > 0 else "") + number(value, 2)
+    return ("+" if value > 0 else "") + number(value, digits)
 
 
 def _interval(cell: Cell, column: Column) -> str:

@@ -81,7 +81,7 @@ def _entry(entry: str | Number) -> str | dict[str, Any]:
     if isinstance(entry, str):
         return entry
     found: dict[str, Any] = {**cell(entry.cell), "best": entry.best}
-    if entry.published is not None:
+    if entry.verdict:
         found |= {
             "published": entry.published,
             "difference": entry.difference,
@@ -94,10 +94,7 @@ def _entry(entry: str | Number) -> str | dict[str, Any]:
 
 def _study(study: Study) -> dict[str, Any]:
     return {
-        "experiment": study.experiment,
-        "model": study.model,
-        "mode": study.mode,
-        "probe": study.probe_name,
+        **study.names,
         "methods": list(study.methods),
         "tasks": list(dict.fromkeys(task for sequence in study.sequences for task in sequence)),
         "protocols": [_protocol(study, PROTOCOLS[name]) for name in study.protocols if name in PROTOCOLS],
@@ -108,7 +105,7 @@ def _study(study: Study) -> dict[str, Any]:
 
 def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
     found = standings(study, protocol.id, protocol.main)
-    placed = [(i, each) for i, each in enumerate(found) if not (each.learned.missing or each.retention.missing)]
+    placed = [(i, each) for i, each in enumerate(found) if each.placed]
     best = front([(each.learned.value, each.retention.value) for _, each in placed])
     signatures = {
         known(metric).heading: signature

@@ -52,15 +52,20 @@ function runs(values) {
 }
 
 function numberCell(cell, { digits, interval }) {
-  if (!known(cell)) return { node: h("td", { class: "number none", title: plain(cell?.w ?? "") }, "–"), order: null };
-  const flaws = cell.flaws ?? [], said = range(cell, digits);
-  const against = cell.published === undefined ? null : h("span", { class: "range", title: plain(cell.reason ?? "") },
-    `paper ${number(cell.published, digits)}`, flaws.length ? h("span", { class: "flaw", title: plain(flaws.join("; ")) }, " ⚠") : null, cell.verdict ? ` · ${cell.verdict}` : "");
+  const said = known(cell) ? range(cell, digits) : "";
   return {
-    node: h("td", { class: cell.best ? "number best" : "number", title: plain(said || cell.w || "") || null },
-      number(cell.v, digits), interval && said ? h("span", { class: "range" }, said) : null, against),
-    order: cell.v,
+    node: h("td", { class: !known(cell) ? "number none" : cell.best ? "number best" : "number", title: plain(said || cell?.w || "") || null },
+      known(cell) ? number(cell.v, digits) : "–", interval && said ? h("span", { class: "range" }, said) : null, against(cell, digits)),
+    order: known(cell) ? cell.v : null,
   };
+}
+
+// The published number, if there is one, and what the comparison came to; the reasons are shown on hovering.
+function against(cell, digits) {
+  if (!cell?.verdict || (cell.published === null && !known(cell))) return null;
+  const flaws = cell.flaws ?? [];
+  return h("span", { class: "range", title: plain(cell.reason) }, cell.published === null ? null : `paper ${number(cell.published, digits)}`,
+    flaws.length ? h("span", { class: "flaw", title: plain(flaws.join("; ")) }, " ⚠") : null, cell.published === null ? cell.verdict : ` · ${cell.verdict}`);
 }
 
 const textCell = (text, head = false) => ({ node: h(head ? "th" : "td", head ? { scope: "row" } : {}, text), order: typeof text === "string" ? text : text.textContent });

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from secura_bench.records import RunRecord
 from secura_bench.report.plots.style import PAGE, Picture, label, name_points, series
-from secura_bench.report.standing import told
+from secura_bench.report.standing import placed
 from secura_bench.report.study import Arm, Study
 
 COSTS: tuple[tuple[str, str, Callable[[RunRecord], float]], ...] = (
@@ -27,7 +27,8 @@ def mean_cost(arms: tuple[Arm, ...], cost: Callable[[RunRecord], float]) -> floa
 
 def cost_against_quality(study: Study) -> Iterator[Picture]:
     """Yield three panels a protocol: each cost across, what is kept up; size of a point: what was learned."""
-    for protocol, found in told(study):
+    for protocol, found in placed(study):
+        metric = protocol.main
         figure = Figure(figsize=(PAGE, 2.3), layout="constrained")
         look = series(study.methods)
         top = max(each.learned.value for each in found) or 1.0
@@ -54,7 +55,7 @@ def cost_against_quality(study: Study) -> Iterator[Picture]:
             axes.margins(0.22)
             axes.set_xlabel(heading)
         panels[0].set_ylim(bottom=max(0, panels[0].get_ylim()[0] + 0.01) - 0.01 * panels[0].get_ylim()[1])
-        panels[0].set_ylabel(f"kept, % of the base's {protocol.main.heading}")
+        panels[0].set_ylabel(f"kept, % of the base's {metric.heading}")
         panels[0].set_title(f"{label(study.model)} · {protocol.heading} · larger: learned more")
         for axes, (_, _, cost) in zip(panels, COSTS, strict=True):
             name_points(

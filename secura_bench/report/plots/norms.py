@@ -12,10 +12,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from secura_bench.report.logged import gradient_norms, weight_changes
 from secura_bench.report.plots.style import COLUMN, HATCHES, PAGE, Picture, label, name_lines, series
 from secura_bench.report.study import Arm, Study
 
-PREFIX = "grad_"  # training/norms.py: gradient_norms
 POINTS = 200
 """A curve is drawn through the means of at most so many stretches of training."""
 
@@ -25,18 +25,7 @@ def gradient_curves(arm: Arm) -> dict[str, list[tuple[float, float, float, float
 
     Low and high are the least and the greatest norm of the stretch that a point stands for.
     """
-    steps: dict[str, list[tuple[int, float]]] = {}
-    done, highest, task = 0, 0, None
-    for entry in arm.runs[0].log():
-        if not isinstance(entry.get("step"), int):
-            continue
-        if entry.get("task") != task:
-            done, highest, task = done + highest, 0, entry.get("task")
-        highest = max(highest, entry["step"])
-        for key, value in entry.items():
-            if key.startswith(PREFIX) and key != "grad_norm" and isinstance(value, float | int):
-                steps.setdefault(key.removeprefix(PREFIX), []).append((done + entry["step"], float(value)))
-    return {name: _thinned(np.array(values)) for name, values in steps.items()}
+    return {name: _thinned(np.array(values)) for name, values in gradient_norms(arm.runs[0]).items()}
 
 
 def _thinned(values: NDArray[np.floating]) -> list[tuple[float, float, float, float]]:
@@ -78,24 +67,9 @@ def _logarithmic(axes: Axes, norms: Sequence[float]) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def weight_changes(study: Study) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return by method and matrix the change of the weights' norm in percent, before and after a normalisation."""
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for arm in study.arms:
-        for run in arm.runs:
-            norms = run.record.weight_norms
-            if not norms or not {"before", "former", "updated"} <= set(norms):
-                continue
-            for name, before in norms["before"].items():
-                if before > 0 and name in norms["former"] and name in norms["updated"]:
-                    former, updated = (100 * (norms[key][name] / before - 1) for key in ("former", "updated"))
-                    found.setdefault(arm.method, {}).setdefault(name, (former, updated))
-    return found
-
-
 def weights(study: Study) -> Iterator[Picture]:
     """Yield one picture: how each method's adapted weights have grown in norm, before and after a normalisation."""
-    changes = weight_changes(study)
+    changes = weight_changes(study.arms)
     if not changes:
         return
     names = sorted({name for change in changes.values() for name in change})
@@ -104,9 +78,8 @@ def weights(study: Study) -> Iterator[Picture]:
     for axes, name in zip(panels, names, strict=True):
         for row, change in enumerate(changes.values()):
             if name in change:
-                former, updated = change[name]
-                axes.barh(row - 0.19, former, 0.36, fc="0.82", ec="0.2", lw=0.5, hatch=HATCHES[1])
-                axes.barh(row + 0.19, updated, 0.36, fc="#0072B2", ec="0.2", lw=0.5)
+                axes.barh(row - 0.19, change[name].former, 0.36, fc="0.82", ec="0.2", lw=0.5, hatch=HATCHES[1])
+                axes.barh(row + 0.19, change[name].updated, 0.36, fc="#0072B2", ec="0.2", lw=0.5)
         axes.axvline(0, color="0.2", lw=0.6)
         axes.set_yticks(range(len(changes)), [label(method) for method in changes])
         axes.set_ylim(len(changes) - 0.5, -0.5)

@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from secura_bench.report.plots.style import COLUMN, Picture, Series, label, name_points, series
-from secura_bench.report.standing import front, told
+from secura_bench.report.standing import front, placed
 from secura_bench.report.study import Cell, Study
 
 
 def learning_against_retention(study: Study) -> Iterator[Picture]:
     """Yield a scatter a protocol: what was learned (right), what was kept (up), 95 % bars, the Pareto front."""
-    for protocol, found in told(study):
+    for protocol, found in placed(study):
+        metric = protocol.main
         figure = Figure(figsize=(COLUMN, 2.7))
         axes = figure.add_subplot()
         points = [(each.learned, each.retention, each.method) for each in found]
@@ -27,11 +28,11 @@ def learning_against_retention(study: Study) -> Iterator[Picture]:
                 "untrained", (before.value, 1), (2, -7), xycoords=("data", "axes fraction"), textcoords="offset points",
                 fontsize=6, color="0.35",
             )  # fmt: skip
-        axes.set_xlabel(f"learned: {protocol.main.heading} on the new tasks")
-        axes.set_ylabel(f"kept: % of the base's {protocol.main.heading} on {label(study.probe_name)}")
+        axes.set_xlabel(f"learned: {metric.heading} on the new tasks")
+        axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_name)}")
         axes.set_title(f"{label(study.model)} · {protocol.heading}")
         axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
-        axes.set_xlim(left=max(0, axes.get_xlim()[0]) if protocol.main.percent else None)
+        axes.set_xlim(left=max(0, axes.get_xlim()[0]) if metric.percent else None)
         name_points(
             figure,
             axes,
