@@ -82,4 +82,4 @@ def test_every_experiment_runs_to_its_end_in_its_tiny_version(tmp_path: Path) ->
     assert len(records) == planned
     assert {record["status"] for record in records} == {"done"}
     again = secura_bench("plan", "exp3_tiny", cwd=tmp_path)
-    assert "runs      15, of them 15 done" in again.stdout
+    assert "runs      17, of them 17 done" in again.stdout
