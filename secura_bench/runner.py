@@ -147,6 +147,7 @@ class _Executor:
         finally:
             if is_main():
                 lock.release()
+            release_memory()  # a model is full of reference cycles: the next run's would be loaded beside it
         if status != "failed":
             getattr(self.outcome, status).append(run.name)
         return True
@@ -189,7 +190,6 @@ class _Executor:
         if count() > 1:  # the other processes may wait for this one in the middle of a step
             raise error
         traceback.clear_frames(error.__traceback__)
-        release_memory()
         return "failed"
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, SPEC, secura_bench
 
 from secura_bench.plan import make_plan
@@ -131,6 +132,34 @@ def test_same_seed_same_record(results: Path, tmp_path: Path) -> None:
     assert ours.keys() == other.keys()
     for label in ours:
         assert without_times(ours[label]) == without_times(other[label])
+
+
+def test_no_model_stays_in_memory_beside_the_next_runs(tmp_path: Path, monkeypatch) -> None:
+    import gc
+    import weakref
+
+    from secura_bench import experiment
+
+    loaded: list[weakref.ref[torch.nn.Module]] = []
+    alive: list[int] = []
+    load = experiment.load_model
+
+    def watched(*args: object) -> torch.nn.Module:
+        alive.append(sum(model() is not None for model in loaded))
+        model = load(*args)
+        loaded.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(experiment, "load_model", watched)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    methods = ["methods=[lora, secura]", "train.precision=bf16", "log={gradient_norms: true}"]
+    plan = make_plan(load_spec(str(tmp_path / "spec.yaml"), methods))
+    gc.disable()  # a collection by chance would hide what is kept
+    try:
+        execute(plan, tmp_path / "other", voice="quiet")
+    finally:
+        gc.enable()
+    assert len(alive) == len(plan.runs) > 1 and not any(alive)
 
 
 def test_an_unfinished_run_is_done_again(results: Path, tmp_path: Path) -> None:
