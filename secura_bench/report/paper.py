@@ -225,14 +225,13 @@ def _table(shape: Shape, sources: Sequence[_Source], against: bool) -> Table:
             shown = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
     without = [model for model in MODELS if model in shape.models and model not in there]
-    untold = {
-        f"{task} in {source.part.experiment.upper()}": None
-        for source in sources
-        for task in source.part.tasks
-        if task not in tasks[id(source)]
-    }
     absent = {
-        "Nothing was trained on {}, and there is no published number.": untold,
+        **{
+            f"{source.part.experiment.upper()}: nothing was trained on {{}}, and there is no published number.": [
+                task for task in source.part.tasks if task not in tasks[id(source)]
+            ]
+            for source in sources
+        },
         "No records of {}.": without,
         "Left out, for another arm stands in the row: {}.": aside,
     }
