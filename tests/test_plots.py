@@ -134,6 +134,57 @@ def test_no_name_lies_on_another() -> None:
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
+def test_a_name_further_off_has_a_line_and_none_crosses_a_name_or_a_point() -> None:
+    from matplotlib import rc_context
+    from matplotlib.text import Annotation
+
+    with rc_context(RC):
+        figure = Figure(figsize=(3.4, 2.7))
+        axes = figure.add_subplot()
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        name_points(figure, axes, [(50, 50 + i * 0.5, f"arm {i}", "k") for i in range(4)])
+    written = [each for each in axes.texts if isinstance(each, Annotation)]
+    lines = [each for each in written if not each.get_text()]
+    assert [each.get_text() for each in written if each.get_text()] == [f"arm {i}" for i in range(4)]
+    assert 1 <= len(lines) < 4, "two names have room beside their points, the rest are led to"
+
+
+def test_a_large_point_keeps_its_name_off() -> None:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with rc_context(RC):
+        figure = Figure(figsize=(3.4, 2.7))
+        axes = figure.add_subplot()
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        name_points(figure, axes, [(50, 50, "arm", "k")], radius=9)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        box = axes.texts[0].get_window_extent(renderer)
+    x, _ = axes.transData.transform((50, 50))
+    assert box.x0 - x >= 9 * figure.dpi / 72
+
+
+def test_of_many_methods_nothing_is_cut_off(tmp_path: Path) -> None:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    many = {f"secura-public_code-{i}": Character(0.7, 0.05 * i) for i in range(11)}
+    write_records(tmp_path, many, ("colours", "counting"), (1,), mode="separate", protocols=("generate",))
+    pictures = {picture.name: picture.figure for picture in make_pictures(study_of(tmp_path))}
+    for name in ("forgetting", "weights", "tradeoff-generate", "cost-generate"):
+        figure = pictures[name]
+        with rc_context(RC):
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+        for axes in figure.axes:
+            for text in (axes.xaxis.label, axes.yaxis.label, axes.title, *axes.texts):
+                box = text.get_window_extent(canvas.get_renderer())
+                inside = box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+                assert inside or not text.get_text(), f"{name}: {text.get_text()}"
+    titles = [figure.axes[0].get_title(loc="left") for name, figure in pictures.items() if "gradients" in name]
+    assert len(set(titles)) == 22, "the task tells them apart"
+
+
 def test_hostile_labels_are_drawn_as_text(study: Study) -> None:
     assert label("a\x1b[31m\u202eb\x00") == "a□[31m□b□" and len(label("x" * 1000)) == 28
     with_math = Figure()

@@ -302,7 +302,7 @@ def test_every_cell_has_a_verdict_and_reasons_are_said_once() -> None:
             assert sum(reason in note for note in table.notes) == 1
     ten = next(table for table in report.tables if table.id == "10")
     assert not any(column.group == "trackobj" for column in ten.columns), "nothing to show and nothing published"
-    assert any(note.startswith("Nothing was trained on trackobj") for note in ten.notes)
+    assert any(note.startswith("EXP2: nothing was trained on trackobj,") for note in ten.notes)
     text = render(report, "markdown")
     assert "another model" in text and "n/c a)" in text.replace("\\", "")
     jsonschema.validate(json.loads(render(report, "json")), json.loads(SCHEMA.read_text()))

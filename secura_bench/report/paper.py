@@ -225,9 +225,13 @@ def _table(shape: Shape, sources: Sequence[_Source], against: bool) -> Table:
             shown = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
     without = [model for model in MODELS if model in shape.models and model not in there]
-    untold = [task for source in sources for task in source.part.tasks if task not in tasks[id(source)]]
     absent = {
-        "Nothing was trained on {}, and there is no published number.": dict.fromkeys(untold),
+        **{
+            f"{source.part.experiment.upper()}: nothing was trained on {{}}, and there is no published number.": [
+                task for task in source.part.tasks if task not in tasks[id(source)]
+            ]
+            for source in sources
+        },
         "No records of {}.": without,
         "Left out, for another arm stands in the row: {}.": aside,
     }
@@ -497,13 +501,17 @@ def _told(
     return rows, (*lines, *foot.foot(used, PROTOCOL, {*QA, "accuracy"}))
 
 
+_READING = {
+    "exp1": "EXP1: each task trained alone and scored on its own test rows.",
+    "exp2": "EXP2: each task trained alone; scores are the probe's. MTL: one run on all tasks.",
+    "exp3": "EXP3: tasks one after another; scores are the probe's, those at a task's end after its merge; the paper's "
+    f"number beside is the one at the same task's end, step {STEPS}.",
+}
+
+
 def _reading(shape: Shape) -> str:
-    said = "–: no record. Rows of base and MTL are not in the paper; other methods' are yours."
-    if shape.parts[0].experiment == "exp1":
-        return f"Each task trained alone and scored on its own test rows. {said}"
-    if shape.parts[0].experiment == "exp2":
-        return f"Each task trained alone; scores are the probe's. MTL: one run on all tasks. {said}"
-    return f"Tasks one after another; scores are the probe's, those at a task's end after its merge. {said}"
+    how = dict.fromkeys(_READING[part.experiment] for part in shape.parts)
+    return f"{' '.join(how)} –: no record. Rows of base and MTL are not in the paper; other methods' are yours."
 
 
 _COUNTED_OTHERWISE = {

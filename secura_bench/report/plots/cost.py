@@ -20,6 +20,10 @@ COSTS: tuple[tuple[str, str, Callable[[RunRecord], float]], ...] = (
 """Costs by id: heading and how they are read from a record."""
 
 
+LARGEST = 68
+"""The area of the largest point, in square points."""
+
+
 def mean_cost(arms: tuple[Arm, ...], cost: Callable[[RunRecord], float]) -> float:
     """Return a cost's mean over the runs of ``arms``."""
     return fmean(cost(run.record) for arm in arms for run in arm.runs)
@@ -36,7 +40,7 @@ def cost_against_quality(study: Study) -> Iterator[Picture]:
         for axes, (_, heading, cost) in zip(panels, COSTS, strict=True):
             points = [(mean_cost(each.arms, cost), each) for each in found]
             for x, each in points:
-                style, size = look[each.method], 8 + 60 * max(each.learned.value, 0) / top
+                style, size = look[each.method], 8 + (LARGEST - 8) * max(each.learned.value, 0) / top
                 axes.scatter(
                     x,
                     each.retention.value,
@@ -62,6 +66,7 @@ def cost_against_quality(study: Study) -> Iterator[Picture]:
                 figure,
                 axes,
                 [(mean_cost(e.arms, cost), e.retention.value, e.method, look[e.method].colour) for e in found],
+                radius=LARGEST**0.5 / 2**0.5,
             )
         yield Picture(f"cost-{protocol.id}", figure)
 

@@ -19,7 +19,7 @@ def what_was_forgotten(study: Study) -> Iterator[Picture]:
     found = dict(every_losses(study))
     if not found:
         return
-    figure = Figure(figsize=(COLUMN, 0.95 + 0.27 * len(found)))
+    figure = Figure(figsize=(COLUMN, 1.07 + 0.27 * len(found)))
     axes = figure.add_subplot()
     left = [0.0] * len(found)
     for kind, hatch in zip(KINDS, HATCHES, strict=True):
@@ -41,6 +41,6 @@ def what_was_forgotten(study: Study) -> Iterator[Picture]:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     n = max(each.n for each in found.values())
-    axes.set_xlabel(f"% of the {n} items of {label(study.probe_name)} that the base had right")
+    axes.set_xlabel(f"% of the {n} items of {label(study.probe_name)}\nthat the base had right")
     figure.legend(loc="outside upper left", ncols=4, fontsize=6.5, handlelength=1.6, columnspacing=1.2)
     yield Picture("forgetting", figure)

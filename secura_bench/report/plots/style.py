@@ -140,52 +140,81 @@ Box = tuple[float, float, float, float]
 
 
 def name_points(
-    figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str, str]], bars: Sequence[Box] = ()
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[tuple[float, float, str, str]],
+    bars: Sequence[Box] = (),
+    radius: float = 3.2,
 ) -> None:
-    """Write each point's name beside it where no other name, point or error bar lies.
+    """Write each point's name beside it where no other name, point, error bar or leading line lies.
 
-    ``points`` are x, y, name and colour, ``bars`` the error bars, all in the units of the data.
+    ``points`` are x, y, name and colour, ``bars`` the error bars, all in the units of the data; ``radius`` is that of
+    the largest point. A thin line leads from a point to a name that does not lie right beside it.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     frame = axes.get_window_extent(renderer)
-    dot = 3.2 * figure.dpi / 72
+    dot, step = (size * figure.dpi / 72 for size in (radius, 3.2))
     spots = [axes.transData.transform((x, y)) for x, y, _, _ in points]
-    taken: list[Box] = [(sx - dot, sy - dot, sx + dot, sy + dot) for sx, sy in spots]
+    dots: list[Box] = [(sx - dot, sy - dot, sx + dot, sy + dot) for sx, sy in spots]
+    taken = list(dots)
     for left, bottom, right, top in bars:
         (x0, y0), (x1, y1) = axes.transData.transform([(left, bottom), (right, top)])
         taken.append((x0 - 1, y0 - 1, x1 + 1, y1 + 1))
-    for (x, y, name, colour), (sx, sy) in zip(points, spots, strict=True):
+    names: list[Box] = []
+    for i, ((x, y, name, colour), (sx, sy)) in enumerate(zip(points, spots, strict=True)):
+        in_the_way = [*names, *dots[:i], *dots[i + 1 :]]
         text = axes.annotate(
             label(name), xy=(x, y), xytext=(0, 0), textcoords="offset points", color=colour, fontsize=7, zorder=5
         )
         box = text.get_window_extent(renderer)
         scale = 72 / figure.dpi
-        for dx, dy in _offsets(box.width, box.height, dot):
-            place = (sx + dx, sy + dy, sx + dx + box.width, sy + dy + box.height)
-            if _inside(place, frame.extents) and not any(_overlap(place, other) for other in taken):
-                break
-        taken.append(place)
-        text.set_position((dx * scale, dy * scale - (box.y0 - sy) * scale))
-        if max(abs(dx + box.width / 2) - box.width / 2, abs(dy + box.height / 2) - box.height / 2) > 2.5 * dot:
-            centre = (dx + box.width / 2, dy + box.height / 2)
+        places = [
+            (sx + dx, sy + dy, sx + dx + box.width, sy + dy + box.height)
+            for dx, dy in _offsets(box.width, box.height, dot, step)
+        ]
+        lines = [_leading(sx, sy, place, dot + 0.7 * step) for place in places]
+        faults = [
+            (not _inside(place, frame.extents), _meet([place], names), _meet([place], taken), _meet(line, in_the_way))
+            for place, line in zip(places, lines, strict=True)
+        ]
+        chosen = faults.index(min(faults))  # the first of the best; the worst fault is to leave the frame
+        place, line = places[chosen], lines[chosen]
+        names.append(place)
+        taken += [place, *line]
+        text.set_position(((place[0] - sx) * scale, (place[1] - sy - (box.y0 - sy)) * scale))
+        if line:
+            near_x, near_y = _nearest(sx, sy, place)
             axes.annotate(
                 "",
                 xy=(x, y),
-                xytext=(
-                    centre[0] * scale,
-                    (centre[1] - (box.height / 2 if centre[1] > 0 else -box.height / 2)) * scale,
-                ),
+                xytext=((near_x - sx) * scale, (near_y - sy) * scale),
                 textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 3},
             )
 
 
-def _offsets(width: float, height: float, dot: float) -> list[tuple[float, float]]:
-    """Return where a label's lower left corner may lie from its point, the best first."""
+def _nearest(x: float, y: float, box: Box) -> tuple[float, float]:
+    """Return the point of a box that is nearest to a point."""
+    return min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
+
+
+def _leading(x: float, y: float, name: Box, beside: float) -> list[Box]:
+    """Return the line from a point to its name as small boxes, none where the name is no further than ``beside``."""
+    to_x, to_y = _nearest(x, y, name)
+    length = max(abs(to_x - x), abs(to_y - y))
+    if length <= beside:
+        return []
+    steps = max(2, int(length / 3))
+    found = [(x + (to_x - x) * k / steps, y + (to_y - y) * k / steps) for k in range(1, steps)]
+    return [(px - 0.5, py - 0.5, px + 0.5, py + 0.5) for px, py in found]
+
+
+def _offsets(width: float, height: float, dot: float, step: float) -> list[tuple[float, float]]:
+    """Return where a label's lower left corner may lie from its point: beside it first, then further by steps."""
     found = []
-    for far in range(1, 14):
-        reach = dot * (0.6 + 0.9 * far)
+    for far in range(13):
+        reach = dot + step * (0.5 + 0.9 * far)
         right, left, middle = reach, -reach - width, -width / 2
         above, below, level = reach, -reach - height, -height / 2
         found += [(right, level), (left, level), (middle, above), (middle, below)]
@@ -195,6 +224,10 @@ def _offsets(width: float, height: float, dot: float) -> list[tuple[float, float
 
 def _inside(box: Box, frame: Sequence[float]) -> bool:
     return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
+
+
+def _meet(some: Sequence[Box], others: Sequence[Box]) -> bool:
+    return any(_overlap(one, other) for one in some for other in others)
 
 
 def _overlap(one: Box, other: Box) -> bool:
