@@ -18,10 +18,11 @@ help:
 	@echo "make docs       docs/results anew from the records in results/ that are under version control"
 	@echo "make format     let ruff rewrite the files"
 
-# The stamp is newer than what it was made from, so a changed dependency sets up again.
+# The stamp is newer than what it was made from, so a changed dependency sets up again. What builds packages is named
+# and pinned, as all else is: ours (hatchling, editables) and rouge-score, which comes as source alone (setuptools).
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -q -c constraints.txt hatchling editables
+	$(PIP) install -q -c constraints.txt setuptools hatchling editables
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
 
