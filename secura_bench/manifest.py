@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def make_manifest(run: Run, inputs: Inputs, device: torch.device) -> Mapping[str
         "packages": _versions(),
         "machine": {
             "platform": platform.platform(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
             "threads": run.threads,
         },
         "model": inputs.model.identity,
@@ -55,6 +56,17 @@ def changed_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
     if then is not None and then != device:
         lines.append(f"{then} → {device}")
     return lines
+
+
+@cache
+def _processor() -> str:
+    """Return the CPU's name and the instructions that PyTorch takes there: in bf16 a score depends on them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(named, platform.processor() or platform.machine())}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 @cache

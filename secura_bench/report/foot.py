@@ -73,6 +73,8 @@ def _rows(records: Sequence[RunRecord]) -> list[str]:
     contexts = sorted({record.context for record in records if record.context is not None})
     longest = f"; context {' or '.join(map(str, contexts))} tokens" if contexts else ""
     lines.append(f"Precision {' or '.join(precisions)}{longest}.")
+    if any(record.precision != "fp32" and record.cost.device == "cpu" for record in records):
+        lines.append("Less than fp32, computed on a CPU: on a CPU of another kind the same runs may score otherwise.")
     return lines
 
 
