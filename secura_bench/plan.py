@@ -101,9 +101,14 @@ class Plan:
     runs: tuple[Run, ...]
 
 
+def threads_of(spec: ExperimentSpec) -> int:
+    """Return how many threads each run of ``spec`` computes with on a CPU."""
+    return spec.threads or os.cpu_count() or 1
+
+
 def drafts(spec: ExperimentSpec) -> tuple[Draft, ...]:
     """List a spec's runs, the base model first; neither the model nor data has to be here."""
-    model, threads = model_label(spec.model), spec.threads or os.cpu_count() or 1
+    model, threads = model_label(spec.model), threads_of(spec)
     base = MethodSpec(name="base", label="base")
     found = [Draft(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
     for method in spec.methods:

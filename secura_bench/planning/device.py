@@ -17,7 +17,10 @@ TOLERANCE = 1.25
 
 @dataclass(frozen=True)
 class Device:
-    """Where runs would go. ``memory``: bytes free. ``rate``: operations a second of a matrix product."""
+    """Where runs would go.
+
+    ``memory``: bytes free. ``rate``: operations a second of a matrix product, of one thread where it is a CPU.
+    """
 
     name: str
     memory: float
@@ -30,13 +33,17 @@ class Device:
         """Whether the device is the CPU."""
         return self.name == "cpu"
 
+    def speed(self, threads: int) -> float:
+        """Return the operations a second of a run with so many threads."""
+        return self.rate * threads if self.is_cpu else self.rate
+
 
 A_LARGE_GPU = Device("80 GB GPU", 80e9, 300e12, 256e9)
 """What the paper's runs need: a card with 80 GB, at 300 TFLOP/s in bf16 (assumed), in a machine with 256 GB."""
 
 
 def this_device() -> Device:
-    """Return the device that runs started now would use; its speed is measured in a tenth of a second."""
+    """Return the device that runs started now would use; its speed is measured in a fifth of a second."""
     host = float(psutil.virtual_memory().available)
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
@@ -45,11 +52,18 @@ def this_device() -> Device:
 
 
 def _rate(kind: str, size: int, dtype: torch.dtype) -> float:
-    """Return the operations a second of size³ products: the fastest of a few, after one to warm up."""
+    """Return the operations a second of size³ products: the fastest of those that fit, after one to warm up.
+
+    By one thread: where other runs share the machine, several wait for each other a hundred times as long as they
+    multiply, and one is undisturbed now and then.
+    """
     matrix = torch.ones(size, size, device=kind, dtype=dtype)
-    best = float("inf")
-    for _ in range(4):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    took: list[float] = []
+    while sum(took) < 0.2 or len(took) < 2:
         began = time.perf_counter()
         (matrix @ matrix).sum().item()
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
+        took.append(time.perf_counter() - began)
+    torch.set_num_threads(threads)
+    return 2 * size**3 / min(took[1:])

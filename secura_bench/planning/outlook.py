@@ -229,7 +229,7 @@ def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answe
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
     left, checkpoint = disk_of(spec, count, train, work, method, shape)
     memory = memory_of(method, count, shape, train, scoring, answers)
-    seconds = flops / (device.rate * EFFICIENCY)
+    seconds = flops / (device.speed(draft.threads) * EFFICIENCY)
     return Line(**known, **empty, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 
 

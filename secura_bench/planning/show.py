@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from secura_bench.plan import threads_of
 from secura_bench.planning.device import A_LARGE_GPU, Device
 from secura_bench.planning.outlook import Line, Outlook, fits, way_out
 from secura_bench.progress import duration
@@ -22,13 +23,14 @@ def show(outlooks: Sequence[Outlook], device: Device) -> Iterator[str]:
 
 def _one(outlook: Outlook, device: Device) -> Iterator[str]:
     spec, lines = outlook.spec, outlook.lines
+    speed = device.speed(threads_of(spec))
     size = f" ({outlook.parameters:,} parameters)" if outlook.parameters else ""
     yield f"{spec.experiment} · {outlook.model}{size} · {spec.mode}"
     yield f"  tasks     {len(spec.task_names)}: {_shortened(', '.join(spec.task_names))}"
     every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
     yield f"  probe     {spec.probe}, {outlook.rows.probe} rows, after each task{every}"
     yield f"  scoring   {', '.join(spec.evaluate.protocols)}; trained tasks: {spec.evaluate.tasks}"
-    yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {device.rate / 1e12:.2f} TFLOP/s measured"
+    yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"
     runs, done = sum(line.runs for line in lines), sum(line.done for line in lines)
     running = sum(line.running for line in lines)
     yield f"  runs      {runs}, of them {done} done" + (f", {running} running" if running else "")
@@ -102,7 +104,7 @@ def _notes(outlook: Outlook, device: Device) -> Iterator[str]:
         f"for the latest checkpoint meanwhile."
     )
     if not outlook.tried:
-        other = total * device.rate / A_LARGE_GPU.rate
+        other = total * device.speed(threads_of(outlook.spec)) / A_LARGE_GPU.rate
         yield f"On an {A_LARGE_GPU.name} (assumed {A_LARGE_GPU.rate / 1e12:.0f} TFLOP/s) about {_time(other)}."
         yield "--probe 3 measures three steps of each method here, and refines the time."
     if not outlook.rows.exact:
