@@ -37,10 +37,11 @@ def crossed(rng, seeds: int, of_seed: float, of_item: float, rest: float):
         (lambda rng: interval(sample(100.0 * (rng.random(200) < 0.6))), 60),
         (lambda rng: interval(sample(crossed(rng, 5, 2, 10, 10))), 50),
         (lambda rng: interval(sample(crossed(rng, 3, 5, 5, 5))), 50),
+        (lambda rng: interval(_runs_of_three_tasks(rng)), 50),
         (lambda rng: _ratio(rng), 100 * 4 / 6),
         (lambda rng: _difference(rng), 1),
     ],
-    ids=["scores", "verdicts", "5 seeds", "3 seeds", "retention", "difference"],
+    ids=["scores", "verdicts", "5 seeds", "3 seeds", "3 tasks", "retention", "difference"],
 )
 def test_intervals_cover_the_truth_as_often_as_they_say(draw, truth) -> None:
     rng = np.random.default_rng(7)
@@ -50,6 +51,20 @@ def test_intervals_cover_the_truth_as_often_as_they_say(draw, truth) -> None:
 def _ratio(rng):
     base = 100 * rng.beta(2, 1, 150)
     return ratio_interval(sample(base * rng.beta(4, 2, 150)), sample(base))
+
+
+def test_other_seeds_on_either_side_are_never_too_sure() -> None:
+    """Seeds that do not meet add their variances; what items and seeds share is counted twice, and never left out."""
+    rng = np.random.default_rng(7)
+    draw = lambda: compare(_runs_of_three_tasks(rng), _runs_of_three_tasks(rng, (4, 3, 2))).interval  # noqa: E731
+    assert coverage(draw, 0, 400) >= 0.95
+
+
+def _runs_of_three_tasks(rng, seeds: tuple[int, ...] = (3, 3, 4)) -> Sample:
+    """Runs of their own on each of three tasks, whose true mean is 50."""
+    scores = [crossed(rng, count, of_seed, 5, 5) for count, of_seed in zip(seeds, (6, 5, 4), strict=True)]
+    strata = [Stratum(f"task {i}", tuple(map(str, range(100))), each, str(i)) for i, each in enumerate(scores)]
+    return Sample(tuple(strata))
 
 
 def _difference(rng):
@@ -138,6 +153,30 @@ def test_only_shared_items_are_compared() -> None:
     b = Sample((Stratum("t", tuple(map(str, range(29, 4, -1))), np.arange(29.0, 4, -1)[None] - 1),))
     assert compare(a, b).difference == pytest.approx(1.0)
     assert compare(a, Sample((Stratum("u", a.strata[0].ids, a.strata[0].values),))) is None
+
+
+def test_a_probe_after_several_tasks_meets_its_own_kind() -> None:
+    """The same rows are scored after each task: what is compared is after the same task; the base's meets them all."""
+    after = {task: np.arange(30.0) + 10 * i for i, task in enumerate("xyz")}
+
+    def probe(by: float, order: str) -> Sample:
+        strata = (Stratum("p", tuple(map(str, range(30))), after[task][None] + by, task) for task in order)
+        return Sample(tuple(strata))
+
+    found = compare(probe(2, "xyz"), probe(0, "zyx"))
+    assert found.difference == pytest.approx(2) and found.interval.high - found.interval.low == pytest.approx(0)
+    assert compare(probe(2, "xyz"), sample(after["x"], "p")).difference == pytest.approx(12)
+
+
+def test_means_over_tasks_are_surer_of_seeds_than_one_task() -> None:
+    """Runs of two seeds on each of three tasks have up to three degrees of freedom, not one."""
+    values = [np.full((2, 30), 50.0) + np.array([[-1.0], [1.0]]) for _ in range(3)]
+    ids = tuple(map(str, range(30)))
+    of_one = Sample(tuple(Stratum(f"t{i}", ids, each, "all") for i, each in enumerate(values)))
+    of_each = Sample(tuple(Stratum(f"t{i}", ids, each, f"of {i}") for i, each in enumerate(values)))
+    error = 1.0
+    assert interval(of_one).high - 50 == pytest.approx(error * stats.t.ppf(0.975, 1), rel=0.2)
+    assert interval(of_each).high - 50 == pytest.approx(error / math.sqrt(3) * stats.t.ppf(0.975, 3), rel=0.2)
 
 
 def test_a_mean_over_tasks_weighs_tasks_alike() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -29,19 +29,21 @@ ENOUGH = 20
 class Stratum:
     """Scores of the same items under several seeds: ``values`` is seeds × items, ``ids`` names the items.
 
-    ``name`` (a task's) chooses the resamples: strata of one name and size are resampled alike.
+    ``name`` (a task's) chooses the resamples: strata of one name and size are resampled alike. ``runs`` tells the runs
+    apart that are scored: of one and the same runs, a seed moves all strata together; of others, on its own.
     """
 
     name: str
     ids: tuple[str, ...]
     values: Floats
+    runs: str = ""
 
     def only(self, ids: Sequence[str]) -> Stratum:
         """Return the stratum of ``ids`` alone, in their order."""
         if tuple(ids) == self.ids:
             return self
         where = {id_: i for i, id_ in enumerate(self.ids)}
-        return Stratum(self.name, tuple(ids), self.values[:, [where[id_] for id_ in ids]])
+        return replace(self, ids=tuple(ids), values=self.values[:, [where[id_] for id_ in ids]])
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,9 @@ class Sample:
         return sum(len(stratum.ids) for stratum in self.strata)
 
     @property
-    def per_seed(self) -> Floats:
-        """The score of each seed."""
-        return np.mean([stratum.values.mean(axis=1) for stratum in self.strata], axis=0)
-
-    @property
     def value(self) -> float:
         """The score, mean over seeds."""
-        return float(self.per_seed.mean())
+        return math.fsum(float(stratum.values.mean()) for stratum in self.strata) / len(self.strata)
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def _perplexities(name: str, loss: Floats, tokens: Floats) -> Floats | None:
     if not (count > 0).all():
         return None
     each = (loss * tokens).sum(axis=1) / tokens.sum(axis=1)
-    return np.exp(nats / count).mean(axis=0) * np.exp(_seeds(each))
+    return np.exp(nats / count).mean(axis=0) * np.exp(_seeds([each]))
 
 
 def seed_interval(values: Sequence[float], floor: float = -math.inf, ceiling: float = math.inf) -> Interval | None:
@@ -158,7 +155,7 @@ def seed_interval(values: Sequence[float], floor: float = -math.inf, ceiling: fl
     found = np.asarray(values, dtype=float)
     if len(found) < 2:
         return None
-    low, high = _quantiles(found.mean() + _seeds(found))
+    low, high = _quantiles(found.mean() + _seeds([found]))
     return Interval(max(low, floor), min(high, ceiling))
 
 
@@ -172,8 +169,10 @@ def compare(one: Sample, other: Sample) -> Comparison | None:
         return None
     gap = _gap(*pair)
     drawn = _items(gap) + _other_seeds(gap)
-    if len(gap.per_seed) == 1 and len(one.per_seed) != len(other.per_seed):  # unpaired seeds move on their own
-        drawn = drawn + _other_seeds(one) - _other_seeds(other, offset=1)
+    unpaired = [both for both in zip(*_strata(pair), strict=True) if _unpaired(*both)]
+    for side, sign in enumerate((1, -1) if unpaired else ()):  # their seeds move on their own
+        moved = Sample(tuple(both[side] for both in unpaired))
+        drawn = drawn + sign * len(unpaired) / len(gap.strata) * _other_seeds(moved, offset=1 + side)
     low, high = _quantiles(drawn)
     stated = Interval(low, high)
     binary = all(
@@ -218,11 +217,9 @@ def resampled_means(name: str, values: Floats) -> Floats:
 
 
 @lru_cache(maxsize=128)
-def seed_draws(count: int, offset: int = 0) -> Floats:
-    """Return draws of Student's t for ``count`` seeds, zero for one: by how many standard errors a mean may be off."""
-    if count < 2:
-        return np.zeros(RESAMPLES)
-    return np.random.default_rng([count, offset]).standard_t(count - 1, RESAMPLES)
+def seed_draws(freedom: float, offset: int = 0) -> Floats:
+    """Return draws of Student's t of ``freedom`` degrees: by how many standard errors a mean over seeds may be off."""
+    return np.random.default_rng([round(1000 * freedom), offset]).standard_t(freedom, RESAMPLES)
 
 
 def _items(sample: Sample) -> Floats:
@@ -274,19 +271,27 @@ def _interaction(values: Floats) -> float:
 def _other_seeds(sample: Sample, offset: int = 0) -> Floats:
     """Return draws by which other seeds would move a sample's score.
 
-    By Student's t over the seeds; where few of them agree by chance to less than the interaction with the items
-    explains by itself, by a normal of that size.
+    By Student's t over the seeds, of each of the ``runs`` for themselves: the variances of independent runs add up,
+    and the degrees of freedom are Welch's and Satterthwaite's (1947). Where few seeds agree by chance to less than
+    their interaction with the items explains by itself, by a normal of that size.
     """
-    by_seeds = _seeds(sample.per_seed, offset)
+    runs: dict[str, Floats] = {}
+    for stratum in sample.strata:
+        runs[stratum.runs] = runs.get(stratum.runs, 0.0) + stratum.values.mean(axis=1) / len(sample.strata)
+    by_seeds = _seeds(list(runs.values()), offset)
     explained = math.sqrt(math.fsum(_interaction(s.values) / s.values.size for s in sample.strata)) / len(sample.strata)
     by_items = explained * np.random.default_rng([RESAMPLES, offset]).standard_normal(RESAMPLES)
     return by_items if _quantiles(by_seeds)[1] < _quantiles(by_items)[1] else by_seeds
 
 
-def _seeds(per_seed: Floats, offset: int = 0) -> Floats:
-    count = len(per_seed)
-    spread = float(np.std(per_seed, ddof=1)) / np.sqrt(count) if count > 1 else 0.0
-    return spread * seed_draws(count, offset)
+def _seeds(runs: Sequence[Floats], offset: int = 0) -> Floats:
+    """Return draws by which other seeds would move the sum of the means of ``runs``, independent scores by seed."""
+    several = [scores for scores in runs if len(scores) > 1]
+    errors = [float(np.var(scores, ddof=1)) / len(scores) for scores in several]
+    if not sum(errors) > 0:
+        return np.zeros(RESAMPLES)
+    weights = (error**2 / (len(scores) - 1) for error, scores in zip(errors, several, strict=True))
+    return math.sqrt(sum(errors)) * seed_draws(sum(errors) ** 2 / sum(weights), offset)
 
 
 def _quantiles(drawn: Floats) -> tuple[float, float]:
@@ -318,13 +323,20 @@ def _at_the_ends(sample: Sample, low: float, high: float) -> tuple[float, float]
 
 
 def _paired(one: Sample, other: Sample) -> tuple[Sample, Sample] | None:
-    """Return both samples on the items they share, None where a stratum is missing or shares nothing."""
-    others: Mapping[str, Stratum] = {stratum.name: stratum for stratum in other.strata}
-    if {stratum.name for stratum in one.strata} != set(others):
+    """Return both samples on the items they share, None where a stratum is missing or shares nothing.
+
+    A stratum meets the other sample's of its name and runs, or the only one of its name: the base's, say.
+    """
+    exact = {(stratum.name, stratum.runs): stratum for stratum in other.strata}
+    names = [stratum.name for stratum in other.strata]
+    alone = {stratum.name: stratum for stratum in other.strata if names.count(stratum.name) == 1}
+    if {stratum.name for stratum in one.strata} != set(names):
         return None
     left, right = [], []
     for stratum in one.strata:
-        match = others[stratum.name]
+        match = exact.get((stratum.name, stratum.runs)) or alone.get(stratum.name)
+        if match is None:
+            return None
         if stratum.ids is match.ids:
             left.append(stratum)
             right.append(match)
@@ -343,10 +355,15 @@ def _strata(pair: tuple[Sample, Sample]) -> tuple[tuple[Stratum, ...], tuple[Str
 
 
 def _gap(one: Sample, other: Sample) -> Sample:
-    """Return differences item by item: seed by seed where both have as many, else of the means over seeds."""
+    """Return differences item by item: seed by seed, or of the means over seeds where that cannot be."""
     strata = []
     for a, b in zip(one.strata, other.strata, strict=True):
-        alike = a.values.shape == b.values.shape
-        gap = a.values - b.values if alike else (a.values.mean(axis=0) - b.values.mean(axis=0))[None, :]
-        strata.append(Stratum(a.name, a.ids, gap))
+        gap = a.values.mean(axis=0) - b.values.mean(axis=0) if _unpaired(a, b) else a.values - b.values
+        strata.append(replace(a, values=np.atleast_2d(gap)))
     return Sample(tuple(strata))
+
+
+def _unpaired(a: Stratum, b: Stratum) -> bool:
+    """Return whether both have several seeds, and not as many; a single one (the base's) meets each of several."""
+    seeds, others = len(a.values), len(b.values)
+    return seeds != others and min(seeds, others) > 1

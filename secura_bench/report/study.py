@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -205,7 +205,8 @@ class Arm:
             columns = [each and _column(*each, metric) for each in self.scores(protocol, role, task, at)]
             there = [column for column in columns if column]
             alike = len(there) == len(columns) > 0 and all(ids is there[0][0] for ids, _ in there)
-            stacked = Stratum(task, there[0][0], np.stack([values for _, values in there])) if alike else None
+            runs = "" if self.is_base else " ".join(self.sequence)
+            stacked = Stratum(task, there[0][0], np.stack([values for _, values in there]), runs) if alike else None
             self._strata[key] = stacked
         return self._strata[key]
 
@@ -488,14 +489,9 @@ def _perplexity(spot: Spot, base: Spot | None = None) -> Interval | None:
 
 def sample_of(spots: Sequence[Spot]) -> Sample | None:
     """Return the item scores behind the mean of ``spots``, None where a file, a column or an item is missing."""
-    strata = []
-    together = len({spot.arm.seeds for spot in spots}) == 1
-    for spot in spots:
-        found = spot.arm.stratum(spot.protocol, spot.metric, spot.role, spot.task, spot.at)
-        if found is None:
-            return None
-        strata.append(found if together else replace(found, values=found.values.mean(axis=0, keepdims=True)))
-    return Sample(tuple(strata)) if strata else None
+    found = [spot.arm.stratum(spot.protocol, spot.metric, spot.role, spot.task, spot.at) for spot in spots]
+    strata = tuple(stratum for stratum in found if stratum is not None)
+    return Sample(strata) if strata and len(strata) == len(found) else None
 
 
 CONTINUAL = {
