@@ -12,9 +12,8 @@ from secura_bench.report.study import Study
 
 INTERVALS = (
     f"[low, high]: 95 % interval; ±: how far off its farther end is; {statistics.RESAMPLES} bootstrap resamples of the "
-    "items, the same for all methods, and Student's t over the seeds where there are several, of each task's runs "
-    "for themselves where they are several (Welch, Satterthwaite); none below "
-    f"{statistics.ENOUGH} items or where single items are not recorded."
+    "items, the same for all methods, and of several seeds Student's t, each task's runs on their own (Welch, "
+    f"Satterthwaite); none below {statistics.ENOUGH} items or where single items are not recorded."
 )
 TIED = (
     "*: the best of its column, or not told apart from it on the same items (McNemar's exact test where items are "
