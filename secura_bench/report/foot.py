@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from secura_bench import __version__
 from secura_bench.records import RunRecord
-from secura_bench.report import statistics
 from secura_bench.report.metrics import PROTOCOLS, metric
+from secura_bench.report.statistics import ENOUGH, RESAMPLES
 from secura_bench.report.study import Study
 
 INTERVALS = (
-    f"[low, high]: 95 % interval; ±: how far off its farther end is; {statistics.RESAMPLES} bootstrap resamples of the "
+    f"[low, high]: 95 % interval; ±: how far off its farther end is; {RESAMPLES} bootstrap resamples of the "
     "items, the same for all methods, and of several seeds Student's t, each task's runs on their own (Welch, "
-    f"Satterthwaite); none below {statistics.ENOUGH} items or where single items are not recorded."
+    f"Satterthwaite); none below {ENOUGH} items or where single items are not recorded."
 )
 TIED = (
     "*: the best of its column, or not told apart from it on the same items (McNemar's exact test where items are "
@@ -66,6 +66,12 @@ def _rows(records: Sequence[RunRecord]) -> list[str]:
                 f"{record.probe} ({' + '.join(f'{part} {n or str()}'.strip() for part, n in known.items())}{rows})"
             ] = None
     lines = ["Probe: " + ", ".join(probes) + "."] if probes else []
+    tested = {name: record.data[name].test_rows for record in records for name in record.tasks if name in record.data}
+    if tested:
+        alike = len(set(tested.values())) == 1
+        each = f"{min(tested.values())} of each" if alike else ", ".join(f"{t} {n}" for t, n in tested.items())
+        few = f" Below {ENOUGH} there is no interval, and a row weighs much." if min(tested.values()) < ENOUGH else ""
+        lines.append(f"Test rows of trained tasks: {each}.{few}")
     limits = sorted({record.limit for record in records if record.limit is not None})
     if limits:
         lines.append(f"Limited: at most {' or '.join(map(str, limits))} test rows of each trained task were scored.")

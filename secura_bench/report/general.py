@@ -14,7 +14,7 @@ from secura_bench.report.logged import MERGE, RES, gradient_norms, merge_figures
 from secura_bench.report.losses import KINDS, every_losses
 from secura_bench.report.metrics import PROTOCOLS, Protocol, metric
 from secura_bench.report.ranking import rank
-from secura_bench.report.study import MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
+from secura_bench.report.study import BY_CHANCE, MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
 from secura_bench.report.table import Column, Number, Row, Table
 
 LABEL = Column("method", "label")
@@ -62,6 +62,8 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     columns, rows = _with_numbers(every, rows)
     untold = dict.fromkeys(c.group for c in every if c not in columns and c.group != "start")
     lacking = [f"By this protocol there is no score of: {', '.join(untold)}."] if untold else []
+    if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
+        lacking.append(f"Nothing is said to be kept where {BY_CHANCE}.")
     notes = foot.foot([study], protocol.id, protocol.metrics)
     stars = any(isinstance(entry, Number) and entry.best for row in rows for entry in row.entries)
     yield Table(
@@ -534,7 +536,9 @@ def _after(after: str) -> str:
 
 
 def _title(study: Study, protocol: Protocol) -> str:
-    return f"{study.experiment} · {study.model} · {protocol.id.replace('_', '-')} · probe {study.probe_name}"
+    only = study.sequences[0][0] if study.mode == "separate" and len(study.sequences) == 1 else ""
+    trained = f" · trained on {only}" if only else ""
+    return f"{study.experiment} · {study.model}{trained} · {protocol.heading} · probe {study.probe_name}"
 
 
 def _of(study: Study, protocol: Protocol | None = None) -> dict[str, str]:
@@ -550,5 +554,5 @@ def _reading(study: Study, protocol: Protocol) -> str:
     kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."
     return (
         f"Learned: test rows of the trained task, {when}{last}. Probe: at the end of the run; start: the probe before "
-        f"the first step, where the method does not start as the base.{kept}"
+        f"the first step, where the method does not start as the base; n: the probe's rows.{kept}"
     )

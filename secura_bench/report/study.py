@@ -377,13 +377,18 @@ class Study:
         return self.mean_retention([arm] if arm else [], protocol, metric, at)
 
     def mean_retention(self, arms: Sequence[Arm], protocol: str, metric: str, at: At = "end") -> Cell:
-        """Return retention, mean over ``arms`` (one method's, on several sequences)."""
+        """Return retention, mean over ``arms`` (one method's, on several sequences).
+
+        None of an accuracy that is not told apart from chance in the base model: there is nothing that could be kept.
+        """
         spots = [Spot(arm, protocol, metric, "probe", self.probe_name, at) for arm in arms]
         base, mine = self.probe(self.base, protocol, metric), mean_cell(spots)
         lower = metric == "perplexity"
         if mine.missing or base.missing or base.value <= 0 or not (lower or known(metric).percent):
             why = mine.why if mine.missing else "the base's record is missing" if base.missing else "the base scores 0"
             return Cell(spread=why, n=mine.n, seeds=mine.seeds)
+        if metric.startswith("accuracy") and base.interval and base.low <= self._chance(protocol):
+            return Cell(spread=BY_CHANCE, n=mine.n, seeds=mine.seeds)
         value, *seeds = (100 * (base.value / v if lower else v / base.value) for v in (mine.value, *mine.per_seed))
         if all(arm.is_base for arm in arms):
             return Cell(value, Interval(value, value), mine.n, (), tuple(seeds))
@@ -397,6 +402,13 @@ class Study:
             return found or mine.why
 
         return Cell(value, spread, mine.n, mine.seeds, tuple(seeds))
+
+    def _chance(self, protocol: str) -> float:
+        """Return the accuracy of a random choice on the probe's rows that have choices; 0 where none is made."""
+        notes = self.base.runs[0].record.data if self.base and protocol == "choice" else {}
+        parts = [notes[part] for part in self.base.runs[0].record.probe_parts if part in notes] if self.base else []
+        rows = [(note.probe_chance, note.probe_rows) for note in parts if note.probe_chance is not None]
+        return sum(chance * n for chance, n in rows) / sum(n for _, n in rows) if rows else 0.0
 
     def curve(self, arm: Arm, protocol: str, metric: str, retention: bool = False) -> list[tuple[Moment, Cell]]:
         """Return the probe's score (or retention) at every moment that all of the arm's runs were scored at."""
@@ -493,6 +505,9 @@ def sample_of(spots: Sequence[Spot]) -> Sample | None:
     strata = tuple(stratum for stratum in found if stratum is not None)
     return Sample(strata) if strata and len(strata) == len(found) else None
 
+
+BY_CHANCE = "the base is not told apart from chance"
+"""Why an accuracy may have no retention."""
 
 CONTINUAL = {
     "average_accuracy": continual.average_accuracy,
