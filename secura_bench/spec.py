@@ -319,6 +319,20 @@ def load_spec(name: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
     return specs[0]
 
 
+def load_run_spec(path: Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """Return the resolved spec in a run's folder, its tasks unchecked: they may have been files of another command.
+
+    Raises:
+        SpecError: Whatever else is wrong, as in ``load_specs``.
+    """
+    file = YamlFile.read(path)
+    for override in overrides:
+        file.override(override)
+    spec = file.validate_as(ExperimentSpec)
+    _check_methods(spec, file)
+    return spec
+
+
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> YamlFile:
     """Read a spec and lay it over what it extends: a path relative to it, or the name of a shipped spec."""
     file = YamlFile.read(path)
@@ -469,6 +483,14 @@ def _check_names(spec: ExperimentSpec, file: YamlFile) -> None:
             )
     with _located(file, "orders"):
         _check_orders(spec)
+    _check_methods(spec, file)
+    with _located(file, "seeds"):
+        if len(set(spec.seeds)) < len(spec.seeds):
+            raise SpecError("a seed stands here twice.")
+
+
+def _check_methods(spec: ExperimentSpec, file: YamlFile) -> None:
+    """Check the methods' names, options and overrides, and that they can be told apart."""
     for index, method in enumerate(spec.methods):
         with _located(file, "methods", index):
             options: type[BaseModel] = METHODS.get(method.name).Options
@@ -478,9 +500,6 @@ def _check_names(spec: ExperimentSpec, file: YamlFile) -> None:
         labels = [method.label for method in spec.methods]
         if len(set(labels)) < len(labels):
             raise SpecError("two entries have one label; set 'label:' on one of them.")
-    with _located(file, "seeds"):
-        if len(set(spec.seeds)) < len(spec.seeds):
-            raise SpecError("a seed stands here twice.")
 
 
 def _check_orders(spec: ExperimentSpec) -> None:
