@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, Strict, StringConstraints, field_validator, model_validator
 
 from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file, load_task
-from secura_bench.errors import SpecError, unknown_name
+from secura_bench.errors import SpecError, did_you_mean, unknown_name
 from secura_bench.registry import METHODS
 from secura_bench.resources import shipped
 from secura_bench.schema import Part, Slug
@@ -275,7 +275,7 @@ def find_spec(name: str) -> Path:
     """Return the file that ``name`` means: a path, or the name of a shipped spec (``smoke``).
 
     Raises:
-        SpecError: Neither; the message lists the shipped specs.
+        SpecError: Neither; the message has the nearest shipped spec, and where the list of them is.
     """
     path = Path(name)
     if path.is_file():
@@ -283,7 +283,10 @@ def find_spec(name: str) -> Path:
     shipped_specs = {spec.stem: spec for spec in sorted(shipped("configs").glob("*.yaml"))}
     if name in shipped_specs:
         return shipped_specs[name]
-    raise SpecError(f"{name}: no such file, and no shipped spec of that name. Shipped: {', '.join(shipped_specs)}.")
+    hint = did_you_mean(path.stem if path.suffix == ".yaml" else name, shipped_specs)
+    raise SpecError(
+        f"{name}: no such file, and no shipped spec of that name.{hint} `secura-bench ls configs` lists them."
+    )
 
 
 def load_specs(name: str, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, ...]:
