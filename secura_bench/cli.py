@@ -237,7 +237,8 @@ def report(
     if not runs and problems:
         raise typer.Exit(1)
     if not runs:
-        raise BenchError("no finished run was found there. `secura-bench run SPEC` makes them.")
+        where = ", ".join(map(str, results))
+        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
     made = make_report(runs, tables, against is not None, problems)
     if out is not None:
         for path in write(made, out, [format] if format else list(FILES)):
