@@ -384,3 +384,10 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"secura-bench: {error.filename or ''}: {error.strerror or error}", err=True)
         sys.exit(2)
+    except Exception as error:
+        from secura_bench.plugins import plugin_fault
+
+        if (fault := plugin_fault(error)) is None:
+            raise
+        typer.echo(f"secura-bench: a method that is not this program's failed: {fault}.", err=True)
+        sys.exit(2)
