@@ -148,6 +148,18 @@ def test_a_method_that_refuses_a_model_is_refused_as_before(own, tmp_path: Path)
     assert done.returncode == 2 and "'embeddings' does not fit model 'tiny': no such module here." in done.stderr
 
 
+def test_a_plugin_that_fails_in_a_run_is_named_with_its_line(own, tmp_path: Path) -> None:
+    own(LOSES, "loses")
+    done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 1
+    (trace,) = tmp_path.glob("results/trial/*/traceback.txt")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("failed: ") and f"KeyError: 'oops' ({tmp_path / 'mine.py'}:8)." in last
+    assert f"{trace.relative_to(tmp_path)} says where." in last
+    failure = json.loads(trace.with_name("failure.json").read_text())
+    assert f"{tmp_path / 'mine.py'}:8" in failure["reason"] and str(trace.relative_to(tmp_path)) in failure["advice"]
+
+
 def test_a_plugin_that_no_model_can_take_is_one_line(own, tmp_path: Path) -> None:
     own(NEEDS_A_MODEL.replace("get_input_embeddings", "no_such_thing"), "embeddings")
     done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
