@@ -237,7 +237,8 @@ def report(
     if not runs and problems:
         raise typer.Exit(1)
     if not runs:
-        raise BenchError("no finished run was found there. `secura-bench run SPEC` makes them.")
+        where = ", ".join(map(str, results))
+        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
     made = make_report(runs, tables, against is not None, problems)
     if out is not None:
         for path in write(made, out, [format] if format else list(FILES)):
@@ -382,4 +383,11 @@ def main() -> None:
         sys.exit(3 if isinstance(error, StoppedEarly) else 2)
     except OSError as error:
         typer.echo(f"secura-bench: {error.filename or ''}: {error.strerror or error}", err=True)
+        sys.exit(2)
+    except Exception as error:
+        from secura_bench.plugins import plugin_fault
+
+        if (fault := plugin_fault(error)) is None:
+            raise
+        typer.echo(f"secura-bench: a method that is not this program's failed: {fault}.", err=True)
         sys.exit(2)

@@ -29,6 +29,10 @@ class StoppedEarly(BenchError):  # noqa: N818 - an outcome, not a fault
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return "unknown KIND NAME", the nearest known name and all known ones, as one sentence."""
     names = sorted(known)
-    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
+    return f"unknown {kind} {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}."
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return the known name nearest to ``name`` as a question after a space, nothing where none is near."""
+    close = get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

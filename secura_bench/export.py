@@ -18,7 +18,7 @@ from secura_bench.errors import BenchError
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
-from secura_bench.spec import load_spec
+from secura_bench.spec import load_run_spec
 from secura_bench.store import RunFolder, read_record
 from secura_bench.training.precision import weights_dtype
 
@@ -31,17 +31,20 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
     ``model_name`` says where the base model is now, if not where the run had it.
 
     Raises:
-        BenchError: The run kept nothing, the target is not empty, or the form cannot be exact; says the other way.
+        BenchError: There is no such run, it kept nothing, the target is not empty, or the form cannot be exact; says
+            the other way.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BenchError(f"{target}: is there already and not empty; name another folder.")
+    if not run.is_dir():
+        raise BenchError(f"{run}: no such folder; name a finished run's, such as results/EXPERIMENT/RUN.")
     kept = RunFolder(run).kept
     if not kept.is_file():
         raise BenchError(
             f"{run}: keeps no trained result. Runs keep adapters; a whole model is kept with `keep: all` in the spec."
         )
     read_record(run / "record.json")
-    spec = load_spec(str(run / "spec.yaml"), [f"model={model_name}"] if model_name else [])
+    spec = load_run_spec(run / "spec.yaml", [f"model={model_name}"] if model_name else [])
     base = find_model(spec.model)
     method = build_method(spec.methods[0].name, **spec.methods[0].options)
     model = restore(base, method, kept, weights_dtype(spec.train.precision))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from secura_bench.data.sources import DATA_VARIABLE
@@ -71,12 +73,11 @@ def models() -> Listing:
 
 
 def configs() -> Listing:
-    """List the shipped specs with the first line of their opening comment."""
+    """List the shipped specs with the first sentence of their opening comment."""
     rows = []
     for path in sorted(shipped("configs").glob("*.yaml")):
-        comment = path.read_text(encoding="utf-8").partition("\n")[0]
-        about = comment.lstrip("# ") if comment.startswith("#") else str(YamlFile.read(path).data.get("experiment", ""))
-        rows.append((path.stem, about))
+        about = _first_sentence(path.read_text(encoding="utf-8"))
+        rows.append((path.stem, about or str(YamlFile.read(path).data.get("experiment", ""))))
     return Listing(("config", ""), rows)
 
 
@@ -146,6 +147,16 @@ def _count(path: Path) -> str:
         return "–"
     with path.open("rb") as stream:
         return str(sum(bool(line.strip()) for line in stream))
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of a file's opening comment, over its lines; "" where there is no comment.
+
+    An indented line is a command: it ends the sentence. A full stop behind one letter, as in "e.g.", does not.
+    """
+    comment = takewhile(lambda line: re.match("# ?[^ ]", line), text.splitlines())
+    words = " ".join(line.lstrip("# ").rstrip() for line in comment)
+    return re.split(r"(?<=[^ .][^ .]\.) +", words, maxsplit=1)[0]
 
 
 def _first_line(doc: str | None) -> str:

@@ -52,6 +52,10 @@ class Registry:
                 raise SpecError(unknown_name(self.kind, name, self.names()))
         return self._objects[name]
 
+    def foreign_packages(self) -> set[str]:
+        """Return the packages, or single modules, of what is loaded and not ours."""
+        return {value.__module__.partition(".")[0] for value in self._objects.values()} - {"secura_bench"}
+
     def _entry_points(self) -> dict[str, Any]:
         if self._group is None:
             return {}

@@ -18,6 +18,7 @@ from secura_bench.errors import BenchError, RecordError, SpecError, StoppedEarly
 from secura_bench.experiment import run_experiment
 from secura_bench.locks import Held, RunLock, note_of
 from secura_bench.plan import Plan, Run
+from secura_bench.plugins import in_a_line, plugin_fault
 from secura_bench.progress import Beacon, JsonLines, Progress, Reporter, Several, Silent, Warnings, retained
 from secura_bench.stopping import Stop, Stopped
 from secura_bench.store import RECORD, RunFolder, read_record, to_json, write_atomically
@@ -182,8 +183,8 @@ class _Executor:
 
     def _failed(self, run: Run, folder: RunFolder, error: Exception) -> str:
         """Write down why a run failed, and let go of what it held."""
-        reason, advice = _explain(error)
-        self.outcome.failed[run.name] = reason
+        reason, advice = _explain(error, folder)
+        self.outcome.failed[run.name] = f"{reason} {advice}".rstrip()
         if is_main():
             folder.fail(reason, advice, "".join(traceback.format_exception(error)))
             self.progress.end_run("failed", f"failed: {reason} {advice}")
@@ -197,8 +198,8 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 """What ends a command and not one run: the next run would fail at the same."""
 
 
-def _explain(error: Exception) -> tuple[str, str]:
-    """Return what happened in a sentence, and what can be done about it."""
+def _explain(error: Exception, folder: RunFolder) -> tuple[str, str]:
+    """Return what happened in a sentence, and what can be done about it: where to look, in the run's ``folder``."""
     if isinstance(error, torch.OutOfMemoryError):
         return (
             f"Out of memory: {(str(error).strip().splitlines() or [''])[0]}",
@@ -206,8 +207,7 @@ def _explain(error: Exception) -> tuple[str, str]:
         )
     if isinstance(error, BenchError):
         return str(error), ""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    return f"{type(error).__name__}: {text}", "traceback.txt in the run's folder says where."
+    return f"{(plugin_fault(error) or in_a_line(error)).rstrip('.')}.", f"{folder.traceback} says where."
 
 
 def _chosen(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, Strict, StringConstraints, field_validator, model_validator
 
 from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file, load_task
-from secura_bench.errors import SpecError, unknown_name
+from secura_bench.errors import SpecError, did_you_mean, unknown_name
 from secura_bench.registry import METHODS
 from secura_bench.resources import shipped
 from secura_bench.schema import Part, Slug
@@ -275,7 +275,7 @@ def find_spec(name: str) -> Path:
     """Return the file that ``name`` means: a path, or the name of a shipped spec (``smoke``).
 
     Raises:
-        SpecError: Neither; the message lists the shipped specs.
+        SpecError: Neither; the message has the nearest shipped spec, and where the list of them is.
     """
     path = Path(name)
     if path.is_file():
@@ -283,7 +283,10 @@ def find_spec(name: str) -> Path:
     shipped_specs = {spec.stem: spec for spec in sorted(shipped("configs").glob("*.yaml"))}
     if name in shipped_specs:
         return shipped_specs[name]
-    raise SpecError(f"{name}: no such file, and no shipped spec of that name. Shipped: {', '.join(shipped_specs)}.")
+    hint = did_you_mean(path.stem if path.suffix == ".yaml" else name, shipped_specs)
+    raise SpecError(
+        f"{name}: no such file, and no shipped spec of that name.{hint} `secura-bench ls configs` lists them."
+    )
 
 
 def load_specs(name: str, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, ...]:
@@ -317,6 +320,20 @@ def load_spec(name: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
     if len(specs) > 1:
         raise SpecError(f"{name}: its matrix makes {len(specs)} experiments, and one is wanted here.")
     return specs[0]
+
+
+def load_run_spec(path: Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """Return the resolved spec in a run's folder, its tasks unchecked: they may have been files of another command.
+
+    Raises:
+        SpecError: Whatever else is wrong, as in ``load_specs``.
+    """
+    file = YamlFile.read(path)
+    for override in overrides:
+        file.override(override)
+    spec = file.validate_as(ExperimentSpec)
+    _check_methods(spec, file)
+    return spec
 
 
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> YamlFile:
@@ -469,6 +486,14 @@ def _check_names(spec: ExperimentSpec, file: YamlFile) -> None:
             )
     with _located(file, "orders"):
         _check_orders(spec)
+    _check_methods(spec, file)
+    with _located(file, "seeds"):
+        if len(set(spec.seeds)) < len(spec.seeds):
+            raise SpecError("a seed stands here twice.")
+
+
+def _check_methods(spec: ExperimentSpec, file: YamlFile) -> None:
+    """Check the methods' names, options and overrides, and that they can be told apart."""
     for index, method in enumerate(spec.methods):
         with _located(file, "methods", index):
             options: type[BaseModel] = METHODS.get(method.name).Options
@@ -478,9 +503,6 @@ def _check_names(spec: ExperimentSpec, file: YamlFile) -> None:
         labels = [method.label for method in spec.methods]
         if len(set(labels)) < len(labels):
             raise SpecError("two entries have one label; set 'label:' on one of them.")
-    with _located(file, "seeds"):
-        if len(set(spec.seeds)) < len(spec.seeds):
-            raise SpecError("a seed stands here twice.")
 
 
 def _check_orders(spec: ExperimentSpec) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from secura_bench.errors import RecordError
 from secura_bench.locks import Holder, note_of, read_holder
-from secura_bench.store import RECORD, RunFolder, read_record
+from secura_bench.store import RECORD, RunFolder, find_records, read_record
 
 State = Literal["done", "diverged", "running", "stopped", "failed", "damaged", "missing"]
 
@@ -29,13 +29,17 @@ class RunStatus:
 
 
 def read_status(results: Path) -> list[RunStatus]:
-    """Return where every run stands that a command has planned or begun below ``results``.
+    """Return where every run stands that a command has planned or begun below ``results``, or that has a record there.
+
+    ``results`` may be an experiment's folder, or a run's.
 
     Raises:
         RecordError: There is no such folder.
     """
     if not results.is_dir():
         raise RecordError(f"{results}: no such folder. `secura-bench run SPEC` makes one.")
+    if results.name in ("", ".."):  # no experiment's name could be read from it
+        results = results.resolve()
     found: dict[Path, RunStatus] = {}
     for folder, units in (*_planned(results), *_begun(results)):
         found.setdefault(folder, _status(RunFolder(folder), units))
@@ -62,10 +66,12 @@ def _planned(results: Path) -> Iterator[tuple[Path, float]]:
 
 
 def _begun(results: Path) -> Iterator[tuple[Path, float]]:
-    """Yield the run folders that are there."""
+    """Yield the run folders that are there: begun by a command, or records alone, as a repository keeps them."""
     for file in sorted(results.rglob("manifest.json")):
         if ".replaced-" not in file.parent.name:
             yield file.parent, 0.0
+    for file in find_records(results):
+        yield file.parent, 0.0
 
 
 def _status(folder: RunFolder, units: float) -> RunStatus:

@@ -212,6 +212,8 @@ def local(tmp_path: Path, monkeypatch, *lines: object, name: str = "arc_c") -> T
     ("line", "message"),
     [
         ('{"id": "a", ', "arc_c.jsonl:2: is not JSON"),
+        ('{"id": "a"', "is not JSON: Expecting ',' delimiter at column 11. A row is one whole object on one line"),
+        ('  {"id": "a"  "input": "q"}', "is not JSON: Expecting ',' delimiter at column 15."),
         ("[1, 2]", "arc_c.jsonl:2: must be a JSON object, not a list"),
         (b'{"id": "\xff"}', "arc_c.jsonl:2: is not UTF-8"),
         ({**GOOD, "id": "b", "answer_index": 2}, "arc_c.jsonl:2: answer_index 2 is not one of the 2 options"),

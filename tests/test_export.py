@@ -112,3 +112,27 @@ def test_a_kept_whole_model(tmp_path: Path) -> None:
         assert torch.allclose(loaded(IDS).logits, trained_logits(run, IDS), atol=1e-4)
     refused = secura_bench("export", str(run), "adapter", cwd=tmp_path)
     assert refused.returncode == 2 and "--to merged" in refused.stderr
+
+
+@pytest.mark.parametrize("entry", ["[../rows/own.jsonl]", "[mine]"])
+def test_a_run_on_a_task_of_ones_own(tmp_path: Path, entry: str) -> None:
+    rows = ({"question": f"{k} km in m?", "answer": str(1000 * k)} for k in range(60))
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = "file: {path: own.jsonl, columns: {prompt: '{{ question }}', target: '{{ answer }}'}}"
+    (tmp_path / "rows" / "mine.yaml").write_text(f"id: mine\ntitle: Mine\nlicence: MIT\n{file}\n")
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "spec.yaml").write_text(SPEC.replace("[tiny_group]", entry))
+    done = secura_bench("run", "specs/spec.yaml", "--include", "rows", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = next(tmp_path.glob("results/trial/tiny-lora-*"))
+    for form, file in (("peft", "adapter_config.json"), ("merged", "config.json")):
+        done = secura_bench("export", str(run), form, "--to", form, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / form / file).is_file()
+
+
+def test_a_run_that_is_not_there(tmp_path: Path) -> None:
+    done = secura_bench("export", "tiny-lora", "out", cwd=tmp_path)
+    assert done.returncode == 2 and "tiny-lora: no such folder" in done.stderr
+    assert not list(tmp_path.iterdir())

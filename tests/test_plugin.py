@@ -67,3 +67,101 @@ def test_files_that_are_no_plugins(tmp_path: Path, text: str | None, reason: str
         (tmp_path / "mine.py").write_text(text)
     done = secura_bench("validate", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
     assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
+
+
+NEEDS_A_MODEL = """\
+from secura_bench.methods.base import Method
+
+
+class Embeddings(Method):
+    name = "embeddings"
+
+    def attach(self, model):
+        model.requires_grad_(False)
+        model.get_input_embeddings().requires_grad_(True)
+        return model
+"""
+LOSES = """\
+from secura_bench.methods.base import Method
+
+
+class Loses(Method):
+    name = "loses"
+
+    def loss(self, model, batch):
+        return {}["oops"]
+"""
+SKELETON = "'ModuleDict' object has no attribute 'get_input_embeddings'"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch):
+    """Return a function that writes a plug-in ``mine.py`` and a spec of it and LoRA; forgotten after the test."""
+    monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
+
+    def write(text: str, name: str) -> None:
+        METHODS._objects.pop(name, None)
+        (tmp_path / "mine.py").write_text(text)
+        (tmp_path / "spec.yaml").write_text(SPEC.replace("[{name: lora, r: 2}]", f"[{{name: lora, r: 2}}, {name}]"))
+
+    return write
+
+
+def test_an_estimate_that_a_plugin_breaks_is_left_out(own, tmp_path: Path) -> None:
+    own(NEEDS_A_MODEL, "embeddings")
+    done = secura_bench("plan", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = re.findall("^embeddings .*$", done.stdout, flags=re.MULTILINE)
+    assert line.split()[3:5] == ["–", "–"] and line.split()[-3:] == ["–", "–", "–"], "a layer, paper; GiB, fits, time"
+    assert re.search(r"^lora-r-2 .* yes ", done.stdout, flags=re.MULTILINE)
+    note = " ".join(done.stdout.split())
+    assert "embeddings: its own code failed" in note and f"{SKELETON} ({tmp_path / 'mine.py'}:9)" in note
+    own(NEEDS_A_MODEL, "embeddings")
+    done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("results/trial/*/record.json"))) == 3
+
+
+def test_a_trial_that_a_plugin_breaks_is_left_out(own, tmp_path: Path) -> None:
+    own(LOSES, "loses")
+    done = secura_bench("plan", "spec.yaml", "--plugin", "mine.py", "--probe", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "loses: its own code failed" in done.stdout
+    assert f"KeyError: 'oops' ({tmp_path / 'mine.py'}:8)" in " ".join(done.stdout.split())
+
+
+def test_an_error_of_ours_in_an_estimate_surfaces(own, tmp_path: Path, monkeypatch) -> None:
+    from secura_bench.planning import outlook
+
+    own(LOSES, "loses")
+    monkeypatch.setattr(outlook, "disk_of", lambda *_: {}["ours"])
+    with pytest.raises(KeyError, match="ours"):
+        secura_bench("plan", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+
+
+def test_a_method_that_refuses_a_model_is_refused_as_before(own, tmp_path: Path) -> None:
+    refuses = NEEDS_A_MODEL.replace(
+        "        model.req", '        raise SpecError("no such module here.")\n        model.req', 1
+    )
+    own("from secura_bench.errors import SpecError\n" + refuses, "embeddings")
+    done = secura_bench("plan", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 2 and "'embeddings' does not fit model 'tiny': no such module here." in done.stderr
+
+
+def test_a_plugin_that_fails_in_a_run_is_named_with_its_line(own, tmp_path: Path) -> None:
+    own(LOSES, "loses")
+    done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 1
+    (trace,) = tmp_path.glob("results/trial/*/traceback.txt")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("failed: ") and f"KeyError: 'oops' ({tmp_path / 'mine.py'}:8)." in last
+    assert f"{trace.relative_to(tmp_path)} says where." in last
+    failure = json.loads(trace.with_name("failure.json").read_text())
+    assert f"{tmp_path / 'mine.py'}:8" in failure["reason"] and str(trace.relative_to(tmp_path)) in failure["advice"]
+
+
+def test_a_plugin_that_no_model_can_take_is_one_line(own, tmp_path: Path) -> None:
+    own(NEEDS_A_MODEL.replace("get_input_embeddings", "no_such_thing"), "embeddings")
+    done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "no attribute 'no_such_thing' (" in done.stderr and f"{tmp_path / 'mine.py'}:9)" in done.stderr

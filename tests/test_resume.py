@@ -677,6 +677,18 @@ def test_status_is_told_from_files_and_imports_no_torch(work: Path, at_step, mon
     assert secura_bench("status", "nowhere", cwd=work).returncode == 2
 
 
+def test_status_of_records_without_a_plan(peace: Path, tmp_path: Path) -> None:
+    for record in find_records(peace):
+        kept = tmp_path / "results" / "sent" / record.parent.name
+        kept.mkdir(parents=True)
+        shutil.copy(record, kept)
+    for words in (["status"], ["status", "results/sent"]):
+        status = secura_bench(*words, cwd=tmp_path)
+        assert status.returncode == 0, status.stderr
+        assert status.stdout.startswith("sent\n") and status.stdout.endswith("\n2 done\n")
+    assert secura_bench("status", ".", cwd=tmp_path / "results" / "sent").stdout == status.stdout
+
+
 def test_only_tells_the_experiments_of_a_matrix_apart(work: Path) -> None:
     """Their base runs have one folder's name."""
     matrix = ("--set", "matrix={evaluate.every: [1, 2]}")

@@ -228,6 +228,9 @@ def test_report_of_nothing(tmp_path: Path) -> None:
     for words in (["nowhere"], ["."]):
         done = secura_bench("report", *words, cwd=tmp_path)
         assert done.returncode == 2 and done.stderr.startswith("secura-bench: ")
+    (tmp_path / "empty").mkdir()
+    done = secura_bench("report", "empty", ".", cwd=tmp_path)
+    assert done.returncode == 2 and "empty, .: no finished run was found" in done.stderr
     done = secura_bench("report", ".", "--format", "pdf", cwd=tmp_path)
     assert done.returncode == 2 and "Known: csv, html, json, latex, markdown, terminal" in done.stderr
 

@@ -68,8 +68,12 @@ def test_files_that_are_no_specs(tmp_path: Path, text: str, message: str) -> Non
 
 
 def test_missing_file_and_binary_file(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"no such file.*Shipped: .*smoke"):
+    with pytest.raises(SpecError, match=r"no such file.* `secura-bench ls configs` lists them"):
         load_spec(str(tmp_path / "none.yaml"))
+    for wrong in ("smoek", "configs/smoek.yaml"):
+        with pytest.raises(SpecError, match=r"Did you mean 'smoke'\?") as error:
+            load_spec(wrong)
+        assert len(str(error.value)) < 160, "names the nearest, not all"
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SpecError, match="not UTF-8"):
         load_spec(str(tmp_path / "x.yaml"))

@@ -298,6 +298,10 @@ def test_ls(tmp_path: Path, folder: Path) -> None:
         done = secura_bench("ls", kind, cwd=tmp_path, COLUMNS="80")
         assert done.returncode == 0
         assert wanted in done.stdout
+    listed = " ".join(done.stdout.split())  # wrapped
+    assert "learns four tasks in sequence, and its own F-task (arithmetic, multiple choice, code) is scored" in listed
+    assert "secura-bench run" not in listed and "log.jsonl" not in listed, "what stands after the first sentence"
+    assert max(map(len, done.stdout.splitlines())) <= 80
     done = secura_bench("ls", "taks", cwd=tmp_path)
     assert done.returncode == 2
     assert "Did you mean 'tasks'" in done.stderr

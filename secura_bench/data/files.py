@@ -16,6 +16,7 @@ Record = tuple[int, dict[str, Any]]
 PROMPT_COLUMNS = ("prompt", "input", "question", "instruction")
 ANSWER_COLUMNS = ("completion", "output", "answer", "response")
 _BOOKKEEPING = ("id", "group")
+_ROW = 'A row is one whole object on one line, such as {"prompt": "…", "answer": "…"}, with the task\'s own columns.'
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -39,13 +40,13 @@ def read_jsonl(path: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
+            fields = json.loads(line.rstrip())  # a position after the line's end would count as the next line's
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: is not JSON: {error.msg} at column {error.colno}.") from None
+            raise DataError(f"{path}:{number}: is not JSON: {error.msg} at column {error.pos + 1}. {_ROW}") from None
         except (RecursionError, ValueError) as error:
-            raise DataError(f"{path}:{number}: is not JSON: {error}.") from None
+            raise DataError(f"{path}:{number}: is not JSON: {error}. {_ROW}") from None
         if not isinstance(fields, dict):
-            raise DataError(f"{path}:{number}: must be a JSON object, not a {type(fields).__name__}.")
+            raise DataError(f"{path}:{number}: must be a JSON object, not a {type(fields).__name__}. {_ROW}")
         yield number, fields
 
 

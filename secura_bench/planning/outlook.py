@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from secura_bench.data.tasks import load_task
 from secura_bench.errors import DataError, SpecError
@@ -29,12 +29,10 @@ from secura_bench.planning.estimate import (
     training_flops,
     work_of,
 )
+from secura_bench.plugins import plugin_fault
 from secura_bench.spec import ExperimentSpec, TrainSpec
 from secura_bench.store import RECORD, RunFolder
 from secura_bench.training.optimizers import missing_extra
-
-if TYPE_CHECKING:
-    from secura_bench.planning.trial import Trial
 
 SAVINGS: tuple[dict[str, Any], ...] = (
     {"micro_batch_size": 1},
@@ -54,6 +52,7 @@ class Line:
         runs, done, running: numbers of runs. ``memory`` and ``seconds`` are None where the model's layout is not known.
         seconds: of one run. left: bytes that a run leaves on disk; checkpoint: that it takes meanwhile.
         needs: a package that is not installed, if any.
+        fault: what ended the estimate or the trial within a method that is not ours; what is unknown then counts none.
     """
 
     label: str
@@ -69,6 +68,7 @@ class Line:
     left: float
     checkpoint: float
     needs: str | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,8 @@ def _look_out(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
         done, running = _progress(own, results)
         line = _line(own[0], shape, rows, scoring, answers, device)
         if trial_steps and plan and done < len(own):
-            from secura_bench.planning.trial import Trial  # what trains takes seconds to import
-
-            trial = Trial.of(next(run for run in plan.runs if run.method.label == label), plan.inputs, trial_steps)
-            line = _measured(line, trial)
+            first = next(run for run in plan.runs if run.method.label == label)
+            line = _measured(line, first, plan.inputs, trial_steps)
         lines.append(replace(line, runs=len(own), done=done, running=running))
     preset = presets().get(spec.model)
     return Outlook(
@@ -214,27 +212,64 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int]:
 
 
 def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answers: int, device: Device) -> Line:
+    """Return what one run takes; of a method that is not ours and fails at it, what is known until then."""
     method, train, spec = draft.build(), draft.train, draft.spec
-    work = work_of(spec, method, train, len(draft.tasks), rows)
-    known: Mapping[str, Any] = {"label": draft.method.label, "method": method, "train": train, "work": work}
-    empty: Mapping[str, Any] = {"runs": 0, "done": 0, "running": 0, "needs": missing_extra(train)}
+    line = Line(
+        label=draft.method.label,
+        method=method,
+        train=train,
+        runs=0,
+        done=0,
+        running=0,
+        count=ParameterCount(0, 0),
+        work=Work(0, 0, 0),
+        memory=None,
+        seconds=None,
+        left=0,
+        checkpoint=0,
+        needs=missing_extra(train),
+    )
     try:
+        line = replace(line, work=work_of(spec, method, train, len(draft.tasks), rows))
         if shape is None:
-            count = method.count_on(shapes_of(spec.model))
-            return Line(**known, **empty, count=count, memory=None, seconds=None, left=0, checkpoint=0)
-        count = restricted(count_on_shape(method, shape), shape, train)
+            return replace(line, count=method.count_on(shapes_of(spec.model)))
+        return _estimated(line, draft, shape, rows, scoring, answers, device)
     except SpecError as error:
         raise SpecError(f"method {draft.method.label!r} does not fit model {spec.model!r}: {error}") from None
+    except Exception as error:
+        fault = plugin_fault(error)
+        if fault is None:
+            raise
+        return replace(line, fault=fault)
+
+
+def _estimated(
+    line: Line, draft: Draft, shape: Shape, rows: Rows, scoring: Scoring, answers: int, device: Device
+) -> Line:
+    """Return ``line`` with what follows from the model's shape."""
+    method, train, work = line.method, line.train, line.work
+    count = restricted(count_on_shape(method, shape), shape, train)
     flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
-    left, checkpoint = disk_of(spec, count, train, work, method, shape)
+    left, checkpoint = disk_of(draft.spec, count, train, work, method, shape)
     memory = memory_of(method, count, shape, train, scoring, answers)
     seconds = flops / (device.speed(draft.threads) * EFFICIENCY)
-    return Line(**known, **empty, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
+    return replace(line, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 
 
-def _measured(line: Line, trial: Trial) -> Line:
-    """Return ``line`` with the time that a trial took, scaled to the run."""
+def _measured(line: Line, run: Run, inputs: Inputs, steps: int) -> Line:
+    """Return ``line`` with the time that a trial of ``steps`` steps took, scaled to the run."""
+    from secura_bench.planning.trial import Trial  # what trains takes seconds to import
+
+    try:
+        trial = Trial.of(run, inputs, steps)
+    except Exception as error:
+        fault = plugin_fault(error)
+        if fault is None:
+            raise
+        return replace(line, seconds=None, fault=fault)
+    if not line.work.scored:  # there is nothing to scale it by
+        return line
     return replace(line, seconds=line.work.steps * trial.step + line.work.scored * trial.row)
 
 

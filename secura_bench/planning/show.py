@@ -111,6 +111,13 @@ def _notes(outlook: Outlook, device: Device) -> Iterator[str]:
         yield f"Tokens are upper bounds: data is not here, and each row counts {outlook.spec.data.context} tokens."
     if outlook.unknown:
         yield f"Runs done are counted by name, since fingerprints need the model and the data: {outlook.unknown}"
+    for line in lines:
+        if line.fault:
+            unknown = "what is unknown of it" if line.seconds is None else "what is unknown of it but its time"
+            yield (
+                f"{line.label}: its own code failed while it was estimated, and {unknown} is in no sum here: "
+                f"{line.fault}. A run goes on without an estimate."
+            )
     yield "'paper': its Table 7, for a layer of two 4096×4096 modules."
     for line in lines:
         if line.memory and not fits(line.memory, device):
