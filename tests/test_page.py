@@ -18,7 +18,8 @@ from secura_bench.report.collect import read_runs
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.page.assemble import embed
 from secura_bench.report.page.texts import LONGEST, make_texts
-from secura_bench.report.page.words import caveats, summary
+from secura_bench.report.page.words import averaged, caveats, summary
+from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.report import make_report, render
 from secura_bench.report.standing import front, lead, standings
 from secura_bench.report.study import Study, make_studies
@@ -190,6 +191,11 @@ def test_the_script_never_parses_html() -> None:
 
 
 # In a browser
+
+def test_the_page_has_every_colour_of_the_pictures(records: Path) -> None:
+    page = page_of(records)
+    assert f'"colours":{len(COLOURS)},' in page and f"--series-{len(COLOURS) - 1}: light-dark({COLOURS[-1]}," in page
+
 
 
 @pytest.mark.browser

@@ -13,7 +13,8 @@ from secura_bench.report.losses import every_losses
 from secura_bench.report.metrics import PROTOCOLS, Protocol
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.page.texts import Texts
-from secura_bench.report.page.words import Sentence, caveats, summary
+from secura_bench.report.page.words import Sentence, averaged, caveats, summary
+from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.standing import Standing, front, standings
 from secura_bench.report.study import Cell, Study
 from secura_bench.report.table import Number, Table
@@ -28,6 +29,7 @@ def make_payload(
         "title": " · ".join(names) or "no records",
         "version": __version__,
         "mixed": MIXED,
+        "colours": len(COLOURS),
         "newest": max((run.record.finished_at for study in studies for run in study.runs), default=""),
         "problems": list(problems),
         "studies": [_study(study) for study in studies],
