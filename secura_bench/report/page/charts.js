@@ -95,7 +95,7 @@ function tradeoff(study, protocol, visible) {
       taken.push([cx - 1, clamp(py(e.kept.h)), cx + 1, clamp(py(e.kept.l))]);
     }
     taken.push([cx - 6, cy - 6, cx + 6, cy + 6]);
-    points.push({ x: cx, y: cy, text: e.method, style, words: `${e.method}: learned ${number(e.learned.v)}, keeps ${number(e.kept.v)} %` });
+    points.push({ x: cx, y: cy, text: e.part ? `${e.method} (${e.part})` : e.method, style, words: `${e.method}: learned ${number(e.learned.v)}, keeps ${number(e.kept.v)} %` });
   }
   const places = placeLabels(points, [box[0], box[2] + 6, W, H - box[3]], taken);
   points.forEach((p, i) => {
@@ -120,7 +120,7 @@ function courses(study, protocol, sequence, visible) {
   const box = [46, Math.min(30 + widest * 7, 240), 16, 52];
   const every = sequence.courses.flatMap((c) => c.points.flatMap((p) => [p.v, p.h ?? p.v]));
   const top = protocol.percent ? Math.min(Math.max(105, ...every), 150) : Math.max(...every) * 1.05;
-  const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], [0, top], "The probe along the sequence of tasks");
+  const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], [0, top], `The probe along ${protocol.grid ? "the training" : "the sequence of tasks"}`);
   const clamp = (v) => Math.max(box[2], Math.min(H - box[3], py(v)));
   if (protocol.percent) svg.append(s("line", { class: "reference", x1: box[0], x2: W - box[1], y1: py(100), y2: py(100) }));
   for (let t = 0; t <= n; t++) {
@@ -132,7 +132,7 @@ function courses(study, protocol, sequence, visible) {
     svg.append(s("line", { class: "axis", x1: px(t), x2: px(t), y1: H - box[3], y2: H - box[3] + 4 }), anchor);
   }
   svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: py(0), y2: py(0) }),
-    s("text", { x: box[0], y: H - 6 }, "tasks trained, one after another →"));
+    s("text", { x: box[0], y: H - 6 }, protocol.grid ? `training on ${plain(sequence.tasks.join(", "))} alone →` : "tasks trained, one after another →"));
   for (const { method, points } of lines) {
     const style = look(study, method), at = (p, v) => `${px(p.x).toFixed(1)},${clamp(v).toFixed(1)}`;
     const sure = points.filter((p) => p.l !== null);

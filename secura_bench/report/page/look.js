@@ -29,4 +29,4 @@ function key(study, method) {
     marker(style, 15, 7, 4));
 }
 
-const named = (study, method) => h("span", { class: "name" }, key(study, method), h("span", {}, method));
+const named = (study, method, note = "") => h("span", { class: "name" }, key(study, method), h("span", {}, method, note && h("span", { class: "range" }, note)));
