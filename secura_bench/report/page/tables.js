@@ -78,7 +78,7 @@ function reportTable(table, visible, open) {
       strong: row.strong,
       section: row.section,
       cells: row.entries.map((entry, i) => (typeof entry === "string" ? textCell(entry, i === 0) : numberCell(entry, table.columns[i]))),
-    }))),
+    })), { class: "report" }),
     h("ul", { class: "notes" }, table.notes.map((note) => h("li", {}, note))));
 }
 
