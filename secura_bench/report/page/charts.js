@@ -60,18 +60,22 @@ function placeLabels(points, bounds, taken) {
       return [cx - 1, cy - 1, cx + 1, cy + 1];
     });
     const blocked = (line) => line.some((bit) => [...names, ...lines, ...apart.map(dot)].some((t) => meet(t, bit)));
-    let best = null;
-    for (let far = 1; far < 16 && !best; far++) {
+    const hits = (box, others) => others.some((t) => meet(t, box));
+    const free = [  // the strictest first: where points crowd, a name may lie over an interval, at last its line over a name
+      (box) => !hits(box, taken) && !hits(box, lines) && !blocked(along(leading(x, y, box) ?? [x, y])),
+      (box) => !hits(box, [...names, ...points.map(dot)]) && !blocked(along(leading(x, y, box) ?? [x, y])),
+      (box) => !hits(box, [...names, ...points.map(dot)]),
+    ];
+    const boxes = [];
+    for (let far = 1; far < 16; far++) {
       const r = 3 + far * 6;
       for (const [dx, dy] of [[r, -4], [-r - w, -4], [r, -r - 6], [-r - w, -r - 6], [r, r], [-r - w, r], [-w / 2, -r - 10], [-w / 2, r + 2]]) {
         const box = [x + dx, y + dy - 4, x + dx + w, y + dy + 11];
-        if (box[0] >= bounds[0] && box[2] <= bounds[2] && box[1] >= bounds[1] && box[3] <= bounds[3] && !taken.some((t) => meet(t, box)) && !lines.some((t) => meet(t, box)) && !blocked(along(leading(x, y, box) ?? [x, y]))) {
-          best = box;
-          break;
-        }
+        if (box[0] >= bounds[0] && box[2] <= bounds[2] && box[1] >= bounds[1] && box[3] <= bounds[3]) boxes.push(box);
       }
     }
-    best ??= [Math.min(x + 8, bounds[2] - w), y - 8, Math.min(x + 8, bounds[2] - w) + w, y + 7];
+    const at = Math.min(x + 8, bounds[2] - w);
+    const best = free.reduce((found, test) => found ?? boxes.find(test), undefined) ?? [at, y - 8, at + w, y + 7];
     const end = leading(x, y, best);
     if (end) lines.push(...along(end).slice(2));
     names.push(best);
