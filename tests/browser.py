@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,3 +40,14 @@ def chromium(profile: Path, width: int, dark: bool = False) -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+def drawn(page: Path, profile: Path) -> str:
+    """Return what a page's script has put into its main element; unlike the rest, this needs no driver."""
+    binary = shutil.which("chromium")
+    if not binary:
+        pytest.skip("Chromium is not installed (Debian: chromium)")
+    # The time is virtual: it ends when the page has nothing more to do.
+    flags = (*FLAGS, f"--user-data-dir={profile}", "--virtual-time-budget=5000", "--dump-dom")
+    done = subprocess.run([binary, *flags, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout[done.stdout.index("<main") : done.stdout.index("</main>")]

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import chromium
+from browser import chromium, drawn
 from synthetic import CHARACTERS, Character, write_records
 
 from secura_bench.report.collect import read_runs
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.page.assemble import embed
 from secura_bench.report.page.texts import LONGEST, make_texts
-from secura_bench.report.page.words import caveats, summary
+from secura_bench.report.page.words import averaged, caveats, summary
+from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.report import make_report, render
 from secura_bench.report.standing import front, lead, standings
 from secura_bench.report.study import Study, make_studies
@@ -105,6 +106,16 @@ def test_mode_separate_averages_over_tasks(tmp_path: Path) -> None:
     assert len(learned) == 3 and standing.learned.value == pytest.approx(sum(learned) / 3)
 
 
+def test_over_what_the_summary_is_a_mean_is_said(records: Path, tmp_path: Path) -> None:
+    write_records(tmp_path, CHARACTERS, TASKS, (1,), mode="separate")
+    for gone in tmp_path.glob("*/lora-counting-*"):
+        (gone / "record.json").unlink()
+    study = study_of(tmp_path)
+    found = standings(study, "generate", PROTOCOLS["generate"].main)
+    assert averaged(study) == "mean of 3 tasks" and averaged(study_of(records)) == ""
+    assert {each.method: averaged(study, each) for each in found if averaged(study, each)} == {"lora": "2 of 3 tasks"}
+
+
 def test_the_lead_needs_the_same_items(records: Path) -> None:
     study, metric = study_of(records), PROTOCOLS["generate"].main
     found = lead(study, standings(study, "generate", metric), "generate", metric, "kept")
@@ -179,6 +190,11 @@ def test_embedded_data_cannot_end_its_element() -> None:
     value = {"a": "</script><!--<script>&\u2028\u0000\ud800"}
     text = embed(value)
     assert not set("<>&\u2028") & set(text) and json.loads(text) == value
+
+
+def test_the_page_has_every_colour_of_the_pictures(records: Path) -> None:
+    page = page_of(records)
+    assert f'"colours":{len(COLOURS)},' in page and f"--series-{len(COLOURS) - 1}: light-dark({COLOURS[-1]}," in page
 
 
 def test_the_script_never_parses_html() -> None:
@@ -263,3 +279,20 @@ def test_the_page_in_a_browser(records: Path, tmp_path: Path) -> None:
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 400
         assert driver.get_log("browser") == []
         assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.browser
+def test_tasks_trained_alone_are_no_sequence_and_their_means_are_called_so(records: Path, tmp_path: Path) -> None:
+    write_records(tmp_path / "alone", CHARACTERS, TASKS, (1,), mode="separate")
+    path = tmp_path / "page.html"
+    path.write_text(page_of(tmp_path / "alone"), encoding="utf-8")
+    page = drawn(path, tmp_path / "profile")
+    assert re.search(r"<h1>[^<]* · mean of 3 tasks</h1>", page)
+    assert re.search(r"<caption>Who learned[^<]*: mean of 3 tasks;", page)
+    assert re.search(r"<figcaption>[^<]*the mean of 3 tasks\.", page)
+    assert "training on colours alone →" in page and "training on colours alone, percent" in page
+    assert "one after another" not in page and "the sequence" not in page
+
+    path.write_text(page_of(records), encoding="utf-8")
+    page = drawn(path, tmp_path / "profile")
+    assert "tasks trained, one after another →" in page and "mean of" not in page.split("<section")[1]

@@ -198,6 +198,8 @@ def test_hostile_labels_are_drawn_as_text(study: Study) -> None:
 
 
 def test_methods_are_never_told_apart_by_colour_alone() -> None:
-    look = series([str(i) for i in range(40)])
-    assert len({(each.colour, str(each.dash)) for each in look.values()}) == 40
+    look = series([str(i) for i in range(60)])
+    assert len({(each.colour, str(each.dash)) for each in look.values()}) == 60
+    assert len({(each.colour, each.marker) for each in list(look.values())[:36]}) == 36
+    assert len({each.colour for each in list(look.values())[:12]}) == 12
     assert len({each.marker for each in list(look.values())[:9]}) == 9

@@ -8,10 +8,16 @@ function ticks(low, high, count = 5) {
   return found;
 }
 
+// From the least to the greatest of values, and a margin as in the pictures, which names need; nothing below zero.
+function fitted(values) {
+  const low = Math.min(...values), high = Math.max(...values), margin = 0.18 * (high - low || 10);
+  return [Math.max(0, low - margin), high + margin];
+}
+
 function frame(width, height, left, right, top, bottom, x, y, words) {
   const px = (v) => left + ((v - x[0]) / (x[1] - x[0] || 1)) * (width - left - right);
   const py = (v) => height - bottom - ((v - y[0]) / (y[1] - y[0] || 1)) * (height - top - bottom);
-  const svg = s("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": plain(words) });
+  const svg = s("svg", { class: "chart", "--drawn": `${width}px`, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": plain(words) });
   for (const t of ticks(...y)) {
     svg.append(s("line", { class: "grid", x1: left, x2: width - right, y1: py(t), y2: py(t) }),
       s("text", { x: left - 7, y: py(t) + 4, "text-anchor": "end" }, String(t)));
@@ -36,21 +42,43 @@ function spread(wishes, gap, low, high) {
 
 const meet = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 
+// The line from a point to its name, null where the name lies right beside the point.
+function leading(x, y, [l, t, r, b]) {
+  const far = x < l - 14 || x > r + 14 || y < t - 12 || y > b + 12;
+  return far ? [Math.max(l, Math.min(x, r)), Math.max(t, Math.min(y, b))] : null;
+}
+
+// Where each name stands: in no other's way, nor in that of a point or an interval, its line through no other of these.
 function placeLabels(points, bounds, taken) {
-  return points.map(({ x, y, text }) => {
+  const lines = [], names = [], dot = (p) => [p.x - 6, p.y - 6, p.x + 6, p.y + 6];
+  return points.map((point) => {
+    const { x, y, text } = point;
     const w = plain(text).length * 6.6 + 6;
-    let best = null;
-    for (let far = 1; far < 12 && !best; far++) {
+    const apart = points.filter((p) => Math.hypot(p.x - x, p.y - y) > 9);  // of points upon one another no line can keep clear
+    const along = ([ex, ey]) => Array.from({ length: 12 }, (_, i) => {
+      const cx = x + ((ex - x) * (i + 1)) / 13, cy = y + ((ey - y) * (i + 1)) / 13;
+      return [cx - 1, cy - 1, cx + 1, cy + 1];
+    });
+    const blocked = (line) => line.some((bit) => [...names, ...lines, ...apart.map(dot)].some((t) => meet(t, bit)));
+    const hits = (box, others) => others.some((t) => meet(t, box));
+    const free = [  // the strictest first: where points crowd, a name may lie over an interval, at last its line over a name
+      (box) => !hits(box, taken) && !hits(box, lines) && !blocked(along(leading(x, y, box) ?? [x, y])),
+      (box) => !hits(box, [...names, ...points.map(dot)]) && !blocked(along(leading(x, y, box) ?? [x, y])),
+      (box) => !hits(box, [...names, ...points.map(dot)]),
+    ];
+    const boxes = [];
+    for (let far = 1; far < 16; far++) {
       const r = 3 + far * 6;
       for (const [dx, dy] of [[r, -4], [-r - w, -4], [r, -r - 6], [-r - w, -r - 6], [r, r], [-r - w, r], [-w / 2, -r - 10], [-w / 2, r + 2]]) {
         const box = [x + dx, y + dy - 4, x + dx + w, y + dy + 11];
-        if (box[0] >= bounds[0] && box[2] <= bounds[2] && box[1] >= bounds[1] && box[3] <= bounds[3] && !taken.some((t) => meet(t, box))) {
-          best = box;
-          break;
-        }
+        if (box[0] >= bounds[0] && box[2] <= bounds[2] && box[1] >= bounds[1] && box[3] <= bounds[3]) boxes.push(box);
       }
     }
-    best ??= [Math.min(x + 8, bounds[2] - w), y - 8, Math.min(x + 8, bounds[2] - w) + w, y + 7];
+    const at = Math.min(x + 8, bounds[2] - w);
+    const best = free.reduce((found, test) => found ?? boxes.find(test), undefined) ?? [at, y - 8, at + w, y + 7];
+    const end = leading(x, y, best);
+    if (end) lines.push(...along(end).slice(2));
+    names.push(best);
     taken.push(best);
     return best;
   });
@@ -59,21 +87,21 @@ function placeLabels(points, bounds, taken) {
 function tradeoff(study, protocol, visible) {
   const shownOnes = protocol.standings.filter((e) => visible(e.method) && known(e.learned) && known(e.kept));
   if (!shownOnes.length) return null;
-  const all = protocol.standings.filter((e) => known(e.learned) && known(e.kept));
-  const xs = all.flatMap((e) => [e.learned.v, e.learned.l ?? e.learned.v, e.learned.h ?? e.learned.v]);
-  const ys = all.flatMap((e) => [e.kept.v, e.kept.h ?? e.kept.v]);
-  const x = [0, protocol.percent ? 100 : Math.max(...xs) * 1.1], y = [0, Math.min(Math.max(105, ...ys), 150)];
+  const base = shownOnes[0].before, taken = [];
+  const ends = (cell) => [cell.v, cell.l ?? cell.v, cell.h ?? cell.v];
+  const x = fitted([...shownOnes.flatMap((e) => ends(e.learned)), ...(known(base) ? [base.v] : [])]);
+  const y = fitted([...shownOnes.flatMap((e) => ends(e.kept)), 100]);
   const W = 470, H = 350, box = [44, 14, 12, 42];
   const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], x, y, "Learning against retention, one point a method");
   svg.append(s("line", { class: "reference", x1: box[0], x2: W - box[1], y1: py(100), y2: py(100) }));
-  const base = all[0].before, taken = [];
   if (known(base)) {
+    const side = px(base.v) + (px(base.v) + 65 > W - box[1] ? -65 : 5);
     svg.append(s("line", { class: "reference", "stroke-dasharray": "2 4", x1: px(base.v), x2: px(base.v), y1: box[2] + 10, y2: H - box[3] }),
-      s("text", { x: px(base.v) + 5, y: py(100) + 16 }, "untrained"));
-    taken.push([px(base.v), py(100) + 4, px(base.v) + 64, py(100) + 20]);
+      s("text", { x: side, y: box[2] + 22 }, "untrained"));
+    taken.push([side, box[2] + 10, side + 60, box[2] + 26]);
   }
-  for (const t of ticks(...x)) svg.append(s("text", { x: px(t), y: H - box[3] + 16, "text-anchor": "middle" }, String(t)));
-  svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: py(0), y2: py(0) }),
+  for (const t of ticks(x[0], protocol.percent ? Math.min(x[1], 100) : x[1])) svg.append(s("text", { x: px(t), y: H - box[3] + 16, "text-anchor": "middle" }, String(t)));
+  svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: H - box[3], y2: H - box[3] }),
     s("text", { x: W - box[1], y: H - 6, "text-anchor": "end" }, `learned: ${protocol.metric} on the new tasks →`),
     s("text", { x: box[0] + 4, y: box[2] + 2, "text-anchor": "start" }, `↑ kept, % of the base`));
   const stairs = protocol.front.map((i) => protocol.standings[i]).filter((e) => visible(e.method));
@@ -95,17 +123,16 @@ function tradeoff(study, protocol, visible) {
       taken.push([cx - 1, clamp(py(e.kept.h)), cx + 1, clamp(py(e.kept.l))]);
     }
     taken.push([cx - 6, cy - 6, cx + 6, cy + 6]);
-    points.push({ x: cx, y: cy, text: e.method, style, words: `${e.method}: learned ${number(e.learned.v)}, keeps ${number(e.kept.v)} %` });
+    points.push({ x: cx, y: cy, text: e.part ? `${e.method} (${e.part})` : e.method, style, words: `${e.method}: learned ${number(e.learned.v)}, keeps ${number(e.kept.v)} %` });
   }
   const places = placeLabels(points, [box[0], box[2] + 6, W, H - box[3]], taken);
   points.forEach((p, i) => {
     const dot = marker(p.style, p.x, p.y, 5);
     dot.append(s("title", {}, plain(p.words)));
-    const [l, t, r, b] = places[i];
-    const far = p.x < l - 14 || p.x > r + 14 || p.y < t - 12 || p.y > b + 12;
-    if (far) {
-      const ex = Math.max(l, Math.min(p.x, r)), ey = Math.max(t, Math.min(p.y, b));
-      svg.append(s("line", { x1: p.x, y1: p.y, x2: ex, y2: ey, stroke: p.style.colour, "stroke-width": 0.8 }));
+    const [l, , , b] = places[i];
+    const end = leading(p.x, p.y, places[i]);
+    if (end) {
+      svg.append(s("line", { x1: p.x, y1: p.y, x2: end[0], y2: end[1], stroke: p.style.colour, "stroke-width": 0.8 }));
     }
     svg.append(dot, s("text", { class: "label", x: l + 3, y: b - 4 }, plain(p.text)));
   });
@@ -115,12 +142,12 @@ function tradeoff(study, protocol, visible) {
 function courses(study, protocol, sequence, visible) {
   const lines = sequence.courses.filter((c) => visible(c.method) && c.points.length > 1);
   if (!lines.length) return null;
-  const W = 980, H = 340, n = sequence.tasks.length;
+  const n = sequence.tasks.length, W = n > 2 ? 980 : 640, H = 340;
   const widest = Math.max(...lines.map((c) => plain(c.method).length));
   const box = [46, Math.min(30 + widest * 7, 240), 16, 52];
   const every = sequence.courses.flatMap((c) => c.points.flatMap((p) => [p.v, p.h ?? p.v]));
   const top = protocol.percent ? Math.min(Math.max(105, ...every), 150) : Math.max(...every) * 1.05;
-  const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], [0, top], "The probe along the sequence of tasks");
+  const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], [0, top], `The probe along ${protocol.grid ? "the training" : "the sequence of tasks"}`);
   const clamp = (v) => Math.max(box[2], Math.min(H - box[3], py(v)));
   if (protocol.percent) svg.append(s("line", { class: "reference", x1: box[0], x2: W - box[1], y1: py(100), y2: py(100) }));
   for (let t = 0; t <= n; t++) {
@@ -132,7 +159,7 @@ function courses(study, protocol, sequence, visible) {
     svg.append(s("line", { class: "axis", x1: px(t), x2: px(t), y1: H - box[3], y2: H - box[3] + 4 }), anchor);
   }
   svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: py(0), y2: py(0) }),
-    s("text", { x: box[0], y: H - 6 }, "tasks trained, one after another →"));
+    s("text", { x: box[0], y: H - 6 }, protocol.grid ? `training on ${plain(sequence.tasks.join(", "))} alone →` : "tasks trained, one after another →"));
   for (const { method, points } of lines) {
     const style = look(study, method), at = (p, v) => `${px(p.x).toFixed(1)},${clamp(v).toFixed(1)}`;
     const sure = points.filter((p) => p.l !== null);

@@ -15,7 +15,7 @@ const SHAPES = [
 
 function look(study, method) {
   const i = Math.max(0, study.methods.indexOf(method));
-  return { colour: `var(--series-${i % 8})`, dash: DASHES[i % DASHES.length], shape: SHAPES[i % SHAPES.length] };
+  return { colour: `var(--series-${i % DATA.colours})`, dash: DASHES[i % DASHES.length], shape: SHAPES[i % SHAPES.length] };
 }
 
 function marker(style, x, y, r = 4.5) {
@@ -29,4 +29,4 @@ function key(study, method) {
     marker(style, 15, 7, 4));
 }
 
-const named = (study, method) => h("span", { class: "name" }, key(study, method), h("span", {}, method));
+const named = (study, method, note = "") => h("span", { class: "name" }, key(study, method), h("span", {}, method, note && h("span", { class: "range" }, note)));

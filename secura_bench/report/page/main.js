@@ -26,12 +26,13 @@ function controls() {
 function draw() {
   const study = DATA.studies[state.study];
   const protocol = study.protocols.find((each) => each.id === state.protocol);
-  const heading = h("h1", {}, [study.experiment, study.model, protocol?.heading].filter(Boolean).join(" · "));
+  const heading = h("h1", {}, [study.experiment, study.model, protocol?.heading, study.averaged].filter(Boolean).join(" · "));
   if (!protocol) {
     main.replaceChildren(heading, h("p", { class: "lead" }, "Nothing was scored by a protocol that this page knows."));
     return;
   }
   const sequence = protocol.sequences[state.sequence];
+  const alone = protocol.grid && sequence?.tasks.join(", ");  // the tasks of a study in mode separate are no sequence
   const lead = protocol.summary.find((each) => each.kind === "lead");
   const limits = [...protocol.summary.filter((each) => each.kind === "warning"), ...study.caveats];
   const facts = protocol.summary.filter((each) => each.kind === "fact");
@@ -43,10 +44,10 @@ function draw() {
   main.replaceChildren(...[
     h("section", { class: "long" }, heading, h("p", { class: "lead" }, lead?.text ?? ""),
       protocol.standings.length ? h("div", { class: "pair" }, standingTable(study, protocol, visible),
-        chart && h("figure", {}, chart, h("figcaption", {}, "Up and to the right is better. Bars: 95 % intervals. Stair: the Pareto front, what no other method beats in both."))) : null,
+        chart && h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of learning against retention" }, chart), h("figcaption", {}, `Up and to the right is better. ${study.averaged ? `A point: the ${study.averaged}. ` : ""}Bars: 95 % intervals. Stair: the Pareto front, what no other method beats in both.`))) : null,
       limits.length ? listed(limits) : null,
       facts.length ? h("details", {}, h("summary", {}, "Method by method, in words"), listed(facts)) : null),
-    section("Along the sequence", `${study.probe} after each task, ${protocol.percent ? `percent of the base's ${protocol.metric}` : protocol.metric}; bands: 95 % intervals.`, course && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of the probe along the sequence" }, course)),
+    section(alone ? "Along the training" : "Along the sequence", `${study.probe} ${alone ? `before and after training on ${alone} alone` : "after each task"}, ${protocol.percent ? `percent of the base's ${protocol.metric}` : protocol.metric}; bands: 95 % intervals.`, course && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Chart of the probe along the ${alone ? "training" : "sequence"}` }, course)),
     section(protocol.grid ? "Task by task" : "The accuracy matrix",
       protocol.grid ? "Each task was trained alone, from the untouched model." : "Move the slider, or click a row, to see what was known at each stage.", matrix),
     study.losses.length ? section("What forgetting consists of", `Of the items that the base model had right (at most ${Math.max(...study.losses.map((each) => each.n))} judged by choice, too), by generation at the end.`, lossBars(study, visible)) : null,

@@ -13,7 +13,8 @@ from secura_bench.report.losses import every_losses
 from secura_bench.report.metrics import PROTOCOLS, Protocol
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.page.texts import Texts
-from secura_bench.report.page.words import Sentence, caveats, summary
+from secura_bench.report.page.words import Sentence, averaged, caveats, summary
+from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.standing import Standing, front, standings
 from secura_bench.report.study import Cell, Study
 from secura_bench.report.table import Number, Table
@@ -28,6 +29,7 @@ def make_payload(
         "title": " · ".join(names) or "no records",
         "version": __version__,
         "mixed": MIXED,
+        "colours": len(COLOURS),
         "newest": max((run.record.finished_at for study in studies for run in study.runs), default=""),
         "problems": list(problems),
         "studies": [_study(study) for study in studies],
@@ -95,6 +97,7 @@ def _entry(entry: str | Number) -> str | dict[str, Any]:
 def _study(study: Study) -> dict[str, Any]:
     return {
         **study.names,
+        "averaged": averaged(study),
         "methods": list(study.methods),
         "tasks": list(dict.fromkeys(task for sequence in study.sequences for task in sequence)),
         "protocols": [_protocol(study, PROTOCOLS[name]) for name in study.protocols if name in PROTOCOLS],
@@ -120,16 +123,17 @@ def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
         "percent": protocol.main.percent,
         "signatures": [f"{name}: {signature}" for name, signature in signatures.items()],
         "summary": [_sentence(each) for each in summary(study, protocol, found)],
-        "standings": [_standing(each) for each in found],
+        "standings": [_standing(study, each) for each in found],
         "front": [placed[i][0] for i in best],
         "sequences": [_sequence(study, protocol, tasks) for tasks in study.sequences] if study.arms else [],
         "grid": _grid(study, protocol) if study.mode == "separate" else None,
     }
 
 
-def _standing(each: Standing) -> dict[str, Any]:
+def _standing(study: Study, each: Standing) -> dict[str, Any]:
     return {
         "method": each.method,
+        "part": averaged(study, each),
         "learned": cell(each.learned),
         "before": cell(each.before),
         "gain": cell(each.gain),

@@ -78,7 +78,7 @@ function reportTable(table, visible, open) {
       strong: row.strong,
       section: row.section,
       cells: row.entries.map((entry, i) => (typeof entry === "string" ? textCell(entry, i === 0) : numberCell(entry, table.columns[i]))),
-    }))),
+    })), { class: "report" }),
     h("ul", { class: "notes" }, table.notes.map((note) => h("li", {}, note))));
 }
 
@@ -104,7 +104,7 @@ function standingTable(study, protocol, visible) {
     node: h("td", { class: "plot" }, h("span", { class: "figures" }, h("b", {}, number(cell.v)), h("span", { class: "range" }, range(cell))), interval(cell, limit, reference, style)),
     order: cell.v,
   });
-  return sortable("Who learned, who forgot; 95 % intervals", [
+  return sortable(`Who learned, who forgot${study.averaged && `: ${study.averaged}`}; 95 % intervals`, [
     { heading: "method" },
     { heading: `learned (${protocol.metric})`, number: true, title: "right after training each task, mean over tasks; dashed: the untrained model" },
     { heading: "kept (% of base)", number: true, title: `${study.probe} at the end; dashed: the untrained model, 100 %` },
@@ -112,7 +112,7 @@ function standingTable(study, protocol, visible) {
   ], shownOnes.map((e) => {
     const style = look(study, e.method);
     return { cells: [
-      textCell(named(study, e.method), true),
+      textCell(named(study, e.method, e.part), true),
       drawn(e.learned, top, known(e.before) ? e.before.v : null, style),
       drawn(e.kept, most, 100, style),
       { node: h("td", { class: "verdict" }, h("span", { class: `${e.didLearn}-learn` }, LEARNED[e.didLearn]), h("span", { class: `${e.didForget}-forget` }, FORGOT[e.didForget])), order: LEARNED[e.didLearn] + FORGOT[e.didForget] },

@@ -31,6 +31,15 @@ def caveats(study: Study) -> list[Sentence]:
     return [*_gaps(study), *_limits(study)]
 
 
+def averaged(study: Study, standing: Standing | None = None) -> str:
+    """Return over what the summary is a mean, or what part of that ``standing`` has; nothing where that is all."""
+    whole = len(study.sequences)
+    of = "tasks" if study.mode == "separate" else "sequences"
+    if standing is None:
+        return f"mean of {whole} {of}" if whole > 1 else ""
+    return f"{len(standing.arms)} of {whole} {of}" if len(standing.arms) < whole else ""
+
+
 def value(cell: Cell, unit: str = " %") -> str:
     """Return a number with its interval, as ``63.1 % (58.0 to 68.2)``."""
     if cell.missing:

@@ -39,8 +39,12 @@ RC: Any = {  # its keys are a list of literals to matplotlib's types
     "text.parse_math": False,  # a method's label may hold a dollar
 }
 
-# Okabe and Ito (2008), "Color universal design"; yellow last, for it is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A800")
+# Okabe and Ito (2008), "Color universal design"; yellow last, for it is faint on white. Then four dark ones, black,
+# indigo and wine (the latter two Tol's) and brown, which the colour-blind tell from those by their lightness.
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A800",
+    "#222222", "#332288", "#882255", "#7A3E00",
+)  # fmt: skip
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 HATCHES = ("", "////", "....", "xxxx")
@@ -56,7 +60,7 @@ class Series:
 
 
 def series(methods: Sequence[str]) -> dict[str, Series]:
-    """Return how each method is drawn; no two of the first forty share colour and dash, nor of 72 colour and marker."""
+    """Return how each method is drawn; no two of the first sixty share colour and dash, nor of 36 colour and marker."""
     return {
         method: Series(COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], MARKERS[i % len(MARKERS)])
         for i, method in enumerate(methods)
