@@ -161,17 +161,26 @@ def _about(study: Study, protocol: Protocol, each: Standing) -> Sentence:
     return Sentence("fact" if each.did_learn == "yes" else "warning", f"{learned}. {forgot}")
 
 
+def _absent_seeds(study: Study) -> Iterator[Sentence]:
+    """Yield a sentence for each set of seeds that some methods lack: one a method would bury the rest."""
+    seeds = sorted({seed for arm in study.arms for seed in arm.seeds})
+    lacking: dict[tuple[int, ...], dict[str, list[str]]] = {}
+    for arm in study.arms:
+        if absent := tuple(seed for seed in seeds if seed not in arm.seeds):
+            lacking.setdefault(absent, {}).setdefault(arm.method, []).append(arm.trained_on)
+    for absent, methods in lacking.items():
+        separate = study.mode == "separate"
+        who = [f"{method} on {listed(tasks)}" if separate else method for method, tasks in methods.items()]
+        yield Sentence("missing", f"{'; '.join(who)}: no run of seed {listed(list(map(str, absent)))}.")
+
+
 def _gaps(study: Study) -> Iterator[Sentence]:
     if study.base is None:
         yield Sentence("missing", "The untouched model's record is missing: retention and gain cannot be computed.")
-    seeds = sorted({seed for arm in study.arms for seed in arm.seeds})
     for arm in study.arms:
         if arm.diverged:
             yield Sentence("missing", f"{arm.method}: {arm.diverged} of {len(arm.runs)} runs diverged.")
-        absent = [seed for seed in seeds if seed not in arm.seeds]
-        if absent:
-            where = f" on {arm.sequence[0]}" if study.mode == "separate" else ""
-            yield Sentence("missing", f"{arm.method}{where}: no run of seed {listed(list(map(str, absent)))}.")
+    yield from _absent_seeds(study)
     for method in study.methods:
         absent_tasks = [
             "+".join(tasks) for tasks in study.sequences if study.arm(method, tasks) is None and method != "mtl"
