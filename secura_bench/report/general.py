@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
+from typing import Literal
 
 from secura_bench.records import MIXED, DataNote
 from secura_bench.report import foot
 from secura_bench.report.logged import MERGE, RES, gradient_norms, merge_figures, weight_changes
 from secura_bench.report.losses import KINDS, every_losses
 from secura_bench.report.metrics import PROTOCOLS, Protocol, metric
-from secura_bench.report.ranking import rank
+from secura_bench.report.ranking import Ranking, rank, rank_means
 from secura_bench.report.study import BY_CHANCE, MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
 from secura_bench.report.table import Column, Number, Row, Table
 
@@ -151,24 +152,27 @@ def differences(study: Study, protocol: Protocol) -> Iterator[Table]:
         Column("test", "label", spare=1),
         Column("verdict", "label"),
     ]
-    rows = []
+    rankings: list[tuple[str, Literal["learned", "probe"], Ranking]] = []
+    sides: tuple[Literal["learned", "probe"], ...] = ("learned", "probe")
     for sequence in study.sequences:
         arms = [arm for arm in _arms(study, sequence) if arm.name != "mtl"]
-        for what in ("learned", "probe"):
-            ranking = rank(study, arms, protocol.id, protocol.main.id, what)
-            for method, compared in ranking.compared.items():
-                found, p = compared.comparison, compared.adjusted
-                numbers = [Cell(), Cell(), Cell()]
-                if found is not None:
-                    gap = Cell(found.difference, found.interval)
-                    numbers = [gap, Cell(found.p), Cell(MISSING if p is None else p)]
-                of = {
-                    "method": method,
-                    "sequence": sequence_name(sequence),
-                    "role": "task" if what == "learned" else "probe",
-                }
-                entries = (sequence_name(sequence), what, method, *map(Number, numbers), found.test if found else "–")
-                rows.append(Row((*entries, compared.verdict), of, f"{sequence_name(sequence)} {what}"))
+        for what in sides:
+            rankings.append((sequence_name(sequence), what, rank(study, arms, protocol.id, protocol.main.id, what)))
+    if study.mode == "separate" and len(study.sequences) > 1:
+        for what in sides:
+            mean = rank_means(study, protocol.id, protocol.main.id, what)
+            rankings.append((f"{SEPARATE} {len(study.sequences)}", what, mean))
+    rows = []
+    for section, what, ranking in rankings:
+        for method, compared in ranking.compared.items():
+            found, p = compared.comparison, compared.adjusted
+            numbers = [Cell(), Cell(), Cell()]
+            if found is not None:
+                gap = Cell(found.difference, found.interval)
+                numbers = [gap, Cell(found.p), Cell(MISSING if p is None else p)]
+            of = {"method": method, "sequence": section, "role": "task" if what == "learned" else "probe"}
+            shown = [*map(Number, numbers), found.test if found else "–", compared.verdict]
+            rows.append(Row((section, what, method, *shown), of, f"{section} {what}"))
     if rows:
         title = f"{_title(study, protocol)} · differences from the best, {metric_name(protocol)}"
         notes = foot.foot([study], protocol.id, (protocol.main.id,))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.statistics import LEVEL, Comparison, holm
-from secura_bench.report.study import Arm, Study
+from secura_bench.report.study import Arm, Cell, Spot, Study, compare, mean_cell
 
 ALPHA = 1 - LEVEL
 Verdict = Literal["best", "worse", "not told apart", "n too small to tell"]
@@ -42,18 +42,36 @@ class Ranking:
 def rank(study: Study, arms: Sequence[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]) -> Ranking:
     """Compare each of ``arms`` with the best of them on the same items."""
     measure = study.probe if what == "probe" else study.learned
-    scored = [(arm, cell.value) for arm in arms if not (cell := measure(arm, protocol, metric)).missing]
+    scored = {arm.method: measure(arm, protocol, metric) for arm in arms}
+    return _rank(scored, {arm.method: study.spots([arm], protocol, metric, what) for arm in arms}, metric)
+
+
+def rank_means(study: Study, protocol: str, metric: str, what: Literal["probe", "learned"]) -> Ranking:
+    """Compare each method's mean over the tasks of a separate experiment with the best, of those that have them all."""
+    everywhere = {
+        method: arms
+        for method in study.methods
+        if None not in (arms := [study.arm(method, sequence) for sequence in study.sequences])
+    }
+    spots = {
+        method: study.spots([arm for arm in arms if arm], protocol, metric, what) for method, arms in everywhere.items()
+    }
+    return _rank({method: mean_cell(mine) for method, mine in spots.items()}, spots, metric)
+
+
+def _rank(cells: Mapping[str, Cell], spots: Mapping[str, Sequence[Spot]], metric: str) -> Ranking:
+    scored = {method: cell.value for method, cell in cells.items() if not cell.missing}
     if len(scored) < 2:
         return Ranking()
     sign = 1 if known(metric).percent else -1
-    best = max(scored, key=lambda pair: sign * pair[1])[0]
-    others = [arm for arm, _ in scored if arm is not best]
-    comparisons = [study.compare(arm, best, protocol, metric, what) for arm in others]
+    best = max(scored, key=lambda method: sign * scored[method])
+    others = [method for method in scored if method != best]
+    comparisons = [compare(spots[method], spots[best]) for method in others]
     if not any(comparisons):
         return Ranking()
-    compared = {best.method: Compared(None, None, "best")}
-    compared |= {arm.method: each for arm, each in zip(others, judged(comparisons), strict=True)}
-    return Ranking(best.method, compared)
+    compared = {best: Compared(None, None, "best")}
+    compared |= dict(zip(others, judged(comparisons), strict=True))
+    return Ranking(best, compared)
 
 
 def judged(comparisons: Sequence[Comparison | None]) -> list[Compared]:
