@@ -269,6 +269,26 @@ def test_what_cannot_be_told_apart_is_not_ranked(results) -> None:
     assert verdicts["probe", "bad"] == "worse"
 
 
+def test_differences_of_the_mean_over_tasks_are_the_means_of_the_tasks(tmp_path: Path) -> None:
+    from synthetic import write_records
+
+    from secura_bench.report.collect import read_runs
+
+    write_records(tmp_path, tasks=("a", "b", "c"), seeds=(1, 2, 3), mode="separate", protocols=("teacher_forced",))
+    (study,) = make_studies(read_runs([tmp_path])[0])
+    (table,) = make_report(read_runs([tmp_path])[0], ["differences"]).tables
+    rows = {(row.entries[0], row.entries[1], row.entries[2]): row.entries for row in table.rows}
+    for what, measure in (("learned", study.learned), ("probe", study.probe)):
+        means = {m: np.mean([measure(study.arm(m, (t,)), *MAIN).value for t in "abc"]) for m in study.methods}
+        best = max(means, key=means.get)
+        for method in means:
+            entries = rows["mean of 3", what, method]
+            if method == best:
+                assert entries[-1] == "best"
+            else:
+                assert entries[3].cell.value == pytest.approx(means[method] - means[best])
+
+
 def test_items_that_are_not_the_records_own_are_not_used(results) -> None:
     from secura_bench.report.collect import read_runs
 
