@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       set up, run the smoke experiment (about 3 minutes on two cores), print its report"
+	@echo "make demo       set up, run the smoke experiment (about 3 minutes), print its report"
 	@echo "make test       set up, run every test that this machine can run"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make kill-test  kill runs twenty times, and demand the same numbers (under 10 minutes)"
