@@ -11,7 +11,9 @@ class Row:
     """One item of a task as text, before any tokenizer has seen it.
 
     ``choices`` and ``answer_index`` (0-based) are set for multiple choice and None otherwise; rows of one
-    ``group`` (a shared paragraph, say) never lie on both sides of a split.
+    ``group`` (a shared paragraph, say) never lie on both sides of a split. ``history`` is what was said before the
+    prompt, (role, text) a turn: a conversation so far, or worked examples; a ``system`` turn at its head is the
+    row's own system message.
     """
 
     id: str
@@ -20,6 +22,7 @@ class Row:
     choices: tuple[str, ...] | None = None
     answer_index: int | None = None
     group: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
