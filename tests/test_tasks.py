@@ -17,12 +17,17 @@ from secura_bench.data.templates import CompiledColumns, after, before, options,
 from secura_bench.errors import BenchError, DataError, SpecError
 from secura_bench.spec import load_spec
 
-HUB_ROWS = [json.loads(line) for line in (Path(__file__).parent / "hub_rows" / "rows.jsonl").open(encoding="utf-8")]
-INVENTED = ("newsde", "newses", "newsit", "cnndm", "alpaca")
+HUB_ROWS = [
+    json.loads(line)
+    for path in sorted((Path(__file__).parent / "hub_rows").glob("*.jsonl"))
+    for line in path.open(encoding="utf-8")
+]
+LANGUAGES = {"python": "Python", "cpp": "C++", "java": "Java", "js": "JavaScript", "go": "Go"}
 
 
-def hub_row(task: str, fields: dict):
+def hub_row(task: str, fields: dict, file: str | None = None):
     columns = load_task(task).hub.columns
+    fields = {**fields, "file": LANGUAGES[file]} if file else fields
     return make_row(task, {**fields, "index": 0}, CompiledColumns.compile(columns), f"hub:{task}[0]")
 
 
@@ -30,41 +35,52 @@ def hub_row(task: str, fields: dict):
 
 
 @pytest.mark.parametrize("recorded", HUB_ROWS, ids=[f"{row['task']}-{i}" for i, row in enumerate(HUB_ROWS)])
-def test_hub_rows_render_to_the_local_prompts(recorded: dict) -> None:
-    row = hub_row(recorded["task"], recorded["hub"])
-    assert row.target == recorded["target"]
-    if recorded["task"] == "questsel":  # shuffled here and there, by other seeds
-        assert sorted(row.choices) == sorted(recorded["choices"])
-        question, _ = recorded["prompt"].split("\n\nOptions:")
-        assert row.prompt == f"{question}\n\n{options(row.choices)}"
+def test_hub_rows_become_the_rows_that_they_should(recorded: dict) -> None:
+    row, wanted = hub_row(recorded["task"], recorded["hub"], recorded.get("file")), recorded["row"]
+    if wanted is None:
+        assert row is None
         return
-    assert row.prompt == recorded["prompt"]
-    assert row.choices == (None if recorded["choices"] is None else tuple(recorded["choices"]))
-    assert row.answer_index == recorded["answer_index"]
+    assert (row.prompt, row.target) == (wanted["prompt"], wanted["target"])
+    assert row.choices == (tuple(wanted["choices"]) if "choices" in wanted else None)
+    assert row.answer_index == wanted.get("answer_index")
 
 
 def test_every_hub_source_has_a_recorded_row() -> None:
-    assert {row["task"] for row in HUB_ROWS} | {"wikitext"} == {n for n in task_files() if load_task(n).hub}
+    assert {row["task"] for row in HUB_ROWS} == {n for n in task_files() if load_task(n).hub}
+    files = {row["file"] for row in HUB_ROWS if "file" in row}
+    assert {path.split("/")[1] for path in load_task("multipl_e").hub.files.values()} == files
 
 
 @pytest.mark.skipif("SECURA_BENCH_DATA" not in os.environ, reason="SECURA_BENCH_DATA names no folder of task files")
-def test_recorded_rows_are_rows_of_the_local_files() -> None:
-    prompts = {task: {row.prompt for row in read_rows(load_task(task), 1)[0]} for task in {r["task"] for r in HUB_ROWS}}
-    for row in HUB_ROWS:
-        if row["task"] not in INVENTED:
-            assert row["prompt"] in prompts[row["task"]]
+def test_rows_of_the_hub_are_rows_of_the_local_files() -> None:
+    """The local files were drawn from the same sources by other code: where they have a row, it is the same row."""
+    found: dict[str, int] = {}
+    for task in {row["task"] for row in HUB_ROWS}:
+        if not load_task(task).local or task == "wikitext":
+            continue
+        local = {
+            (row.prompt, row.target, row.choices, row.answer_index) for row in read_rows(load_task(task), 1)[0]
+        }
+        mine = [hub_row(task, r["hub"], r.get("file")) for r in HUB_ROWS if r["task"] == task and r["row"]]
+        found[task] = sum((row.prompt, row.target, row.choices, row.answer_index) in local for row in mine)
+    alike = {"lingpuzz", "logdeduc", "objcount", "playdiag", "questsel", "colorreason", "stratqa", "gsm8k", "arc_c"}
+    assert {task for task, count in found.items() if count} >= alike | {"multipl_e", "commonsenseqa"}
+    assert found["questsel"] == 3  # one of them in another order in the file
+    assert found["multipl_e"] == 10
+    contexts = {row.prompt.split("\n\nQuestion:")[0] for row in read_rows(load_task("disflqa"), 1)[0]}
+    assert any(r["row"]["prompt"].split("\n\nQuestion:")[0] in contexts for r in HUB_ROWS if r["task"] == "disflqa")
 
 
 def test_groups_of_hub_rows() -> None:
-    by_task = {row["task"]: row["hub"] for row in HUB_ROWS}
-    disflqa = by_task["disflqa"]
-    other = {**disflqa, "inputs": before(disflqa["inputs"], "Question:") + "\n\nQuestion: Who no where ?\n\nAnswer: "}
+    by_task = {row["task"]: row for row in reversed(HUB_ROWS)}
+    disflqa = by_task["disflqa"]["hub"]
+    other = {**disflqa, "inputs": "Question: Who no where ?  \ncontext:" + after(disflqa["inputs"], "\ncontext:")}
     assert hub_row("disflqa", other).group == hub_row("disflqa", disflqa).group
     assert hub_row("disflqa", other).prompt != hub_row("disflqa", disflqa).prompt
-    questsel = by_task["questsel"]
+    questsel = by_task["questsel"]["hub"]
     other = {**questsel, "inputs": questsel["inputs"].replace("Short Answer: ", "Short Answer: not ")}
     assert hub_row("questsel", other).group == hub_row("questsel", questsel).group
-    assert hub_row("multipl_e", by_task["multipl_e"]).group.isdigit()
+    assert hub_row("multipl_e", by_task["multipl_e"]["hub"], by_task["multipl_e"]["file"]).group.isdigit()
 
 
 def test_rows_that_a_task_does_not_keep() -> None:
@@ -89,11 +105,9 @@ def test_template_functions() -> None:
     assert (after("a Q: b Q: c", "Q:"), before("b\nA:", "\nA:", "\nB:"), before("b", "\nA:")) == ("b Q: c", "b", "b")
     assert starting("Preface. English: x", "Other:", "English:") == "English: x"
     assert scored(["3", "three", "4"], [1, 1, 0]) == ["3", "three"]
-    order = shuffled(range(10), "key")
-    assert order == shuffled(range(10), "key") != shuffled(range(10), "other key")
-    assert sorted(order) == list(range(10))
-    assert [shuffled("abcdefghij", "key")[i] for i in range(10)] == ["abcdefghij"[j] for j in order]  # aligned
-    firsts = [shuffled([1, 0, 0, 0], str(key)).index(1) for key in range(2000)]
+    assert shuffled("abcdefghij") == shuffled("jihgfedcba") != list("abcdefghij")
+    assert sorted(shuffled("abcdefghij")) == list("abcdefghij")
+    firsts = [shuffled([f"right {i}", f"a {i}", f"b {i}", f"z {i}"]).index(f"right {i}") for i in range(2000)]
     assert all(440 < firsts.count(place) < 560 for place in range(4))  # 500 expected, sd 19
     with pytest.raises(ValueError, match="letters"):
         options(str(i) for i in range(27))

@@ -30,10 +30,10 @@ def options(choices: Iterable[str]) -> str:
     return "\n".join(["Options:", *lines])
 
 
-def shuffled(items: Sequence[Item], key: str) -> list[Item]:
-    """Return ``items`` in an order that ``key`` and their number decide: lists shuffled by one key stay aligned."""
-    order = list(items)
-    random.Random(f"options/{key}").shuffle(order)
+def shuffled(items: Iterable[str]) -> list[str]:
+    """Return ``items`` in a random order that they alone decide, whatever order their source lists them in."""
+    order = sorted(items)
+    random.Random("options/" + "\0".join(order)).shuffle(order)
     return order
 
 
