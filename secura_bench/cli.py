@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from secura_bench.errors import BenchError, StoppedEarly
+from secura_bench.errors import BenchError, DataError, StoppedEarly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -306,14 +306,28 @@ def fetch(
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where <task>.jsonl files go.")],
     includes: Includes = _NO_FILES,
 ) -> None:
-    """Write tasks' rows from the Hub to files, to be read without a network by SECURA_BENCH_DATA=FOLDER."""
+    """Write tasks' rows from the Hub to files, to be read without a network by SECURA_BENCH_DATA=FOLDER.
+
+    A task that fails does not stop the others, and those that are there already are left as they are: the same command
+    goes on where it stopped.
+    """
     from secura_bench.data.fetch import fetch as write
     from secura_bench.data.tasks import expand
 
     _include(includes)
-    for task in expand(tuple(tasks)):
-        path, rows = write(task, to)
-        typer.echo(f"{path}: {rows} rows")
+    names, failed = expand(tuple(tasks)), []
+    for task in names:
+        try:
+            path, rows = write(task, to)
+        except DataError as error:
+            if len(names) == 1:
+                raise
+            failed.append(task)
+            _say(f"failed: {error}", False)
+            continue
+        typer.echo(f"{path}: was there already" if rows is None else f"{path}: {rows} rows")
+    if failed:
+        raise BenchError(f"not fetched: {', '.join(failed)}; the same command goes on with what is missing.")
 
 
 @data.command("check")

@@ -61,6 +61,9 @@ def _source(data: TaskData) -> Iterator[str]:
     mark = restriction(origin.licence)
     yield f"{data.name}: {data.file.title}"
     yield _line("source", origin.source + (f" at {origin.revision}" if origin.revision else ""))
+    if data.test_origin:
+        tested = data.test_origin
+        yield _line("test rows", tested.source + (f" at {tested.revision}" if tested.revision else ""))
     if origin.stand_in:
         yield _line("stand-in", origin.stand_in)
     yield _line("licence", origin.licence + (f"   ! {mark}" if mark else ""))
@@ -69,6 +72,8 @@ def _source(data: TaskData) -> Iterator[str]:
 def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequence[Row]) -> Iterator[str]:
     counts = data.counts
     yield _line("rows", f"{counts.found} found, {counts.filtered} not kept; {len(train)} to train, {len(test)} to test")
+    if counts.met:
+        yield _line("met", f"{counts.met} left out of training for the prompt or group of a test row")
     if data.file.kind == "answers":
         yield _line(
             "left out",

@@ -24,7 +24,7 @@ from secura_bench.methods.stack import Stack
 from secura_bench.models.load import ModelFolder, find_model, load_tokenizer, model_label, shapes_of
 from secura_bench.records import DataNote
 from secura_bench.registry import METHODS
-from secura_bench.spec import ExperimentSpec, MethodSpec, TrainSpec
+from secura_bench.spec import PROBE_ROWS, ExperimentSpec, MethodSpec, TrainSpec
 
 NUMBERS = 4
 """Raised whenever a change of ours moves a number, so that older records are not taken for new ones."""
@@ -236,7 +236,7 @@ def _read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: b
     model = find_model(spec.model, fetch=fetch)
     chat = ChatFormat(load_tokenizer(model))
     trained = spec.task_names
-    shares = -(-spec.probe_rows // len(spec.probe_parts))
+    shares = -(-(spec.probe_rows or PROBE_ROWS) // len(spec.probe_parts))
     tasks: dict[str, TaskData] = {}
     for name in dict.fromkeys((*trained, *spec.probe_parts)):
         # A generator makes as many rows as the probe wants, if that is more than a task has.
@@ -291,6 +291,9 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
         filtered=data.counts.filtered,
         cut_answers=data.counts.cut_answers,
         duplicates=data.counts.duplicates,
+        met=data.counts.met,
+        test_source=data.test_origin and data.test_origin.source,
+        test_revision=data.test_origin and data.test_origin.revision,
         majority=check.majority(example.row for example in scored),
         chance=check.chance(example.row for example in scored),
         probe_rows=len(probe or ()),

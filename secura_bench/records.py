@@ -38,8 +38,10 @@ class DataNote(Part):
 
     ``found`` rows lie in the source; of them ``filtered`` were left out because the task file does not keep them.
     Of the rows drawn, ``too_long`` were left out because their prompt leaves no room for an answer, ``cut_answers``
-    lost their answer's end, and ``duplicates`` repeat an earlier prompt (both are used). ``majority`` and ``chance``:
-    accuracy in percent, over the scored rows with choices, of the best constant answer and of drawing a choice
+    lost their answer's end, and ``duplicates`` repeat an earlier prompt (both are used). ``test_source`` is set where
+    the task names its test rows itself, and ``met`` counts the rows left out of training because they have the prompt
+    or the group of one of those. ``majority`` and ``chance``: accuracy in percent, over the scored rows with choices,
+    of the best constant answer and of drawing a choice
     uniformly; None without choices. ``probe_…`` are of the rows that the probe takes, where it takes any.
     """
 
@@ -56,6 +58,9 @@ class DataNote(Part):
     filtered: int = 0
     cut_answers: int = 0
     duplicates: int = 0
+    met: int = 0
+    test_source: str | None = None
+    test_revision: str | None = None
     majority: float | None = None
     chance: float | None = None
     probe_rows: int = 0

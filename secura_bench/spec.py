@@ -202,14 +202,18 @@ class CheckpointSpec(Part):
     every_minutes: Annotated[Number, Field(gt=0)] | None = 10.0
 
 
+PROBE_ROWS = 500
+"""Rows of a probe where ``probe_rows`` is not said and there are as many: the paper's number."""
+
+
 class ExperimentSpec(Part):
     """One experiment: the cross of methods, seeds and, in mode ``separate``, tasks, in mode ``sequence``, orders.
 
     ``mode: sequence`` trains the tasks one after another in each run; ``separate`` trains each from a fresh base.
     ``model`` is a preset, a Hub id or a folder. ``probe`` (a task or a named list) measures knowledge that was there
-    before; ``probe_rows`` are spread equally over its parts. ``keep`` says which trained results stay in the run's
-    folder, to be exported: adapters, whole models too, or none. ``threads`` is the number of CPU threads a run uses
-    (all cores if unset); it is part of a run's identity, since sums depend on it.
+    before; ``probe_rows`` are spread equally over its parts (unset: 500, or what a smaller probe has). ``keep`` says
+    which trained results stay in the run's folder, to be exported: adapters, whole models too, or none. ``threads`` is
+    the number of CPU threads a run uses (all cores if unset); it is part of a run's identity, since sums depend on it.
     """
 
     experiment: Slug
@@ -218,7 +222,7 @@ class ExperimentSpec(Part):
     tasks: Names
     orders: Annotated[tuple[Order, ...], BeforeValidator(as_list), Field(min_length=1)] = ("given",)
     probe: Annotated[str, StringConstraints(min_length=1)] = "f_task"
-    probe_rows: Count = 500
+    probe_rows: Count | None = None
     methods: Annotated[tuple[MethodSpec, ...], BeforeValidator(as_list), Field(min_length=1)]
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
@@ -479,7 +483,7 @@ def _check_names(spec: ExperimentSpec, file: YamlFile) -> None:
             if len(set(tasks)) < len(tasks):
                 raise SpecError("a task stands here twice.")
     with _located(file, "probe_rows"):
-        if spec.probe_rows < len(spec.probe_parts):
+        if spec.probe_rows is not None and spec.probe_rows < len(spec.probe_parts):
             parts = ", ".join(spec.probe_parts)
             raise SpecError(
                 f"{spec.probe_rows} leaves a part of the probe without a row; at least one each of {parts}."

@@ -138,11 +138,11 @@ class YamlFile:
 
     def error(self, key: KeyPath, message: str) -> SpecError:
         """Return an error that names the file, the line and the key."""
-        dotted = ".".join(str(part) for part in key)
+        dotted = "".join(f"{part}." for part in key).removesuffix(".") + ": " if key else ""
         for length in range(len(key), 0, -1):
             if key[:length] in self.overridden:
-                return SpecError(f"--set {self.overridden[key[:length]]}: {dotted}: {message}")
-        return SpecError(f"{self.place(key)}: {dotted}: {message}")
+                return SpecError(f"--set {self.overridden[key[:length]]}: {dotted}{message}")
+        return SpecError(f"{self.place(key)}: {dotted}{message}")
 
     def validate_as(self, model: type[Model]) -> Model:
         """Return the mapping as ``model``; every complaint names file, line, key, value and what is allowed."""

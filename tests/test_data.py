@@ -239,7 +239,10 @@ def test_missing_and_empty_files(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(DataError, match="has no rows"):
         read_rows(task, 10)
     (tmp_path / "arc_c.jsonl").unlink()
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"local source only, and there is no arc_c\.jsonl in "):
+        read_rows(task.model_copy(update={"hub": None}), 10)
+    monkeypatch.setenv("SECURA_BENCH_DATA", str(tmp_path / "none"))
+    with pytest.raises(DataError, match="none, which is no folder"):
         read_rows(task, 10)
 
 

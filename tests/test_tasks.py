@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, secura_bench
 
 from secura_bench.data.sources import make_row, read_rows
+from secura_bench.data.split import rows_hash, split_rows
 from secura_bench.data.tasks import CATALOG, expand, load_task, restriction, task_files
 from secura_bench.data.templates import CompiledColumns, after, before, options, scored, shuffled, starting
 from secura_bench.errors import BenchError, DataError, SpecError
@@ -58,9 +60,7 @@ def test_rows_of_the_hub_are_rows_of_the_local_files() -> None:
     for task in {row["task"] for row in HUB_ROWS}:
         if not load_task(task).local or task == "wikitext":
             continue
-        local = {
-            (row.prompt, row.target, row.choices, row.answer_index) for row in read_rows(load_task(task), 1)[0]
-        }
+        local = {(row.prompt, row.target, row.choices, row.answer_index) for row in read_rows(load_task(task), 1)[0]}
         mine = [hub_row(task, r["hub"], r.get("file")) for r in HUB_ROWS if r["task"] == task and r["row"]]
         found[task] = sum((row.prompt, row.target, row.choices, row.answer_index) in local for row in mine)
     alike = {"lingpuzz", "logdeduc", "objcount", "playdiag", "questsel", "colorreason", "stratqa", "gsm8k", "arc_c"}
@@ -373,16 +373,37 @@ def test_fetched_rows_read_as_those_of_the_hub(tmp_path: Path, monkeypatch) -> N
         there, origin = read_rows(load_task(task), 1)
         monkeypatch.setenv("SECURA_BENCH_DATA", str(target))
         here, local = read_rows(load_task(task), 1)
-        for ours, theirs in zip(here, there, strict=True):
-            assert (ours.prompt, ours.target) == (theirs.prompt, theirs.target)
-            assert (ours.choices, ours.answer_index) == (theirs.choices, theirs.answer_index)
-        assert [row.group is None for row in here] == [row.group is None for row in there]
+        assert [replace(row, group=None) for row in here] == [replace(row, group=None) for row in there]
+        split = [split_rows(rows, 1000, 0.4, 1) for rows in (here, there)]  # the same run, so the same fingerprint
+        for side in ("train", "test"):
+            mine, theirs = (rows_hash(getattr(each, side)) for each in split)
+            assert mine == theirs
         assert (local.source, local.revision, local.stand_in) == (origin.source, "c" * 40, None)
         assert local.licence == origin.licence
+    written = (target / "newsde.jsonl").read_bytes()
     again = secura_bench("data", "fetch", "newsde", "--to", str(target), cwd=tmp_path)
-    assert again.returncode == 2
-    assert "is there already and is not overwritten" in again.stderr
-    assert secura_bench("data", "fetch", "tiny_count", "--to", str(target), cwd=tmp_path).returncode == 2
+    assert again.returncode == 0
+    assert "newsde.jsonl: was there already" in again.stdout
+    assert (target / "newsde.jsonl").read_bytes() == written
+    (target / "newses.jsonl").write_text('{"id": "1", "input": "mine", "output": "mine"}\n')
+    others = secura_bench("data", "fetch", "newses", "tiny_count", "newsde", "--to", str(target), cwd=tmp_path)
+    assert others.returncode == 2
+    assert "newses.jsonl: is there already and is not overwritten" in others.stderr
+    assert "'tiny_count' is not fetched" in others.stderr
+    assert "newsde.jsonl: was there already" in others.stdout  # a failure does not end the others
+    assert others.stderr.splitlines()[-1].endswith("with what is missing.")
+
+
+def test_tasks_that_the_folder_has_not_come_from_the_hub(tmp_path: Path, monkeypatch) -> None:
+    from secura_bench.data import sources
+
+    (tmp_path / "newses.jsonl").write_text('{"id": "1", "input": "a", "output": "b"}\n')
+    monkeypatch.setenv("SECURA_BENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(
+        sources, "_fetch", lambda *words: ([{"id": "0", "translation": {"de": "Satz.", "en": "Sentence."}}], "c" * 40)
+    )
+    assert read_rows(load_task("newses"), 1)[1].source == "local:newses.jsonl"
+    assert read_rows(load_task("newsde"), 1)[1].source == "hub:Helsinki-NLP/news_commentary/de-en"
 
 
 # --- no network ---

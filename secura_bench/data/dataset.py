@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.check import duplicates
 from secura_bench.data.example import Example, Row
-from secura_bench.data.sources import Origin, read_rows
-from secura_bench.data.split import rows_hash, split_rows
+from secura_bench.data.sources import Origin, read_rows, read_test_rows
+from secura_bench.data.split import Split, rows_hash, split_from, split_rows
 from secura_bench.data.tasks import TaskFile, load_task
 from secura_bench.errors import DataError
-from secura_bench.spec import DataSpec
+from secura_bench.spec import PROBE_ROWS, DataSpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Counts:
 
     ``found`` rows lie in the source and ``filtered`` of them are not kept by the task file. Of those drawn,
     ``too_long`` were left out (their prompt leaves no room for an answer), ``cut_answers`` lost their answer's end and
-    ``duplicates`` repeat the prompt of another.
+    ``duplicates`` repeat the prompt of another. ``met`` were left out of training because they have the prompt or the
+    group of a test row that the task names itself.
     """
 
     found: int
@@ -29,17 +30,22 @@ class Counts:
     too_long: int
     cut_answers: int
     duplicates: int
+    met: int = 0
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """One task's examples, and what was left out of them."""
+    """One task's examples, and what was left out of them.
+
+    ``test_origin`` is where the test rows come from, where the task names them itself.
+    """
 
     file: TaskFile
     origin: Origin
     train: tuple[Example, ...]
     test: tuple[Example, ...]
     counts: Counts
+    test_origin: Origin | None = None
 
     @property
     def name(self) -> str:
@@ -55,47 +61,79 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     """
     file = load_task(name)
     found, origin = read_rows(file, rows or data.rows)
-    split = split_rows(found, max(rows or 0, data.rows), data.test_fraction, data.seed)
+    own_test, test_origin = read_test_rows(file) or (None, None)
+    count = max(rows or 0, data.rows)
+    if own_test is None:
+        split = split_rows(found, count, data.test_fraction, data.seed)
+    else:
+        split = split_from(found, own_test, count, data.seed)
     train = _examples(file, split.train, chat, data.context)
     test = _examples(file, split.test, chat, data.context)
-    for side, examples in (("training", train), ("test", test)):
-        if not examples:
+    for side, left, before in (("training", train, split.train), ("test", test, split.test)):
+        if not left:
             raise DataError(
-                f"task {name!r}: no {side} rows are left of {len(found)} rows, in at most {data.context} tokens "
-                f"(data.rows, data.test_fraction and data.context decide that)."
+                f"task {name!r}: no {side} rows are left. {_what_happened(len(found), split, before, data)}"
             )
     drawn = (*split.train, *split.test)
+    origins = [origin] if test_origin is None else [origin, test_origin]
+    filtered = sum(each.filtered for each in origins)
     counts = Counts(
-        found=len(found) + origin.filtered,
-        filtered=origin.filtered,
+        found=len(found) + len(own_test or ()) + filtered,
+        filtered=filtered,
         too_long=len(drawn) - len(train) - len(test),
         cut_answers=sum(chat.is_cut(example) for example in (*train, *test)) if file.kind == "answers" else 0,
         duplicates=duplicates(drawn),
+        met=split.met,
     )
-    return TaskData(file, origin, train, test, counts)
+    return TaskData(file, origin, train, test, counts, test_origin)
 
 
-def probe_examples(parts: Sequence[TaskData], rows: int, trained: Sequence[str]) -> Mapping[str, tuple[Example, ...]]:
+def _what_happened(found: int, split: Split, side: Sequence[Row], data: DataSpec) -> str:
+    """Return what became of a task's rows, counted, of which a ``side`` has none left; and the way out."""
+    drawn = len(split.train) + len(split.test) + split.met
+    counted = (
+        f"Of {found} rows {drawn} were drawn (data.rows: {data.rows}): {len(split.train)} to train, "
+        f"{len(split.test)} to test"
+        + (f", {split.met} left out of training for the prompt or group of a test row" if split.met else "")
+        + "."
+    )
+    if side:
+        return f"{counted} All {len(side)} have a prompt that is too long for data.context: {data.context} tokens."
+    if split.met:
+        return f"{counted} Train on rows that are not the test rows."
+    if drawn == 1:
+        return f"{counted} One row cannot be parted into training and test."
+    return (
+        f"{counted} All {drawn} share one prompt or group, and what shares one stays on one side: no test prompt is "
+        f"trained on. Give it rows with other prompts, or rows to test on by a task file's 'test'."
+    )
+
+
+def probe_examples(
+    parts: Sequence[TaskData], rows: int | None, trained: Sequence[str]
+) -> Mapping[str, tuple[Example, ...]]:
     """Return the probe's examples by part, ``rows`` in all, spread equally over the parts.
 
     A part gives its test rows first and then, if no run trains on it, its training rows; a smaller probe is the
-    beginning of a larger one.
+    beginning of a larger one. Where ``rows`` is not said it is ``PROBE_ROWS``, or as many as the smallest part allows.
 
     Raises:
-        DataError: A part has too few rows.
+        DataError: A part has fewer rows than are asked for.
     """
-    shares = [rows // len(parts) + (i < rows % len(parts)) for i in range(len(parts))]
-    probe = {}
-    for part, share in zip(parts, shares, strict=True):
-        pool = part.test if part.name in trained else part.test + part.train
+    pools = {part.name: part.test if part.name in trained else part.test + part.train for part in parts}
+    wanted = PROBE_ROWS if rows is None else rows
+    shares = [wanted // len(parts) + (i < wanted % len(parts)) for i in range(len(parts))]
+    least = min(map(len, pools.values()))
+    if rows is None and least < max(shares):
+        shares = [least] * len(parts)
+    for (name, pool), share in zip(pools.items(), shares, strict=True):
         if len(pool) < share:
-            why = " that are not trained on" if part.name in trained else ""
+            why = " that are not trained on" if name in trained else ""
             raise DataError(
-                f"probe_rows: {rows} asks for {share} rows of {part.name!r}, which has {len(pool)}{why}; at most "
-                f"{len(pool) * len(parts)}."
+                f"probe_rows: {rows} asks for {share} rows of {name!r}, which has {len(pool)}{why}; at most "
+                f"{least * len(parts)}, or leave probe_rows out for as many as there are."
             )
-        probe[part.name] = pool[:share]
-    return probe
+    return {name: pool[:share] for (name, pool), share in zip(pools.items(), shares, strict=True)}
 
 
 def examples_hash(examples: Sequence[Example]) -> str:

@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from secura_bench.data.example import Row
-from secura_bench.data.sources import Origin, hub_rows
-from secura_bench.data.tasks import load_task
+from secura_bench.data.fetched import Side, fetched_line, fetched_name, fetched_source
+from secura_bench.data.sources import hub_rows
+from secura_bench.data.tasks import TaskFile, load_task
 from secura_bench.errors import DataError
 from secura_bench.store import write_atomically
 
 
-def fetch(name: str, folder: Path) -> tuple[Path, int]:
-    """Write a task's Hub rows to ``folder`` in the local layout; return the file and its number of rows.
+def fetch(name: str, folder: Path) -> tuple[Path, int | None]:
+    """Write a task's Hub rows to ``folder``; return the file, and its number of rows or None where it was there.
 
-    With ``SECURA_BENCH_DATA`` set to ``folder`` they are read from there, and known as what they are.
+    With ``SECURA_BENCH_DATA`` set to ``folder`` they are read from there, and are the very rows of the Hub. A file is
+    written whole or not at all, so one that was fetched before is left as it is.
 
     Raises:
-        DataError: The task is not on the Hub or has no local layout, or the file is there already.
+        DataError: The task is not on the Hub, or a file of another making is in the way.
     """
     task = load_task(name)
-    if task.hub is None or task.local is None:
-        raise DataError(f"task {name!r} is not fetched: it needs a 'hub' source and a 'local' one to be read from.")
-    path = folder / task.local.file
+    tasks: dict[Side, TaskFile] = {"train": task} if task.tested_on is None else {"train": task, "test": task.tested_on}
+    hubs = {side: (each, each.hub) for side, each in tasks.items() if each.hub}
+    if task.hub is None or len(hubs) < len(tasks):
+        raise DataError(f"task {name!r} is not fetched: there is no 'hub' source of its rows.")
+    path = folder / (task.local.file if task.local else fetched_name(name))
     if path.exists():
+        if path.is_file() and (fetched_source(path) or "").startswith(f"hub:{task.hub.path}"):
+            return path, None
         raise DataError(f"{path}: is there already and is not overwritten; name another folder with --to.")
-    rows, origin = hub_rows(task, task.hub)
-    write_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in _lines(name, rows, origin)))
-    return path, len(rows)
-
-
-def _lines(task: str, rows: Sequence[Row], origin: Origin) -> list[dict[str, Any]]:
-    about = {"source": f"{origin.source}@{origin.revision}", "licence": origin.licence}
-    return [
-        {"id": _id(task, row), "text": row.target, **about}
-        if not row.prompt
-        else {
-            "id": _id(task, row),
-            "input": row.prompt,
-            "output": row.target,
-            "choices": row.choices,
-            "answer_index": row.answer_index,
-            **about,
-        }
-        for row in rows
-    ]
-
-
-def _id(task: str, row: Row) -> str:
-    """Return an id whose middle part names the row's group, as in the local layout."""
-    if row.group is None:
-        return row.id
-    return f"{task}-{hashlib.sha256(row.group.encode()).hexdigest()[:12]}-{row.id}"
+    lines: list[str] = []
+    for side, (each, hub) in hubs.items():
+        rows, origin = hub_rows(each, hub)
+        lines += (fetched_line(row, side, f"{origin.source}@{origin.revision}", origin.licence) for row in rows)
+    write_atomically(path, "".join(lines))
+    return path, len(lines)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
 from secura_bench.data.example import Row
+from secura_bench.data.fetched import FETCHED, FETCHED_TEXT, Side, fetched_name, is_fetched
 from secura_bench.data.files import read_records
 from secura_bench.data.tasks import Columns, FileSource, HubSource, LocalSource, TaskFile
 from secura_bench.data.templates import CompiledColumns
@@ -38,25 +39,60 @@ class Origin:
 def read_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
     """Return all rows of ``task`` from the source this machine is set up for, in the source's order.
 
-    A folder named by ``SECURA_BENCH_DATA`` stands in for the Hub; a task with a file of its own, or generated, needs
-    neither. A generator makes ``count`` rows, the other sources return what they have.
+    A file in the folder named by ``SECURA_BENCH_DATA`` stands in for the Hub; a task with a file of its own, or
+    generated, needs neither. A generator makes ``count`` rows, the other sources return what they have.
 
     Raises:
         DataError: The source cannot be read, or a row of it is not usable; the message names file and line.
     """
+    return _read(task, count, "train")
+
+
+def read_test_rows(task: TaskFile) -> tuple[list[Row], Origin] | None:
+    """Return the rows that ``task`` names to be tested on, in their order; None where its own rows are split.
+
+    Their ids begin with ``test-``: published splits count both sides from 0.
+
+    Raises:
+        DataError: As ``read_rows``.
+    """
+    tested_on = task.tested_on
+    if tested_on is None:
+        return None
+    rows, origin = _read(tested_on, 0, "test")
+    return [replace(row, id=f"test-{row.id}") for row in rows], origin
+
+
+def _read(task: TaskFile, count: int, side: Side) -> tuple[list[Row], Origin]:
     if task.file:
         return _file_rows(task, task.file)
     if task.generated:
         return _generated_rows(task, count)
-    folder = os.environ.get(DATA_VARIABLE)
-    if folder and task.local:
-        return _local_rows(task, task.local, Path(folder))
+    if folder := os.environ.get(DATA_VARIABLE):
+        if not Path(folder).is_dir():
+            raise DataError(f"{DATA_VARIABLE} names {folder}, which is no folder.")
+        path = Path(folder) / (task.local.file if task.local else fetched_name(task.id))
+        if path.is_file() and is_fetched(path):
+            return _fetched_rows(task, path, side)
+        if path.is_file() and task.local:
+            return _local_rows(task, task.local, path)
     if task.hub is None:
-        raise DataError(
-            f"task {task.id!r} has a local source only: set {DATA_VARIABLE} to the folder that holds "
-            f"{task.local.file if task.local else 'it'}."
-        )
+        wanted = task.local.file if task.local else "it"
+        there = f"there is no {wanted} in {folder}" if folder else f"{DATA_VARIABLE} is not set"
+        raise DataError(f"task {task.id!r} has a local source only, and {there}; the folder must hold {wanted}.")
     return hub_rows(task, task.hub)
+
+
+def _fetched_rows(task: TaskFile, path: Path, side: Side) -> tuple[list[Row], Origin]:
+    """Return rows that ``data fetch`` wrote: the Hub's own, no stand-in for them."""
+    records = ((f"{path}:{number}", number - 1, fields) for number, fields in read_records(path))
+    mine = [(where, index, fields) for where, index, fields in records if fields.get("side", "train") == side]
+    if not mine:
+        raise DataError(f"{path}: holds no {side} rows of task {task.id!r}; fetch it anew into another folder.")
+    rows, _ = _rows(task, mine, FETCHED_TEXT if task.kind == "text" else FETCHED)
+    place, _, revision = str(mine[0][2]["source"]).rpartition("@")
+    stand_in = task.hub.stand_in if task.hub else None
+    return rows, Origin(place, revision, str(mine[0][2].get("licence") or task.licence), stand_in)
 
 
 def _generated_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
@@ -75,25 +111,9 @@ def _generated_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
     return rows, Origin(f"generated:{source.generator}", str(task.version), task.licence, None)
 
 
-def _local_rows(task: TaskFile, source: LocalSource, folder: Path) -> tuple[list[Row], Origin]:
-    path = folder / source.file
-    if not path.is_file():
-        raise DataError(
-            f"{path}: cannot be read: there is no such file. {DATA_VARIABLE} names the folder of task files"
-            + (f"; without it, {task.id} is fetched from the Hub." if task.hub else ".")
-        )
-    first: dict[str, Any] = {}
-
-    def records() -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-        for number, fields in read_records(path):
-            first.update(fields if not first else {})
-            yield f"{path}:{number}", number - 1, fields
-
-    rows, filtered = _rows(task, records(), source.columns)
-    fetched = str(first.get("source", ""))
-    if task.hub and fetched.startswith("hub:"):  # by `data fetch`: the Hub's own rows, no stand-in for them
-        place, _, revision = fetched.rpartition("@")
-        return rows, Origin(place, revision, task.hub.licence or task.licence, task.hub.stand_in, filtered)
+def _local_rows(task: TaskFile, source: LocalSource, path: Path) -> tuple[list[Row], Origin]:
+    records = ((f"{path}:{number}", number - 1, fields) for number, fields in read_records(path))
+    rows, filtered = _rows(task, records, source.columns)
     licence = source.licence or task.licence
     return rows, Origin(f"local:{source.file}", None, licence, source.stand_in, filtered)
 

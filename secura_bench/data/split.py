@@ -12,37 +12,69 @@ from secura_bench.data.example import Row
 
 @dataclass(frozen=True)
 class Split:
-    """The training and test rows of a task, each in a fixed random order, so that a prefix is a fair sample."""
+    """The training and test rows of a task, each in a fixed random order, so that a prefix is a fair sample.
+
+    ``groups`` counts what could not be parted among the drawn rows, and ``met`` the drawn rows that are left out of
+    training because a test row has their prompt or group.
+    """
 
     train: tuple[Row, ...]
     test: tuple[Row, ...]
+    groups: int
+    met: int = 0
 
 
 def split_rows(rows: Sequence[Row], count: int, test_fraction: float, seed: int) -> Split:
     """Draw ``count`` rows and part them into train and test, no group on both sides.
 
     Rows of one ``group`` stay together, and so do rows with the same prompt: no test prompt was trained on. The test
-    side takes whole groups, in random order, until it holds ``test_fraction`` of the rows; the same rows, count,
-    fraction and seed give the same split on every machine.
+    side takes whole groups, in random order, until it holds ``test_fraction`` of the rows; of two groups or more each
+    side gets one at least. The same rows, count, fraction and seed give the same split on every machine.
     """
-    generator = random.Random(f"split/{seed}")
-    drawn = list(rows)
-    generator.shuffle(drawn)
-    drawn = drawn[:count]
-
+    generator, drawn = _draw(rows, count, seed)
     members: dict[str, list[Row]] = {}
     for row, root in zip(drawn, _connected(drawn), strict=True):
         members.setdefault(root, []).append(row)
     wanted = round(test_fraction * len(drawn))
-    test: list[Row] = []
-    train: list[Row] = []
+    test: list[list[Row]] = []
+    train: list[list[Row]] = []
+    held = 0  # rows of the test side
     for group in members.values():
         # A large group may overshoot; one that brings the test side nearer to what is wanted is taken.
-        side = test if len(test) + len(group) / 2 <= wanted else train
-        side.extend(group)
+        side = test if held + len(group) / 2 <= wanted else train
+        side.append(group)
+        held += len(group) if side is test else 0
+    for side, other in ((test, train), (train, test)):
+        if not side and len(other) > 1:  # few rows, or large groups: the smallest group is less than nothing off
+            side.append(other.pop(other.index(min(other, key=len))))
+    return _sides(
+        generator, [row for group in train for row in group], [row for group in test for row in group], len(members)
+    )
+
+
+def split_from(rows: Sequence[Row], test: Sequence[Row], count: int, seed: int) -> Split:
+    """Draw ``count`` of ``rows`` for training, where a task names all of its ``test`` rows itself.
+
+    A drawn row that is tied to a test row by group or prompt is left out of training, and counted.
+    """
+    generator, drawn = _draw(rows, count, seed)
+    roots = _connected([*drawn, *test])
+    tested = set(roots[len(drawn) :])
+    train = [row for row, root in zip(drawn, roots, strict=False) if root not in tested]
+    return _sides(generator, train, list(test), len(set(roots)), len(drawn) - len(train))
+
+
+def _draw(rows: Sequence[Row], count: int, seed: int) -> tuple[random.Random, list[Row]]:
+    generator = random.Random(f"split/{seed}")
+    drawn = list(rows)
+    generator.shuffle(drawn)
+    return generator, drawn[:count]
+
+
+def _sides(generator: random.Random, train: list[Row], test: list[Row], groups: int, met: int = 0) -> Split:
     generator.shuffle(train)
     generator.shuffle(test)
-    return Split(tuple(train), tuple(test))
+    return Split(tuple(train), tuple(test), groups, met)
 
 
 def _connected(rows: Sequence[Row]) -> list[str]:
@@ -70,7 +102,14 @@ def rows_hash(rows: Sequence[Row]) -> str:
     """Return a SHA-256 over ids, prompts, targets, choices and history of ``rows``, in order: what a run was fed."""
     digest = hashlib.sha256()
     for row in rows:
-        for part in (row.id, row.prompt, row.target, *(row.choices or ()), str(row.answer_index), *sum(row.history, ())):
+        for part in (
+            row.id,
+            row.prompt,
+            row.target,
+            *(row.choices or ()),
+            str(row.answer_index),
+            *sum(row.history, ()),
+        ):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()

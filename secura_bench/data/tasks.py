@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -107,6 +107,14 @@ class GeneratedSource(Part):
     seed: int = 0
 
 
+class Sources(Part):
+    """Where a task's rows come from; of several, see ``TaskFile``."""
+
+    hub: HubSource | None = None
+    local: LocalSource | None = None
+    file: FileSource | None = None
+
+
 class TaskFile(Part):
     """One task: where its rows come from, how they read, and how an answer is judged.
 
@@ -115,7 +123,9 @@ class TaskFile(Part):
     ``choice`` (a letter or an option's text) or ``text`` (the whole answer, white space folded). Where ``extract`` is
     given, an RE2 regular expression, only what it finds last is read: its first group, or the whole where it has none.
     ``metric`` lists what the paper's Table 5 scores the task by. Of several sources ``file`` comes first, then
-    ``generated``, then ``local`` where ``SECURA_BENCH_DATA`` is set, then ``hub``.
+    ``generated``, then ``local`` where the folder ``SECURA_BENCH_DATA`` has the file, then ``hub``.
+    ``test`` names rows to test on (a published test split, say): under ``hub``, ``local`` and ``file`` the keys that
+    are others there than in the source of that name. Then all rows of the task's own sources are for training.
     """
 
     id: Slug
@@ -130,17 +140,41 @@ class TaskFile(Part):
     local: LocalSource | None = None
     file: FileSource | None = None
     generated: GeneratedSource | None = None
+    test: Sources | None = None
     version: int = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_the_test(cls, data: Any) -> Any:
+        """Give each source of ``test`` what it does not say itself from the task's own."""
+        test = data.get("test") if isinstance(data, dict) else None
+        if not isinstance(test, dict):
+            return data
+        whole = {
+            name: {**own, **given} if isinstance(given, dict) and isinstance(own := data.get(name), dict) else given
+            for name, given in test.items()
+        }
+        return {**data, "test": whole}
 
     @model_validator(mode="after")
     def _has_a_source(self) -> TaskFile:
         if not (self.hub or self.local or self.file or self.generated):
             raise ValueError("a task needs a source: 'hub', 'local', 'file' or 'generated'")
-        for source in (self.hub, self.local, self.file):
+        if self.test is not None and (self.generated or not (self.test.hub or self.test.local or self.test.file)):
+            raise ValueError("'test' names a 'hub', 'local' or 'file' beside the task's own (a generator has none)")
+        tests = self.test or Sources()
+        for source in (self.hub, self.local, self.file, tests.hub, tests.local, tests.file):
             columns = source.columns if source else None
             if columns is not None and (columns.text is not None) != (self.kind == "text"):
                 raise ValueError("the column 'text' belongs to tasks of kind: text, and those have nothing else")
         return self
+
+    @property
+    def tested_on(self) -> TaskFile | None:
+        """The task whose rows are this one's test rows; None where its own rows are split."""
+        if self.test is None:
+            return None
+        return self.model_copy(update={**dict(self.test), "test": None})
 
 
 def restriction(licence: str) -> str | None:
@@ -260,11 +294,17 @@ def _read_task(path: Path) -> TaskFile:
     task = file.validate_as(TaskFile)
     if task.id != path.stem:
         raise file.error(("id",), f"{task.id!r} is not the file's name, {path.stem!r}")
-    if task.file is not None:  # a relative path starts here
-        task = task.model_copy(
-            update={"file": task.file.model_copy(update={"path": (path.parent / task.file.path).resolve()})}
-        )
-    return task
+    return _anchored(task, path.parent)
+
+
+def _anchored(task: TaskFile, folder: Path) -> TaskFile:
+    """Return ``task`` with its files' relative paths starting at ``folder``."""
+
+    def anchored(source: FileSource | None) -> FileSource | None:
+        return source and source.model_copy(update={"path": (folder / source.path).resolve()})
+
+    test = task.test and task.test.model_copy(update={"file": anchored(task.test.file)})
+    return task.model_copy(update={"file": anchored(task.file), "test": test})
 
 
 CATALOG = TaskCatalog()

@@ -30,7 +30,7 @@ from secura_bench.planning.estimate import (
     work_of,
 )
 from secura_bench.plugins import plugin_fault
-from secura_bench.spec import ExperimentSpec, TrainSpec
+from secura_bench.spec import PROBE_ROWS, ExperimentSpec, TrainSpec
 from secura_bench.store import RECORD, RunFolder
 from secura_bench.training.optimizers import missing_extra
 
@@ -202,7 +202,7 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int]:
     """Return the numbers of rows and tokens, and the most answer tokens of a row; bounds where there is no data."""
     if inputs is None:
         bound = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
-        return Rows(spec.probe_rows, bound, spec.data.context), spec.data.context // 2
+        return Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context), spec.data.context // 2
     trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
     scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)

@@ -85,10 +85,13 @@ def _rows(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _data(records: Sequence[RunRecord]) -> list[str]:
-    lines = []
+    lines = _sources(records)
     stand_ins = {f"{name}: {note.stand_in}" for r in records for name, note in r.data.items() if note.stand_in}
     if stand_ins:
         lines.append("Stand-in data. " + "; ".join(sorted(stand_ins)) + ".")
+    met = {f"{name} {note.met}" for r in records for name, note in r.data.items() if note.met}
+    if met:
+        lines.append("Rows left out of training for the prompt or group of a test row: " + ", ".join(sorted(met)) + ".")
     long = {f"{name} {note.too_long}" for r in records for name, note in r.data.items() if note.too_long}
     if long:
         lines.append("Rows left out because their prompt is longer than the context: " + ", ".join(sorted(long)) + ".")
@@ -96,6 +99,22 @@ def _data(records: Sequence[RunRecord]) -> list[str]:
     if cut:
         lines.append("Answers cut at the context, in training and in scoring: " + ", ".join(sorted(cut)) + ".")
     return lines
+
+
+def _sources(records: Sequence[RunRecord]) -> list[str]:
+    """Return where the rows came from, which one table may have of several places."""
+    places = {"hub": "from the Hub", "local": "from files in the Hub's place", "file": "from the user's files"}
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for name, note in record.data.items():
+            for source, revision in ((note.source, note.revision), (note.test_source, note.test_revision)):
+                kind, _, place = (source or "").partition(":")
+                if kind in places:
+                    at = f" ({place} at {(revision or '?')[:8]})" if kind == "hub" else f" ({place})" * (kind == "file")
+                    test = ", to test on" if source is note.test_source else ""
+                    found.setdefault(kind, set()).add(f"{name}{at}{test}")
+    said = [f"{places[kind]} {', '.join(sorted(found[kind]))}" for kind in places if kind in found]
+    return [f"Rows: {'; '.join(said)}."] if said else []
 
 
 def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
