@@ -214,8 +214,12 @@ class Tally:
         if not self.conversations:
             return ""
         which = "the last assistant turn of each" if turns == "last" else "every assistant turn"
-        tails = f"; {self.tails} end in a user's turn, which is left out" if self.tails else ""
-        return f"{self.conversations} conversations, {self.answers} assistant turns, loss on {which}{tails}"
+        said = f"{_many(self.conversations, 'conversation')}, {_many(self.answers, 'assistant turn')}, loss on {which}"
+        return said + (f"; left out: {_many(self.tails, 'last turn')} of a user" if self.tails else "")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def make_rows(

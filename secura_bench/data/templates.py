@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from jinja2 import StrictUndefined, TemplateError, Undefined
-from jinja2.meta import find_undeclared_variables
+from jinja2.nodes import Name
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from secura_bench.data.columns import TEMPLATES, Columns
@@ -161,7 +161,10 @@ class CompiledColumns:
                     for name, text in given.items()
                     if name not in templates
                 },
-                {name: frozenset(find_undeclared_variables(sandbox.parse(text))) for name, text in templates.items()},
+                {
+                    name: frozenset(used.name for used in sandbox.parse(text).find_all(Name))
+                    for name, text in templates.items()
+                },
                 columns.turns or "every",
             )
         except TemplateError as error:

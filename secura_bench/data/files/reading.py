@@ -82,13 +82,14 @@ def _alike(path: Path, first: Record | None, records: Records, layout: Layout) -
 
 
 def _check_alike(path: Path, record: Record, first: Record, layout: Layout) -> None:
+    why = ""
     try:
-        same = layout_of(_table(path, record)).columns == layout.columns
-    except UnclearError:
-        same = False
-    if not same:
-        raise DataError(
-            f"{path}:{record.place}: is laid out otherwise than the first row. Found: "
-            f"{', '.join(signature(record.fields)) or 'no column'}; there: {', '.join(signature(first.fields))}. One "
-            "layout reads all rows of a file; a task file says what to do with columns that only some have."
-        )
+        if layout_of(_table(path, record)).columns == layout.columns:
+            return
+    except UnclearError as error:
+        why = f": {error.why.rstrip('.')}"
+    raise DataError(
+        f"{path}:{record.place}: is laid out otherwise than the first row{why}. Found: "
+        f"{', '.join(signature(record.fields)) or 'no column'}; there: {', '.join(signature(first.fields))}. One "
+        "layout reads all rows of a file; a task file says what to do with columns that only some have."
+    )

@@ -47,10 +47,10 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _check_beginning(path: Path, beginning: bytes) -> None:
-    if beginning.startswith(_WIDE) or b"\0" in beginning:
-        raise DataError(f"{path}:1: is UTF-16 or UTF-32, or no text at all; save it as UTF-8.")
     if beginning.startswith(_GZIP):
         raise DataError(f"{path}: is packed by gzip; name it {path.name}.gz.")
+    if beginning.startswith(_WIDE) or b"\0" in beginning:
+        raise DataError(f"{path}:1: is UTF-16 or UTF-32, or no text at all; save it as UTF-8.")
 
 
 def _not_utf8(path: Path, line: int, byte: int) -> DataError:
