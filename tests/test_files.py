@@ -132,7 +132,8 @@ def test_places_are_lines(tmp_path: Path) -> None:
 
 
 REFUSED = [
-    ("a.jsonl", '{"question": "q", "question": "r", "answer": "a"}', "a.jsonl:1: is not JSON that can be read: the key"),
+    ("a.jsonl", '{"question": "q", "question": "r", "answer": "a"}', "a.jsonl:1: is not JSON that can be read: the"),
+    ("a.csv", "question,answer\n", "a.csv: has no rows"),
     ("a.jsonl", '{"q": {"x": 1, "x": 2}}', "a.jsonl:1: is not JSON that can be read: the key 'x' stands there twice"),
     ("a.jsonl", '{"q\\ud83d": "x", "a": "y"}', "a.jsonl:1: is not JSON that can be read: the key 'q\\ud83d' holds"),
     ("a.jsonl", LINES.encode("utf-16"), "a.jsonl:1: is UTF-16 or UTF-32, or no text at all; save it as UTF-8"),

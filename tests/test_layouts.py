@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import secura_bench
+from conftest import ROOT, secura_bench
 from test_files import put, reading_of, rows_of
 
+from secura_bench.data.files.formats import DATA_SUFFIXES
 from secura_bench.data.sources import read_rows
 from secura_bench.data.tasks import CATALOG, load_task
 from secura_bench.errors import DataError
@@ -121,6 +123,8 @@ UNCLEAR: list[tuple[dict[str, Any], str, str, str]] = [
     (HH, "Found: chosen, rejected.", "Human: q", "a"),
     ({"chosen": TURNS, "rejected": TURNS}, "is a preference file", "q", "a"),
     ({"prompt": TURNS[:1], "chosen": TURNS[1:], "rejected": TURNS[1:]}, "is a preference file", "q", "a"),
+    ({"prompt": "q", "chosen_response": "a", "rejected_response": "b"}, "(chosen_response and rejected_resp", "q", "a"),
+    ({"prompt": "q", "completion": "a", "label": "True"}, "label says which of its answers are wanted", "q", "a"),
     ({"chosen": "a", "score": 1}, "is a preference file (chosen)", "", "a"),
     ({"prompt": "q", "completion": "a", "label": True}, "label says which of its answers are wanted", "q", "a"),
     ({"Frage": "q", "Antwort": "a"}, "which column is the prompt and which the answer?", "q", "a"),
@@ -146,6 +150,7 @@ UNCLEAR: list[tuple[dict[str, Any], str, str, str]] = [
     ({"question": "q", "option_1": "x", "option_2": "a", "label": 1}, "a column an option", "q" + MORE, "a"),
     ({"question": "q", "choices": ["x", "a"], "answer": "1"}, "in a way that is not known (answer: '", "q" + MORE, "a"),
     ({"question": "q", "passage": "c", "choices": ["x", "a"], "answer": 1}, "has passage", "c\n\nq" + MORE, "a"),
+    ({"question": "q", "choices": "x|a", "answer": "B"}, "'choices' holds a text, not a list", "q" + MORE, "a"),
     ({"text": "a", "url": "u"}, "which column is the prompt", "a", "u"),
     ({"content": "a"}, "Found: content.", "", "a"),
 ]  # fmt: skip
@@ -213,6 +218,22 @@ def test_text_tasks_have_text(tmp_path: Path) -> None:
     CATALOG.include([own])
     with pytest.raises(DataError, match=r"a.jsonl: task 't' is of kind: text, and the file is read as a pair"):
         read_rows(load_task("t"), 10)
+
+
+def test_the_readme_names_what_is_read(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    formats = set(re.findall(r"`(\.[a-z]+)`", readme.split("Read are `.jsonl`")[1].split("The columns' names")[0]))
+    assert formats | {".jsonl"} == {suffix for suffix in DATA_SUFFIXES if not suffix.endswith(".gz")} | {".gz"}
+    values: dict[str, Any] = {"messages": TURNS, "conversations": SHAREGPT, "choices": ["x", "a"], "answer_index": 1}
+    table = readme.split("<!-- layouts -->")[1].split("<!-- end of layouts -->")[0]
+    layouts = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
+    assert len(layouts) == 9
+    for number, columns in enumerate(layouts):
+        row = {name: values.get(name, 1 if name == "answer" and "choices" in columns else name) for name in columns}
+        path = put(tmp_path / f"f{number}.jsonl", [row])
+        (read,) = rows_of(path)
+        assert read.target in ("a", columns[-1], row.get("output")), columns
+        assert reading_of(path)
 
 
 def test_data_check_says_how_a_file_is_read(tmp_path: Path) -> None:

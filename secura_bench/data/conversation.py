@@ -77,7 +77,7 @@ def _turn(turn: Any, number: int) -> tuple[str, str]:
     """Return the role and the text of one turn."""
     if not isinstance(turn, Mapping):
         raise ValueError(f"turn {number} must be an object with role and content, not a {type(turn).__name__}")
-    names = next((pair for pair in (("role", "content"), ("from", "value")) if pair[0] in turn), None)
+    names = next((pair for pair in (("role", "content"), ("from", "value")) if turn.get(pair[0]) is not None), None)
     if names is None or names[1] not in turn:
         raise ValueError(f"turn {number} must have role and content, or from and value; found: {', '.join(turn)}")
     given = turn[names[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
@@ -35,27 +36,41 @@ def choice_layout(table: Table) -> Layout | None:
     found, prompts, right = table.filled(_OPTIONS), table.there(PROMPTS), table.there(_RIGHT)
     if not found:
         return None
-    name = found[0]
-    ref, texts, labels = table.ref(name), table.ref(name), ""
-    value, options = table.value(name), _texts(table.value(name))
-    if isinstance(value, Mapping) and "text" in value:
-        texts, labels = f'{ref}["text"]', f'{ref}["label"]' if "label" in value else ""
-    elif isinstance(value, Mapping):
-        texts, labels = f"{ref}.values() | list", f"{ref}.keys() | list"
+    name, value = found[0], table.value(found[0])
+    texts, labels = _expressions(table.ref(name), value)
+    options = _texts(value)
     if not (prompts and right and options):
-        raise UnclearError(f"holds options ({name}), but no question, or not which of them is right.")
+        raise UnclearError(f"holds options ({name}), but no question, or nothing that says which of them is right.")
     beside = table.filled(("context", "passage"))
     spoken = "".join(table.braces(each) + "\n\n" for each in [*beside, *prompts])
-    columns = {"prompt": f"{spoken}{{{{ ({texts}) | options }}}}", "choices": texts}
     answer, given = table.ref(right[0]), table.value(right[0])
     index, how = _index(answer, given, texts, options, labels, _labels(value))
-    columns["answer_index"] = index
-    if len(prompts) > 1 or beside or not how:
-        many = f"has {', '.join([*beside, *prompts])} before its options"
-        why = many if how else f"says which option is right in a way that is not known ({right[0]}: {given!r:.40})"
-        raise UnclearError(f"{why}.", columns)
+    columns = {"prompt": f"{spoken}{{{{ ({texts}) | options }}}}", "choices": texts, "answer_index": index}
+    if isinstance(value, str):
+        raise UnclearError(f"the column {name!r} holds a text, not a list of options.", columns)
+    if not how:
+        why = f"says which option is right in a way that is not known ({right[0]}: {given!r:.40})."
+        raise UnclearError(why, columns)
+    if len(prompts) > 1 or beside:
+        raise UnclearError(f"has {', '.join([*beside, *prompts])} before its options.", columns)
     said = f"multiple choice ({prompts[0]}, {name} → prompt; {right[0]}, {how} → the right option)"
     return Layout(said, columns, has_choices=True)
+
+
+def _expressions(ref: str, value: Any) -> tuple[str, str]:
+    """Return the expressions of the options' texts and of their labels, "" where they have none."""
+    if isinstance(value, str):
+        return f"{ref}.split({json.dumps(_separator(value))})", ""
+    if isinstance(value, Mapping) and "text" in value:
+        return f'{ref}["text"]', f'{ref}["label"]' if "label" in value else ""
+    if isinstance(value, Mapping):
+        return f"{ref}.values() | list", f"{ref}.keys() | list"
+    return ref, ""
+
+
+def _separator(text: str) -> str:
+    """Return what seems to part the options in one text."""
+    return next((mark for mark in ("|", "\n", ";", ",") if mark in text), "|")
 
 
 def _index(
@@ -77,6 +92,8 @@ def _index(
 
 def _texts(value: Any) -> list[str]:
     """Return the options in a cell, empty where it holds none that are known."""
+    if isinstance(value, str):
+        return value.split(_separator(value))
     if isinstance(value, Mapping):
         value = value["text"] if "text" in value else list(value.values())
     return value if isinstance(value, list) and all(isinstance(text, (str, int, float)) for text in value) else []
