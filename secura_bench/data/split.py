@@ -70,7 +70,14 @@ def rows_hash(rows: Sequence[Row]) -> str:
     """Return a SHA-256 over ids, prompts, targets, choices and history of ``rows``, in order: what a run was fed."""
     digest = hashlib.sha256()
     for row in rows:
-        for part in (row.id, row.prompt, row.target, *(row.choices or ()), str(row.answer_index), *sum(row.history, ())):
+        for part in (
+            row.id,
+            row.prompt,
+            row.target,
+            *(row.choices or ()),
+            str(row.answer_index),
+            *sum(row.history, ()),
+        ):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
