@@ -242,7 +242,3 @@ def test_data_check_says_how_a_file_is_read(tmp_path: Path) -> None:
     done = secura_bench("data", "check", "alpaca.json", "--probe", "tiny_f_task", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "  read as    Alpaca (instruction, input → prompt; output → answer); a list of objects\n" in done.stdout
-    put(tmp_path / "same.jsonl", [{"prompt": "Tell me a joke.", "completion": f"joke {i}"} for i in range(50)])
-    done = secura_bench("data", "check", "same.jsonl", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "no test rows are left of 50 rows: all have one prompt, and rows with the same prompt never" in done.stderr

@@ -58,10 +58,12 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     split = split_rows(found, max(rows or 0, data.rows), data.test_fraction, data.seed)
     train = _examples(file, split.train, chat, data.context)
     test = _examples(file, split.test, chat, data.context)
-    for side, drawn_there, examples in (("training", split.train, train), ("test", split.test, test)):
+    for side, examples in (("training", train), ("test", test)):
         if not examples:
-            why = _why_none((*split.train, *split.test), drawn_there, data)
-            raise DataError(f"task {name!r}: no {side} rows are left of {len(found)} rows: {why}.")
+            raise DataError(
+                f"task {name!r}: no {side} rows are left of {len(found)} rows, in at most {data.context} tokens "
+                f"(data.rows, data.test_fraction and data.context decide that)."
+            )
     drawn = (*split.train, *split.test)
     counts = Counts(
         found=len(found) + origin.filtered,
@@ -99,17 +101,6 @@ def probe_examples(parts: Sequence[TaskData], rows: int, trained: Sequence[str])
 def examples_hash(examples: Sequence[Example]) -> str:
     """Return the hash of the rows behind ``examples``, in order."""
     return rows_hash([example.row for example in examples])
-
-
-def _why_none(drawn: Sequence[Row], there: Sequence[Row], data: DataSpec) -> str:
-    """Return why a side of the split has no examples; of the rows ``drawn``, those ``there`` came to lie on it."""
-    if there:
-        return f"none of the {len(there)} fits into {data.context} tokens with an answer (data.context)"
-    if len(drawn) > 1 and len({(row.history, row.prompt or row.target) for row in drawn}) == 1:
-        return "all have one prompt, and rows with the same prompt never lie on both sides of the split"
-    if len(drawn) > 1 and drawn[0].group is not None and len({row.group for row in drawn}) == 1:
-        return f"all are of one group ({drawn[0].group!r:.60}), which never lies on both sides of the split"
-    return f"{len(drawn)} rows were drawn (data.rows), of which {data.test_fraction:g} test (data.test_fraction)"
 
 
 def _examples(file: TaskFile, rows: Sequence[Row], chat: ChatFormat, context: int) -> tuple[Example, ...]:
