@@ -50,6 +50,7 @@ READ: list[tuple[dict[str, Any], str, str]] = [
     ({"question": "q", "choices": ARC, "answerKey": "2"}, "q" + MORE, "answerkey, a label"),
     ({"question": "q", "options": {"P": "x", "Q": "a"}, "answer": "Q"}, "q" + MORE, "answer, a label"),
     ({"id": "i", "input": "q", "output": "a", "choices": ["x", "a"], "answer_index": 1}, "q", "the bench's own"),
+    ({"prompt": "q", "target": "a", "choices": ["x", "a"], "answer_index": 1, "side": "train"}, "q", "the bench's own"),
     ({"id": "i", "input": "q", "output": "a", "choices": None, "answer_index": None}, "q", "the bench's own"),
 ]  # fmt: skip
 
@@ -227,12 +228,12 @@ def test_the_readme_names_what_is_read(tmp_path: Path) -> None:
     values: dict[str, Any] = {"messages": TURNS, "conversations": SHAREGPT, "choices": ["x", "a"], "answer_index": 1}
     table = readme.split("<!-- layouts -->")[1].split("<!-- end of layouts -->")[0]
     layouts = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
-    assert len(layouts) == 9
+    assert len(layouts) == 10
     for number, columns in enumerate(layouts):
         row = {name: values.get(name, 1 if name == "answer" and "choices" in columns else name) for name in columns}
         path = put(tmp_path / f"f{number}.jsonl", [row])
         (read,) = rows_of(path)
-        assert read.target in ("a", columns[-1], row.get("output")), columns
+        assert read.target in ("a", columns[-1], row.get("output"), row.get("target")), columns
         assert reading_of(path)
 
 

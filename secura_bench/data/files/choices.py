@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any
 
-from secura_bench.data.files.layout import PROMPTS, Layout
+from secura_bench.data.files.layout import BESIDE, PROMPTS, Layout
 from secura_bench.data.files.refusal import UnclearError
 from secura_bench.data.files.table import Table
 
+_OWN = (("input", "output"), ("prompt", "target"))
 _OPTIONS = ("choices", "options")
 _RIGHT = ("answer_index", "answer_idx", "answerkey", "label", "answer", "target")
 _ONE_OPTION = re.compile(r"(?:option|choice|distractor)[ _-]?\w{1,2}|[a-e]")
@@ -20,18 +21,19 @@ _ONE_OPTION = re.compile(r"(?:option|choice|distractor)[ _-]?\w{1,2}|[a-e]")
 def choice_layout(table: Table) -> Layout | None:
     """Return the layout of multiple choice, or None where no column holds options.
 
-    The bench's own (input, output, choices, answer_index) has the options in its prompt already, and null for them
-    where a task has none; elsewhere they are put under the question. A right answer is a place (from 0), a label or
-    letter, or an option's text, as the first row's is.
+    The bench's own (input, output, choices, answer_index; or prompt and target) has the options in its prompt already,
+    and null for them where a task has none; elsewhere they are put under the question. A right answer is a place from
+    0, a label or letter, or an option's text, as the first row's is.
 
     Raises:
         UnclearError: It is none of these, or the options have columns of their own.
     """
-    if len(table.there(("input", "output", "choices", "answer_index"))) == 4:
-        columns = {"prompt": table.braces("input"), "target": table.braces("output")}
-        columns |= {"choices": table.ref("choices"), "answer_index": table.ref("answer_index")}
-        said = "the bench's own (input → prompt; output → answer; choices, answer_index, from 0)"
-        return Layout(said, columns, has_choices=bool(table.filled(["choices"])))
+    for prompt, target in _OWN:
+        if len(table.there((prompt, target, "choices", "answer_index"))) == 4:
+            columns = {"prompt": table.braces(prompt), "target": table.braces(target)}
+            columns |= {"choices": table.ref("choices"), "answer_index": table.ref("answer_index")}
+            said = f"the bench's own ({prompt} → prompt; {target} → answer; choices, answer_index, from 0)"
+            return Layout(said, columns, has_choices=bool(table.filled(["choices"])))
     _refuse_spread_options(table)
     found, prompts, right = table.filled(_OPTIONS), table.there(PROMPTS), table.there(_RIGHT)
     if not found:
@@ -41,8 +43,8 @@ def choice_layout(table: Table) -> Layout | None:
     options = _texts(value)
     if not (prompts and right and options):
         raise UnclearError(f"holds options ({name}), but no question, or nothing that says which of them is right.")
-    beside = table.filled(("context", "passage"))
-    spoken = "".join(table.braces(each) + "\n\n" for each in [*beside, *prompts])
+    beside = table.filled(BESIDE)
+    spoken = "".join(table.braces(each) + "\n\n" for each in [*beside, *prompts] if isinstance(table.value(each), str))
     answer, given = table.ref(right[0]), table.value(right[0])
     index, how = _index(answer, given, texts, options, labels, _labels(value))
     columns = {"prompt": f"{spoken}{{{{ ({texts}) | options }}}}", "choices": texts, "answer_index": index}

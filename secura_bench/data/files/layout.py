@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 PROMPTS = ("prompt", "input", "question", "instruction")
 ANSWERS = ("completion", "output", "answer", "response")
+BESIDE = ("system", "history", "context", "passage", "tools")  # what an answer may rest on
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from secura_bench.data.files.choices import choice_layout
-from secura_bench.data.files.layout import ANSWERS, PROMPTS, Layout
+from secura_bench.data.files.layout import ANSWERS, BESIDE, PROMPTS, Layout
 from secura_bench.data.files.preferences import refuse_preferences
 from secura_bench.data.files.refusal import UnclearError
 from secura_bench.data.files.table import Table, is_turns, reach
 
-_BESIDE = ("system", "history", "context", "passage", "tools")  # what an answer may rest on
 _TURNS = ("messages", "conversations", "conversation")
 _BOOKKEEPING = ("id", "group")
 _WANTED = f"Known pairs are one of {', '.join(PROMPTS)} with one of {', '.join(ANSWERS)}, or source with target."
@@ -114,12 +113,12 @@ _LAYOUTS: tuple[Callable[[Table], Layout | None], ...] = (
     _instruction,
     _pair,
 )
-_SIDE = frozenset((*_BESIDE, *_TURNS, "choices", "options"))
+_SIDE = frozenset((*BESIDE, *_TURNS, "choices", "options"))
 
 
 def _refuse_beside(table: Table, columns: Mapping[str, str], but: str = "") -> None:
     """Refuse a pair that has more beside it on which the answer may rest."""
-    beside = [name for name in table.filled(_BESIDE) if name != but]
+    beside = [name for name in table.filled(BESIDE) if name != but]
     if not beside:
         return
     why = f"has {_and(beside)} beside prompt and answer."
