@@ -75,6 +75,8 @@ def test_alpacas_input_may_be_missing(tmp_path: Path) -> None:
 
 def test_conversations_become_rows_of_one_group(tmp_path: Path) -> None:
     more = [*TURNS, {"role": "user", "content": "r"}, {"role": "assistant", "content": "b"}]
+    path = put(tmp_path / "g.jsonl", [{"messages": TURNS, "group": 0}, {"messages": TURNS, "group": ""}])
+    assert [row.group for row in rows_of(path)] == ["0", "g-1"]
     path = put(tmp_path / "c.jsonl", [{"messages": more, "id": "x"}, {"messages": [*TURNS, more[2]], "id": "y"}])
     first, second, third = rows_of(path)
     assert (first.id, first.group, first.prompt, first.target, first.history) == ("x-1", "x", "q", "a", ())

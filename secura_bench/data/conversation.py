@@ -38,6 +38,33 @@ class Conversation:
     tail: bool
 
 
+@dataclass
+class Tally:
+    """How many conversations were read, how many of their turns are learned, and how many end unanswered."""
+
+    conversations: int = 0
+    answers: int = 0
+    tails: int = 0
+
+    def count(self, conversation: Conversation) -> None:
+        """Count one conversation."""
+        self.conversations += 1
+        self.answers += len(conversation.answers)
+        self.tails += conversation.tail
+
+    def said(self, turns: str | None) -> str:
+        """Return the counts as a sentence's part; "" where there was no conversation."""
+        if not self.conversations:
+            return ""
+        which = "the last assistant turn of each" if turns == "last" else "every assistant turn"
+        said = f"{_many(self.conversations, 'conversation')}, {_many(self.answers, 'assistant turn')}, loss on {which}"
+        return said + (f"; left out: {_many(self.tails, 'last turn')} of a user" if self.tails else "")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def read_conversation(given: Any, turns: Turns) -> Conversation:
     """Return every answer of a conversation, or its last.
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from secura_bench.data.columns import Columns
-from secura_bench.data.conversation import Conversation, read_conversation
+from secura_bench.data.conversation import Tally, read_conversation
 from secura_bench.data.example import Row
 from secura_bench.data.files.reading import open_file
 from secura_bench.data.files.records import read_records
@@ -195,33 +195,6 @@ _GENERATED = Columns(
 _GENERATED_TEXT = Columns(text="{{ input }}", id="id")
 
 
-@dataclass
-class Tally:
-    """How many conversations were read, how many of their turns are learned, and how many end unanswered."""
-
-    conversations: int = 0
-    answers: int = 0
-    tails: int = 0
-
-    def count(self, conversation: Conversation) -> None:
-        """Count one conversation."""
-        self.conversations += 1
-        self.answers += len(conversation.answers)
-        self.tails += conversation.tail
-
-    def said(self, turns: str | None) -> str:
-        """Return the counts as a sentence's part; "" where there was no conversation."""
-        if not self.conversations:
-            return ""
-        which = "the last assistant turn of each" if turns == "last" else "every assistant turn"
-        said = f"{_many(self.conversations, 'conversation')}, {_many(self.answers, 'assistant turn')}, loss on {which}"
-        return said + (f"; left out: {_many(self.tails, 'last turn')} of a user" if self.tails else "")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
 def make_rows(
     task: str,
     fields: Mapping[str, Any],
@@ -244,14 +217,14 @@ def make_rows(
             return []
         parts = columns.render(names)
         conversation = read_conversation(parts["messages"], columns.turns) if "messages" in parts else None
-    except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise DataError(f"{where}: {error} (columns found: {', '.join(sorted(map(str, fields)))}).") from None
     if conversation is None:
         return [_row(task, parts, where, index)]
-    if tally:
+    if tally is not None:
         tally.count(conversation)
     own_id = _own_id(task, parts, where, index)
-    about = {"group": parts.get("group") or own_id}
+    about = {"group": _text("group", parts.get("group"), where) or own_id}
     return [
         _row(task, {**about, **vars(answer), "id": f"{own_id}-{answer.number}"}, where, index)
         for answer in conversation.answers
