@@ -298,7 +298,7 @@ def test_names_mean_columns(tmp_path: Path, row: str, prompt: str, wanted: str) 
         ("prompt: q, target: '{{ q }}'", "every row; a column stands in braces, as in '{{ q }}'."),
         ("prompt: '{{ q }}', target: Yes sir", "file.columns.target: 'Yes sir' is a text without braces"),
         ("text: text", "file.columns.text: 'text' is a text without braces, the same for every row"),
-        ("prompt: \"{{ 'q' }}\", target: '{{ q }}'", "prompt: \"{{ 'q' }}\" names no column, so it is the same for"),
+        ("prompt: \"{{ 'q' }}\", target: '{{ q }}'", "task 'own': prompt: \"{{ 'q' }}\" names no column, so it is"),
         ("prompt: '{{ q }}', target: '{{ q }}', id: '{{ q }}'", "'{{ q }}' must be an expression, which has no braces"),
         ("prompt: '{{ q }}', target: '{{ self }}'", "rows.jsonl:1: target: a template writes a TemplateReference"),
         ("prompt: '{{ q }}', target: '{{ l }}'", "rows.jsonl:1: target: the column 'l' holds a list, not text"),

@@ -170,7 +170,10 @@ def _rows(
 
     Conversations among them are counted in ``tally``.
     """
-    compiled = CompiledColumns.compile(columns)
+    try:
+        compiled = CompiledColumns.compile(columns)
+    except DataError as error:
+        raise DataError(f"task {task.id!r}: {error}") from None
     rows: list[Row] = []
     places: dict[str, str] = {}
     filtered, place = 0, ""
