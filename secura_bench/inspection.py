@@ -27,6 +27,7 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
     train, test = [e.row for e in data.train], [e.row for e in data.test]
     rows = [*train, *test]
     yield from _source(data)
+    yield from _reading(data)
     yield from _counts(data, settings, train, test)
     yield _overlap(name, rows, probe)
     yield from _options(rows)
@@ -67,6 +68,12 @@ def _source(data: TaskData) -> Iterator[str]:
     if origin.stand_in:
         yield _line("stand-in", origin.stand_in)
     yield _line("licence", origin.licence + (f"   ! {mark}" if mark else ""))
+
+
+def _reading(data: TaskData) -> Iterator[str]:
+    """Yield how a user's own file was read."""
+    if data.origin.reading:
+        yield _line("read as", data.origin.reading)
 
 
 def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequence[Row]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from secura_bench.data.collate import collate
 from secura_bench.data.dataset import load_data, probe_examples
 from secura_bench.data.example import Row
 from secura_bench.data.generated import GENERATORS
-from secura_bench.data.sources import make_row, read_rows
+from secura_bench.data.sources import make_rows, read_rows
 from secura_bench.data.split import rows_hash, split_rows
 from secura_bench.data.tasks import TaskFile, expand, load_task, task_files, task_lists
 from secura_bench.data.templates import CompiledColumns, options
@@ -254,11 +254,11 @@ def test_local_rows(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_prompts_are_rendered_in_the_sandbox() -> None:
-    from secura_bench.data.tasks import Columns
+    from secura_bench.data.columns import Columns
 
-    columns = CompiledColumns.compile(Columns(prompt="{{ ''.__class__.__mro__ }}", target="x"))
+    columns = CompiledColumns.compile(Columns(prompt="{{ q.__class__.__mro__ }}", target="{{ q }}"))
     with pytest.raises(DataError, match="unsafe"):
-        make_row("t", {"index": 0}, columns, "here")
+        make_rows("t", {"q": "x"}, columns, "here")
 
 
 def test_probe_shares_prefixes_and_limits(tiny) -> None:

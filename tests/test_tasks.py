@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, secura_bench
 
-from secura_bench.data.sources import make_row, read_rows
+from secura_bench.data.sources import make_rows, read_rows
 from secura_bench.data.split import rows_hash, split_rows
 from secura_bench.data.tasks import CATALOG, expand, load_task, restriction, task_files
 from secura_bench.data.templates import CompiledColumns, after, before, options, scored, shuffled, starting
@@ -30,7 +30,7 @@ LANGUAGES = {"python": "Python", "cpp": "C++", "java": "Java", "js": "JavaScript
 def hub_row(task: str, fields: dict, file: str | None = None):
     columns = load_task(task).hub.columns
     fields = {**fields, "file": LANGUAGES[file]} if file else fields
-    return make_row(task, {**fields, "index": 0}, CompiledColumns.compile(columns), f"hub:{task}[0]")
+    return next(iter(make_rows(task, fields, CompiledColumns.compile(columns), f"hub:{task}[0]")), None)
 
 
 # --- the Hub's layout ---
@@ -211,7 +211,7 @@ LAYOUTS = [
     ("p.jsonl", ['{"prompt": "q", "completion": "a"}'], "p"),
     ("My Rows.jsonl", ['{"answer": "a", "question": "q", "source": "x"}'], "my-rows"),
     ("i.csv", ["input,output,id", '"q","a",7'], "i"),
-    ("two.csv", ["Frage,Antwort", "q,a"], "two"),
+    ("two.csv", ["target,source", "a,q"], "two"),
     ("r.jsonl", ['{"Instruction": "q", "Response": "a", "group": 3}'], "r"),
     ("n.jsonl", ['{"prompt": "q", "completion": 5}'], "n"),
 ]
@@ -244,16 +244,16 @@ def test_parquet_and_plain_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "lines", "message"),
     [
-        ("a.jsonl", ['{"a": 1, "b": 2, "c": 3}'], "Found: a, b, c. Wanted: one of prompt, input"),
-        ("a.jsonl", ['{"instruction": "q", "input": "x", "output": "a"}'], "Found: instruction, input, output"),
+        ("a.jsonl", ['{"a": 1, "b": 2, "c": 3}'], "Known pairs are one of prompt, input"),
+        ("a.jsonl", ['{"a": 1, "b": 2, "c": 3}'], "Found: a, b, c. A task file reads it"),
         ("a.jsonl", ['{"prompt": "q", "answre": "a"}'], "Found: prompt, answre"),
         ("a.jsonl", [], "a.jsonl: has no rows"),
         ("a.csv", ["prompt,completion", "q,a", "q,a,b"], "a.csv:3: has 3 fields for 2 columns (prompt, completion)"),
         ("a.csv", ["prompt,completion", 'q,"a'], "a.csv:2: is not CSV"),
         ("a.csv", ["prompt,prompt", "q,a"], "a.csv:1: the first line must name the columns, each once"),
         ("a.csv", ["prompt,completion", "q,"], "a.csv:2: the answer is empty"),
-        ("a.jsonl", ['{"prompt": "q", "completion": ["a"]}'], "a.jsonl:1: a column holds a list, not text"),
-        ("a.jsonl", ['{"prompt": "q", "completion": "a"}', '{"prompt": "q"}'], "a.jsonl:2: 'dict object' has no"),
+        ("a.jsonl", ['{"prompt": "q", "completion": ["a"]}'], "a.jsonl: the column 'completion' is no text"),
+        ("a.jsonl", ['{"prompt": "q", "completion": "a"}', '{"prompt": "q"}'], "a.jsonl:2: is laid out otherwise than"),
         ("a.parquet", ["prompt"], "a.parquet: is not parquet"),
     ],
 )
@@ -275,12 +275,14 @@ def test_a_spec_names_files_relative_to_itself(spec_file: Path, tmp_path: Path, 
     assert load_spec(str(spec_file), ["tasks=one.jsonl"]).task_names == ("one",)
     with pytest.raises(SpecError, match=r"--set tasks=\[three.csv\]: tasks: three.csv: no such file, looked for as"):
         load_spec(str(spec_file), ["tasks=[three.csv]"])
-    write(tmp_path / "rows.tsv", "prompt\tcompletion")
-    with pytest.raises(BenchError, match=r"rows.tsv: is not a file of rows; read are .jsonl, .csv, .parquet"):
-        load_spec(str(spec_file), ["tasks=./rows.tsv"])
+    write(tmp_path / "rows.md", "prompt\tcompletion")
+    with pytest.raises(BenchError, match=r"rows.md: is not a file of rows; read are .jsonl, .ndjson, .json, .csv"):
+        load_spec(str(spec_file), ["tasks=./rows.md"])
     write(tmp_path / "gsm8k.jsonl", {"prompt": "q", "completion": "a"})
-    with pytest.raises(SpecError, match="there is a task named 'gsm8k' already"):
-        load_spec(str(spec_file), ["tasks=gsm8k.jsonl"])
+    assert load_spec(str(spec_file), ["tasks=gsm8k.jsonl"]).task_names == ("gsm8k-file",)
+    with pytest.raises(SpecError, match="there is a task named 'one' already"):
+        write(tmp_path / "elsewhere" / "one.jsonl", {"prompt": "q", "completion": "a"})
+        load_spec(str(spec_file), ["tasks=[one.jsonl, ../elsewhere/one.jsonl]"])
 
 
 def test_plain_text_is_a_probe_and_never_trained_on(spec_file: Path) -> None:

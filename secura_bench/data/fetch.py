@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from secura_bench.data.fetched import Side, fetched_line, fetched_name, fetched_source
+from secura_bench.data.fetched import FetchedLine, Side, fetched_name, fetched_source
 from secura_bench.data.sources import hub_rows
 from secura_bench.data.tasks import TaskFile, load_task
 from secura_bench.errors import DataError
@@ -33,6 +33,7 @@ def fetch(name: str, folder: Path) -> tuple[Path, int | None]:
     lines: list[str] = []
     for side, (each, hub) in hubs.items():
         rows, origin = hub_rows(each, hub)
-        lines += (fetched_line(row, side, f"{origin.source}@{origin.revision}", origin.licence) for row in rows)
+        source = f"{origin.source}@{origin.revision}"
+        lines += (FetchedLine.of(row, side, source, origin.licence).text() for row in rows)
     write_atomically(path, "".join(lines))
     return path, len(lines)

@@ -10,11 +10,15 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from secura_bench.data.columns import Columns
+from secura_bench.data.conversation import Tally, read_conversation
 from secura_bench.data.example import Row
-from secura_bench.data.fetched import FETCHED, FETCHED_TEXT, Side, fetched_name, is_fetched
-from secura_bench.data.files import read_records
-from secura_bench.data.tasks import Columns, FileSource, HubSource, LocalSource, TaskFile
-from secura_bench.data.templates import CompiledColumns
+from secura_bench.data.fetched import FetchedLine, Side, fetched_name, fetched_source
+from secura_bench.data.files.reading import open_file
+from secura_bench.data.files.records import read_records
+from secura_bench.data.tasks import FileSource, HubSource, LocalSource, TaskFile
+from secura_bench.data.templates import CompiledColumns, names_of
+from secura_bench.data.values import NotTextError, as_text, has_surrogate
 from secura_bench.errors import DataError
 from secura_bench.hub import HubOfflineError, HubUnreachableError, first_line, resolve
 
@@ -26,7 +30,7 @@ class Origin:
     """Where a task's rows were taken from, for the manifest and the feet of tables.
 
     ``stand_in`` says what the rows stand in for, if they are not the paper's own data; ``filtered`` counts the rows of
-    the source that the task file does not keep.
+    the source that the task file does not keep, and ``reading`` says how a user's own file was read.
     """
 
     source: str
@@ -34,6 +38,7 @@ class Origin:
     licence: str
     stand_in: str | None
     filtered: int = 0
+    reading: str | None = None
 
 
 def read_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
@@ -72,7 +77,7 @@ def _read(task: TaskFile, count: int, side: Side) -> tuple[list[Row], Origin]:
         if not Path(folder).is_dir():
             raise DataError(f"{DATA_VARIABLE} names {folder}, which is no folder.")
         path = Path(folder) / (task.local.file if task.local else fetched_name(task.id))
-        if path.is_file() and is_fetched(path):
+        if path.is_file() and fetched_source(path):
             return _fetched_rows(task, path, side)
         if path.is_file() and task.local:
             return _local_rows(task, task.local, path)
@@ -85,14 +90,17 @@ def _read(task: TaskFile, count: int, side: Side) -> tuple[list[Row], Origin]:
 
 def _fetched_rows(task: TaskFile, path: Path, side: Side) -> tuple[list[Row], Origin]:
     """Return rows that ``data fetch`` wrote: the Hub's own, no stand-in for them."""
-    records = ((f"{path}:{number}", number - 1, fields) for number, fields in read_records(path))
-    mine = [(where, index, fields) for where, index, fields in records if fields.get("side", "train") == side]
+    lines = (
+        (f"{path}:{place}", FetchedLine.read(fields, f"{path}:{place}")) for place, _, fields in read_records(path)
+    )
+    mine = [(where, line) for where, line in lines if line.side == side]
     if not mine:
         raise DataError(f"{path}: holds no {side} rows of task {task.id!r}; fetch it anew into another folder.")
-    rows, _ = _rows(task, mine, FETCHED_TEXT if task.kind == "text" else FETCHED)
-    place, _, revision = str(mine[0][2]["source"]).rpartition("@")
+    rows = [_row(task.id, line.parts(task.kind), where, index) for index, (where, line) in enumerate(mine)]
+    about = mine[0][1]
+    place, _, revision = about.source.rpartition("@")
     stand_in = task.hub.stand_in if task.hub else None
-    return rows, Origin(place, revision, str(mine[0][2].get("licence") or task.licence), stand_in)
+    return rows, Origin(place, revision, about.licence, stand_in)
 
 
 def _generated_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
@@ -112,20 +120,22 @@ def _generated_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
 
 
 def _local_rows(task: TaskFile, source: LocalSource, path: Path) -> tuple[list[Row], Origin]:
-    records = ((f"{path}:{number}", number - 1, fields) for number, fields in read_records(path))
+    records = ((f"{path}:{place}", index, fields) for place, index, fields in read_records(path))
     rows, filtered = _rows(task, records, source.columns)
     licence = source.licence or task.licence
     return rows, Origin(f"local:{source.file}", None, licence, source.stand_in, filtered)
 
 
 def _file_rows(task: TaskFile, source: FileSource) -> tuple[list[Row], Origin]:
-    from secura_bench.data.files import find_columns
-
     path = source.path
-    columns = source.columns or find_columns(path)
-    records = ((f"{path}:{number}", number - 1, {**fields, "columns": fields}) for number, fields in read_records(path))
-    rows, filtered = _rows(task, records, columns)
-    return rows, Origin(f"file:{path.name}", None, task.licence, None, filtered)
+    file = open_file(path, source.columns)
+    if (file.columns.text is not None) != (task.kind == "text"):
+        raise DataError(f"{path}: task {task.id!r} is of kind: {task.kind}, and the file is read as {file.said}.")
+    records = ((f"{path}:{place}", index, fields) for place, index, fields in file.records)
+    tally = Tally()
+    rows, filtered = _rows(task, records, file.columns, tally)
+    said = "; ".join(filter(None, (file.said, tally.said(file.columns.turns))))
+    return rows, Origin(f"file:{path.name}", None, task.licence, None, filtered, said)
 
 
 def hub_rows(task: TaskFile, source: HubSource) -> tuple[list[Row], Origin]:
@@ -174,23 +184,31 @@ def _fetch(task: TaskFile, source: HubSource, where: str) -> tuple[Iterable[Mapp
 
 
 def _rows(
-    task: TaskFile, records: Iterable[tuple[str, int, Mapping[str, Any]]], columns: Columns
+    task: TaskFile,
+    records: Iterable[tuple[str, int, Mapping[str, Any]]],
+    columns: Columns,
+    tally: Tally | None = None,
 ) -> tuple[list[Row], int]:
-    """Return the checked rows of (place, index, columns) records, and how many the task file does not keep."""
-    compiled = CompiledColumns.compile(columns)
+    """Return the checked rows of (place, index, columns) records, and how many the task file does not keep.
+
+    Conversations among them are counted in ``tally``.
+    """
+    try:
+        compiled = CompiledColumns.compile(columns)
+    except DataError as error:
+        raise DataError(f"task {task.id!r}: {error}") from None
     rows: list[Row] = []
     places: dict[str, str] = {}
     filtered, place = 0, ""
     for place, index, fields in records:
-        row = make_row(task.id, {**fields, "index": index}, compiled, place)
-        if row is None:
-            filtered += 1
-            continue
-        if row.id in places:
-            first = places[row.id].rpartition(":")[2]
-            raise DataError(f"{place}: id {row.id!r} stands there twice, first at line {first}.")
-        places[row.id] = place
-        rows.append(row)
+        made = make_rows(task.id, fields, compiled, place, index, tally)
+        filtered += not made
+        for row in made:
+            if row.id in places:
+                first = places[row.id].rpartition(":")[2]
+                raise DataError(f"{place}: id {row.id!r} stands there twice, first at line {first}.")
+            places[row.id] = place
+        rows += made
     if not rows:
         left = f": all {filtered} are left out by its 'keep'" if filtered else ""
         raise DataError(f"{place or task.id}: task {task.id!r} has no rows{left}.")
@@ -203,19 +221,44 @@ _GENERATED = Columns(
 _GENERATED_TEXT = Columns(text="{{ input }}", id="id")
 
 
-def make_row(task: str, fields: Mapping[str, Any], columns: CompiledColumns, where: str) -> Row | None:
-    """Return one checked row, or None where the task file does not keep it; ``where`` names its place.
+def make_rows(
+    task: str,
+    fields: Mapping[str, Any],
+    columns: CompiledColumns,
+    where: str,
+    index: int = 0,
+    tally: Tally | None = None,
+) -> list[Row]:
+    """Return the checked rows of a record: none that the task file does not keep, and of a conversation one a turn.
+
+    ``where`` names its place, and ``index`` is its number in its source. The rows of a conversation are one group.
 
     Raises:
-        DataError: A column is missing, a text is empty, or the right choice is not among the choices.
+        DataError: A column is missing, a text is empty or none, the right choice is not among the choices, or a
+            conversation's turns are out of order.
     """
+    names = names_of(fields, index)
     try:
-        if not columns.keeps(fields):
-            return None
-        parts = columns.render(fields)
-    except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        found = ", ".join(sorted(key for key in fields if key not in ("index", "columns")))
-        raise DataError(f"{where}: {error} (columns found: {found}).") from None
+        if not columns.keeps(names):
+            return []
+        parts = columns.render(names)
+        conversation = read_conversation(parts["messages"], columns.turns) if "messages" in parts else None
+    except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise DataError(f"{where}: {error} (columns found: {', '.join(sorted(map(str, fields)))}).") from None
+    if conversation is None:
+        return [_row(task, parts, where, index)]
+    if tally is not None:
+        tally.count(conversation)
+    own_id = _own_id(task, parts, where, index)
+    about = {"group": _text("group", parts.get("group"), where) or own_id}
+    return [
+        _row(task, {**about, **vars(answer), "id": f"{own_id}-{answer.number}"}, where, index)
+        for answer in conversation.answers
+    ]
+
+
+def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
+    """Return the checked row that ``parts`` are."""
     choices, right = _choices(parts, where)
     prompt, target = parts.get("prompt", ""), parts.get("text", parts.get("target", right))
     if target is None:
@@ -224,17 +267,33 @@ def make_row(task: str, fields: Mapping[str, Any], columns: CompiledColumns, whe
     for name, text in named.items():
         if not text.strip():
             raise DataError(f"{where}: the {name} is empty.")
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise DataError(f"{where}: the {name} holds half a character (a lone surrogate).")
-    own_id, group = parts.get("id"), parts.get("group")
-    return Row(
-        id=f"{task}-{fields.get('index', 0)}" if own_id in (None, "") else str(own_id),
+    row = Row(
+        id=_own_id(task, parts, where, index),
         prompt=prompt,
         target=target,
         choices=choices,
         answer_index=parts.get("answer_index"),
-        group=None if group is None else str(group),
+        group=_text("group", parts.get("group"), where) or None,
+        history=parts.get("history", ()),
     )
+    named |= {"id": row.id, "group": row.group or "", "option": "".join(choices or ())}
+    named["history"] = "".join(text for _, text in row.history)
+    for name, text in named.items():
+        if has_surrogate(text):
+            raise DataError(f"{where}: the {name} holds half a character (a lone surrogate).")
+    return row
+
+
+def _own_id(task: str, parts: Mapping[str, Any], where: str, index: int) -> str:
+    """Return a row's id, or one made of its task and number where it has none."""
+    return _text("id", parts.get("id"), where) or f"{task}-{index}"
+
+
+def _text(name: str, value: Any, where: str) -> str:
+    try:
+        return as_text(value)
+    except NotTextError as error:
+        raise DataError(f"{where}: the {name} is {error}.") from None
 
 
 def _choices(parts: Mapping[str, Any], where: str) -> tuple[tuple[str, ...] | None, str | None]:
@@ -244,9 +303,9 @@ def _choices(parts: Mapping[str, Any], where: str) -> tuple[tuple[str, ...] | No
         if answer is not None:
             raise DataError(f"{where}: answer_index {answer!r} without choices.")
         return None, None
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
         raise DataError(f"{where}: choices must be a list, not {given!r}.")
-    choices = tuple(str(choice) for choice in given)
+    choices = tuple(_text("option", choice, where) for choice in given)
     if len(choices) < 2:
         raise DataError(f"{where}: multiple choice needs two options at least, here {len(choices)}.")
     if not all(choice.strip() for choice in choices):

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from secura_bench.data.columns import Columns
+from secura_bench.data.files.formats import is_data_name, stem_of
 from secura_bench.errors import SpecError, unknown_name
 from secura_bench.resources import shipped
 from secura_bench.schema import Part, Slug, slug
 from secura_bench.yaml_file import YamlFile
 
 LISTS = "lists.yaml"
-DATA_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
 def _compiles(pattern: str) -> str:
@@ -28,39 +29,6 @@ def _compiles(pattern: str) -> str:
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
 """A regular expression in RE2's language, which is matched in linear time: no pattern can hang."""
-
-
-class Columns(Part):
-    """How a source's columns become a row.
-
-    ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
-    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.data.templates``. Without ``target``, the
-    target is the text of the right choice. ``text`` stands alone, for tasks of plain text. A row for which ``keep`` is
-    false is left out, and counted. ``index`` is the row's number in its source.
-    """
-
-    prompt: str | None = None
-    target: str | None = None
-    choices: str | None = None
-    answer_index: str | None = None
-    text: str | None = None
-    id: str | None = None
-    group: str | None = None
-    keep: str | None = None
-
-    @model_validator(mode="after")
-    def _says_what_is_right(self) -> Columns:
-        if self.text is not None:
-            if (self.prompt, self.target, self.choices, self.answer_index) != (None, None, None, None):
-                raise ValueError("'text' stands alone, without prompt, target or choices")
-            return self
-        if self.prompt is None:
-            raise ValueError("there must be a 'prompt' (or a 'text', for a task of kind: text)")
-        if (self.choices is None) != (self.answer_index is None):
-            raise ValueError("'choices' and 'answer_index' go together")
-        if self.target is None and self.choices is None:
-            raise ValueError("without 'target' there must be 'choices' and 'answer_index'")
-        return self
 
 
 class HubSource(Part):
@@ -91,9 +59,9 @@ class LocalSource(Part):
 
 
 class FileSource(Part):
-    """A user's own JSONL, CSV or parquet file; a relative ``path`` starts at the task file's folder.
+    """A user's own file of rows; a relative ``path`` starts at the task file's folder.
 
-    Without ``columns`` they are found by name (``secura_bench.data.files.find_columns``).
+    Without ``columns`` they are found by name (``secura_bench.data.files.layouts``).
     """
 
     path: Path
@@ -223,17 +191,19 @@ class TaskCatalog:
                 raise SpecError(f"--include {folder}: holds no task file (*.yaml).")
 
     def add_file(self, path: Path) -> str:
-        """Add a JSONL, CSV or parquet file as a task, and return its name: the file's stem made a slug.
+        """Add a file of rows as a task, and return its name (``own_task_name``).
 
         Raises:
             SpecError: The name is taken. DataError: The file cannot be read, or its columns say nothing.
         """
-        from secura_bench.data.files import find_columns
+        from secura_bench.data.files.reading import find_layout
 
-        name = slug(path.stem, "task")
-        source = FileSource(path=path.resolve(), columns=find_columns(path))
-        kind: Literal["answers", "text"] = "text" if source.columns and source.columns.text else "answers"
-        task = TaskFile(id=name, title=path.stem, licence="unknown", kind=kind, file=source)
+        name = own_task_name(path)
+        layout = find_layout(path)
+        kind: Literal["answers", "text"] = "text" if "text" in layout.columns else "answers"
+        answer: Literal["choice", "text"] = "choice" if layout.has_choices else "text"
+        source = FileSource(path=path.resolve())
+        task = TaskFile(id=name, title=stem_of(path), licence="unknown", kind=kind, answer=answer, file=source)
         if self._own.get(name) != task:
             self._check_free(name, str(path))
         self._own[name] = task
@@ -307,6 +277,15 @@ def _anchored(task: TaskFile, folder: Path) -> TaskFile:
     return task.model_copy(update={"file": anchored(task.file), "test": test})
 
 
+def own_task_name(path: Path) -> str:
+    """Return the name of the task that a file of rows is: its stem made a slug.
+
+    Where a task or a list that ships has that name, "-file" stands behind: ``alpaca.jsonl`` is ``alpaca-file``.
+    """
+    name = slug(stem_of(path), "task")
+    return f"{name}-file" if name in _shipped_files() or name in _shipped_lists() else name
+
+
 CATALOG = TaskCatalog()
 """What this process knows. A command adds the user's tasks to it and resets it at its end."""
 
@@ -332,7 +311,7 @@ def load_task(name: str) -> TaskFile:
 
 def is_data_file(name: str) -> bool:
     """Return whether ``name`` means a file of rows, and not a task or a list."""
-    return "/" in name or Path(name).suffix in DATA_SUFFIXES
+    return is_data_name(name)
 
 
 def find_data_file(name: str, *folders: Path) -> Path:
@@ -345,6 +324,8 @@ def find_data_file(name: str, *folders: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
+        if place.exists():
+            raise SpecError(f"{place}: is {'a folder' if place.is_dir() else 'no regular file'}, not a file of rows.")
     raise SpecError(f"{name}: no such file, looked for as {' and '.join(map(str, places))}.")
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, Undefined
+from jinja2.nodes import Name
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from secura_bench.data.tasks import Columns
+from secura_bench.data.columns import TEMPLATES, Columns
+from secura_bench.data.conversation import Turns
+from secura_bench.data.values import NotTextError, as_text
 from secura_bench.errors import DataError
 
 Item = TypeVar("Item")
@@ -72,15 +75,46 @@ def starting(text: str, *marks: str) -> str:
     return text[min(starts) :].strip()
 
 
-def plain(value: Any) -> str:
-    """Return a cell as text; None is empty.
+def single(items: Sequence[Item]) -> Sequence[Item]:
+    """Return a list that holds one item.
 
     Raises:
-        ValueError: It is a list or a mapping: not one text.
+        ValueError: It holds none, or more.
     """
-    if isinstance(value, (list, tuple, dict)):
-        raise ValueError(f"a column holds a {type(value).__name__}, not text: {str(value)[:60]}")
-    return "" if value is None else str(value)
+    if len(items) != 1:
+        raise ValueError(f"a list must hold one item here, and holds {len(items)}")
+    return items
+
+
+def present(text: str) -> str:
+    """Return a table's cell as it is.
+
+    Raises:
+        NotTextError: It is what pandas writes for a missing value, "nan" or "NaN".
+    """
+    if text in ("nan", "NaN"):
+        raise NotTextError(text, f"{text!r}, which stands for a missing value")
+    return text
+
+
+def names_of(fields: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return what a template sees of a record: its columns, its number ``index``, and all of them as ``columns``.
+
+    A column of such a name is what the name means; the number or the mapping is then ``index_`` or ``columns_``.
+    """
+    return {own_name("index", fields): index, own_name("columns", fields): fields, **fields}
+
+
+def own_name(name: str, fields: Mapping[str, Any]) -> str:
+    """Return ``name`` with as many underscores behind it as leave all columns their names."""
+    while name in fields:
+        name += "_"
+    return name
+
+
+def _finalize(value: Any) -> Any:
+    """Return the value of a ``{{ … }}`` as text; an empty cell is empty, not the word None."""
+    return value if isinstance(value, Undefined) else as_text(value)  # Jinja2 says itself what is undefined
 
 
 @cache
@@ -88,55 +122,105 @@ def _sandbox() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        finalize=lambda value: "" if value is None else value,  # an empty cell is empty, not the word None
+        finalize=_finalize,
     )
     environment.globals = {"options": options, "shuffled": shuffled, "scored": scored}
-    environment.filters |= {"after": after, "before": before, "starting": starting, "plain": plain}
+    environment.filters |= {"after": after, "before": before, "starting": starting, "present": present}
+    environment.filters |= {"options": options, "single": single}  # a column may be named as the function
     environment.tests["digits"] = lambda value: str(value).isdigit()
     return environment
 
 
 @dataclass(frozen=True)
 class CompiledColumns:
-    """The compiled templates and expressions of ``Columns``."""
+    """The compiled templates and expressions of ``Columns``.
+
+    ``uses`` are the names that each template speaks of; ``turns`` says which of ``messages`` are learned.
+    """
 
     templates: Mapping[str, Any]
     expressions: Mapping[str, Any]
+    uses: Mapping[str, frozenset[str]]
+    turns: Turns
 
     @classmethod
     def compile(cls, columns: Columns) -> CompiledColumns:
         """Compile what a task file says.
 
         Raises:
-            DataError: It is not Jinja2.
+            DataError: It is not Jinja2, or a template speaks of no column, so that all rows would be alike.
         """
         sandbox = _sandbox()
-        given = {name: text for name, text in columns.model_dump().items() if text is not None}
-        templates = ("prompt", "target", "text")
+        given = {name: text for name, text in columns.model_dump(exclude={"turns"}).items() if text is not None}
+        templates = {name: text for name, text in given.items() if name in TEMPLATES}
         try:
-            return cls(
-                {name: sandbox.from_string(text) for name, text in given.items() if name in templates},
+            compiled = cls(
+                {name: sandbox.from_string(text) for name, text in templates.items()},
                 {
                     name: sandbox.compile_expression(text, undefined_to_none=False)
                     for name, text in given.items()
                     if name not in templates
                 },
+                {
+                    name: frozenset(used.name for used in sandbox.parse(text).find_all(Name))
+                    for name, text in templates.items()
+                },
+                columns.turns or "every",
             )
         except TemplateError as error:
-            raise DataError(f"a task's columns cannot be read as Jinja2: {error}.") from None
+            raise DataError(f"its columns cannot be read as Jinja2: {error}.") from None
+        for name, used in compiled.uses.items():
+            if not used:
+                raise DataError(f"{name}: {templates[name]!r} names no column, so it is the same for every row.")
+        return compiled
 
     def keeps(self, fields: Mapping[str, Any]) -> bool:
         """Return whether a row of the source belongs to the task."""
         return "keep" not in self.expressions or bool(self._value("keep", fields))
 
     def render(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the row's parts; raises what Jinja2 raises on a column that is not there."""
-        parts: dict[str, Any] = {name: template.render(fields) for name, template in self.templates.items()}
+        """Return the row's parts.
+
+        Raises:
+            ValueError: A column that a template writes is no text; the message names it. Besides, what Jinja2 raises
+                on a column that is not there.
+        """
+        parts: dict[str, Any] = {}
+        for name, template in self.templates.items():
+            try:
+                parts[name] = template.render(fields)
+            except NotTextError as error:
+                raise ValueError(
+                    f"{name}: {self._holder(name, fields, error)}, not text{_way_out(error.value)}"
+                ) from None
         parts |= {name: self._value(name, fields) for name in self.expressions if name != "keep"}
         return parts
 
+    def _holder(self, name: str, fields: Mapping[str, Any], error: NotTextError) -> str:
+        """Return which column holds the value that is no text, and what that value is."""
+        used = {column for named in self.uses[name] for column in (named, *_all_columns(named, fields))}
+        holders = sorted(column for column in used if column in fields and fields[column] is error.value)
+        if not holders:
+            return f"a template writes {error.why}"
+        return f"the column {' or '.join(map(repr, holders))} holds {error.why}"
+
     def _value(self, name: str, fields: Mapping[str, Any]) -> Any:
-        value = self.expressions[name](**fields)
+        value = self.expressions[name](fields)
         if isinstance(value, StrictUndefined):
             value._fail_with_undefined_error()
         return value
+
+
+def _all_columns(name: str, fields: Mapping[str, Any]) -> Iterable[str]:
+    """Return every column where ``name`` means the mapping of them all."""
+    mapping = fields.get(name)
+    return mapping if name.rstrip("_") == "columns" and isinstance(mapping, Mapping) else ()
+
+
+def _way_out(value: Any) -> str:
+    """Return what a task file can do about a value that is no text."""
+    if isinstance(value, bool):
+        return "; a task file may write \"{{ 'yes' if answer else 'no' }}\""
+    if isinstance(value, (list, tuple, dict)):
+        return '; a task file may write a part of it, as in "{{ answer[0] }}"'
+    return "; a task file's 'keep' may leave such rows out" if isinstance(value, (float, str)) else ""

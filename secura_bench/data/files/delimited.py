@@ -1,0 +1,83 @@
+"""Tables as text, with a header: commas, semicolons or tabs between the columns."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+
+from secura_bench.data.files.record import Record, Records
+from secura_bench.data.files.text import read_lines
+from secura_bench.errors import DataError
+
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_LOOKED_AT = 50  # lines by which a delimiter is found
+
+
+def read_csv(path: Path) -> tuple[str, Records]:
+    """Return which delimiter parts the columns, and the rows; a quoted field may hold line ends.
+
+    The delimiter is the one that parts the header; of several, the one that parts each of the first rows alike.
+
+    Raises:
+        DataError: More than one does.
+    """
+    lines = (line for _, line in read_lines(path))
+    head = list(islice(lines, _LOOKED_AT))
+    delimiter = _delimiter(path, head)
+    return f"{_NAMES[delimiter]} between columns", _rows(path, chain(head, lines), delimiter)
+
+
+def read_tsv(path: Path) -> tuple[str, Records]:
+    """Return that tabs part the columns, and the rows; a quoted field may hold line ends."""
+    return f"{_NAMES[chr(9)]} between columns", _rows(path, (line for _, line in read_lines(path)), "\t")
+
+
+def _delimiter(path: Path, head: Sequence[str]) -> str:
+    widths = {delimiter: _widths(head, delimiter) for delimiter in _NAMES}
+    parting = [delimiter for delimiter, found in widths.items() if found and found[0] > 1]
+    if len(parting) > 1:
+        alike = [delimiter for delimiter in parting if len(set(widths[delimiter])) == 1]
+        parting = alike if len(alike) == 1 else parting
+    if len(parting) > 1:
+        both = " and by ".join(f"{_NAMES[delimiter]} ({widths[delimiter][0]})" for delimiter in parting)
+        raise DataError(
+            f"{path}:1: is parted into columns by {both}: {head[0].strip()[:80]!r}. Quote the texts that hold one of "
+            f"them, or save it with tabs, as {path.stem}.tsv."
+        )
+    return parting[0] if parting else ","
+
+
+def _widths(lines: Iterable[str], delimiter: str) -> list[int]:
+    """Return how many fields the rows have, up to the first that ``delimiter`` does not part well."""
+    widths: list[int] = []
+    with suppress(csv.Error):  # another delimiter, or the last line lies within quotes
+        for row in csv.reader(lines, delimiter=delimiter, strict=True):
+            widths += [len(row)] if row else []
+    return widths
+
+
+def _rows(path: Path, lines: Iterator[str], delimiter: str) -> Records:
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    try:
+        for fields in reader:
+            if not fields:
+                continue
+            if header is None:
+                header = [name.strip() for name in fields]
+                if len(set(header)) < len(header) or "" in header:
+                    raise DataError(f"{path}:1: the first line must name the columns, each once: {', '.join(header)}.")
+                continue
+            if len(fields) != len(header):
+                raise DataError(
+                    f"{path}:{reader.line_num}: has {len(fields)} fields for {len(header)} columns "
+                    f"({', '.join(header)}); quote text that holds {_NAMES[delimiter]}."
+                )
+            yield Record(str(reader.line_num), reader.line_num - 1, dict(zip(header, fields, strict=True)))
+    except csv.Error as error:
+        kind = "TSV" if delimiter == "\t" else "CSV"
+        raise DataError(f"{path}:{reader.line_num}: is not {kind}: {error}.") from None
