@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from secura_bench.errors import SpecError, unknown_name
+from secura_bench.errors import SpecError, quoted, unknown_name
+from secura_bench.regular import read_regular
 
+_LARGEST = 1 << 18  # bytes: a long experiment has some thousand, and reading a million takes half a minute
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple["str | int", ...]
 
@@ -78,7 +80,7 @@ class YamlFile:
                 objects, or repeats a key.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular(path, _LARGEST).decode("utf-8")
         except OSError as error:
             raise SpecError(f"{path}: cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError as error:
@@ -175,7 +177,7 @@ def explain(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return key, unknown_name("value", value, allowed)
     message = item["msg"].removeprefix("Value error, ").rstrip(".")
-    shown = "" if isinstance(value, dict) or kind == "value_error" else f" (here: {value!r})"
+    shown = "" if isinstance(value, dict) or kind == "value_error" else f" (here: {quoted(value)})"
     return key, message[0].lower() + message[1:] + shown + "."
 
 
