@@ -7,7 +7,7 @@ import unicodedata
 LONGEST = 200
 """Longer names are cut: nobody reads a megabyte in a table."""
 
-LONGEST_NOTE = 2000
+LONGEST_NOTE = 1200
 MOST_LINES = 20
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # controls, overrides of direction, surrogates, line separators

@@ -75,6 +75,9 @@ class Holder:
         return True
 
 
+_HOLDER = TypeAdapter(Holder)
+
+
 class RunLock:
     """The lock of one run. Its file stays: removing it would let two processes hold two of them.
 
@@ -124,6 +127,6 @@ def note_of(folder: RunFolder) -> Path:
 def read_holder(note: Path) -> Holder | None:
     """Return what a note says, None where there is none that can be read."""
     try:
-        return TypeAdapter(Holder).validate_json(read_regular(note, _LARGEST_NOTE))
+        return _HOLDER.validate_json(read_regular(note, _LARGEST_NOTE))
     except (OSError, ValueError):
         return None

@@ -29,15 +29,29 @@ class _Loader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Refuse a value that is not of its tag (``!!bool x``), and a number of more digits than anything here has."""
+        try:
+            value = super().construct_object(node, deep=deep)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:  # a constructor's own, of any kind
+            problem = f"{quoted(node.value)} is not what its tag says ({type(error).__name__})"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(value, int) and abs(value) >= 2**63:
+            problem = "a number has more digits than anything here has"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that is not a word, and a key that stands twice: the last would win silently."""
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                problem = f"key {key!r} is not a word (quote it if it is meant to be one)"
+                problem = f"key {quoted(key)} is not a word (quote it if it is meant to be one)"
             elif key in seen:
-                problem = f"key {key!r} stands here twice"
+                problem = f"key {quoted(key)} stands here twice"
             else:
                 seen.add(key)
                 continue
