@@ -8,7 +8,7 @@ LONGEST = 200
 """Longer names are cut: nobody reads a megabyte in a table."""
 
 LONGEST_NOTE = 1200
-MOST_LINES = 20
+MOST_LINES = 30
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # controls, overrides of direction, surrogates, line separators
 
