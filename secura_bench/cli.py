@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from secura_bench.errors import BenchError, DataError, StoppedEarly
+from secura_bench.harmless import plain, plain_lines, plain_note
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -141,11 +142,11 @@ def status(
     if not runs:
         raise BenchError(f"{results}: no run was planned there. `secura-bench run SPEC` makes one.")
     counts = {state: sum(run.state == state for run in runs) for state in dict.fromkeys(run.state for run in runs)}
-    width = max(len(run.name) for run in runs)
+    width = max(len(plain(run.name)) for run in runs)
     for position, run in enumerate(runs):
         if position == 0 or runs[position - 1].experiment != run.experiment:
-            typer.echo(run.experiment)
-        typer.echo(f"  {run.name:<{width}}  {run.state:<8}  {run.detail}".rstrip())
+            typer.echo(plain(run.experiment))
+        typer.echo(f"  {plain(run.name):<{width}}  {run.state:<8}  {plain_note(run.detail)}".rstrip())
     left = seconds_left(runs)
     summary = ", ".join(f"{number} {state}" for state, number in counts.items())
     typer.echo(summary + (f"; about {duration(left)} left" if left else ""))
@@ -357,8 +358,6 @@ def check_data(
 
 def _tell(problems: list[str]) -> None:
     """Name the records that were skipped; their paths are anybody's."""
-    from secura_bench.report.formats.text import plain_note
-
     for problem in problems:
         typer.echo(f"skipped: {plain_note(problem)}", err=True)
 
@@ -380,9 +379,10 @@ def _include(folders: list[Path]) -> None:
     CATALOG.include(folders)
 
 
-def _say(line: str, quiet: bool) -> None:
+def _say(text: str, quiet: bool) -> None:
+    """Print what is said beside the results; it may hold names and messages that are anybody's."""
     if not quiet:
-        typer.echo(line, err=True)
+        typer.echo(plain_lines(text), err=True)
 
 
 def main() -> None:
@@ -393,15 +393,15 @@ def main() -> None:
         with _at_end:
             app()
     except BenchError as error:
-        typer.echo(f"secura-bench: {error}", err=True)
+        _say(f"secura-bench: {error}", False)
         sys.exit(3 if isinstance(error, StoppedEarly) else 2)
     except OSError as error:
-        typer.echo(f"secura-bench: {error.filename or ''}: {error.strerror or error}", err=True)
+        _say(f"secura-bench: {error.filename or ''}: {error.strerror or error}", False)
         sys.exit(2)
     except Exception as error:
         from secura_bench.plugins import plugin_fault
 
         if (fault := plugin_fault(error)) is None:
             raise
-        typer.echo(f"secura-bench: a method that is not this program's failed: {fault}.", err=True)
+        _say(f"secura-bench: a method that is not this program's failed: {fault}.", False)
         sys.exit(2)

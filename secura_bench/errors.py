@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_QUOTED = 160  # characters
+
 
 class BenchError(Exception):
     """Something the user can mend. The command line prints it without a traceback and exits with 2."""
@@ -29,10 +31,20 @@ class StoppedEarly(BenchError):  # noqa: N818 - an outcome, not a fault
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """Return "unknown KIND NAME", the nearest known name and all known ones, as one sentence."""
     names = sorted(known)
-    return f"unknown {kind} {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}."
+    return f"unknown {kind} {quoted(name)}.{did_you_mean(name, names)} Known: {', '.join(names)}."
+
+
+def quoted(value: object) -> str:
+    """Return ``value`` as it is spelled in Python, its middle left out where it is long."""
+    try:
+        spelled = repr(value)
+    except ValueError:  # an integer of more digits than Python spells
+        return "a number of thousands of digits"
+    return spelled if len(spelled) <= _QUOTED else f"{spelled[: _QUOTED // 2]}…{spelled[-_QUOTED // 4 :]}"
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return the known name nearest to ``name`` as a question after a space, nothing where none is near."""
-    close = get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
+    asked = name if isinstance(name, str) and len(name) <= _QUOTED else ""  # what is longer is near to nothing
+    close = get_close_matches(asked, sorted(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""

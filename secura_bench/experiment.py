@@ -73,7 +73,9 @@ def run_experiment(
         model = shapes_in(inputs.model)  # nothing is left to compute
     else:
         model = load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device)
-    norms = {"before": frobenius(Method().weights(model))} if run.spec.log.weight_norms else None
+    norms: dict[str, dict[str, float | None]] | None = None
+    if run.spec.log.weight_norms:
+        norms = {"before": dict(frobenius(Method().weights(model)))}
     bases = {id(parameter) for parameter in model.parameters()}
     model = method.attach(model)
     if method.stream != "none":
@@ -382,13 +384,14 @@ def _record(
     method: Method,
     model: nn.Module,
     count: ParameterCount,
-    norms: dict[str, dict[str, float]] | None,
+    norms: dict[str, dict[str, float | None]] | None,
     scorer: Scorer,
     outcome: _Outcome,
     device: torch.device,
 ) -> RunRecord:
     if norms is not None:
-        norms |= {"former": frobenius(method.former_weights(model)), "updated": frobenius(method.weights(model))}
+        for moment, weights in (("former", method.former_weights(model)), ("updated", method.weights(model))):
+            norms[moment] = {name: finite(norm) for name, norm in frobenius(weights).items()}
     return RunRecord(
         version=__version__,
         name=run.name,

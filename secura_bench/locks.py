@@ -9,11 +9,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
+from pydantic import Field, TypeAdapter
 
+from secura_bench.records import Real
+from secura_bench.regular import read_regular
 from secura_bench.store import RunFolder
+
+_LARGEST_NOTE = 1 << 16  # bytes
 
 SILENT_AFTER = 3600.0
 """Seconds without a sign of life after which a process on another machine is taken to be gone."""
@@ -27,6 +32,9 @@ class Held(Exception):  # noqa: N818 - an outcome, not a fault
         self.holder = holder
 
 
+_Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+
+
 @dataclass(frozen=True)
 class Holder:
     """The process that does a run, and how far it is.
@@ -36,16 +44,16 @@ class Holder:
     """
 
     host: str
-    pid: int
-    started: float
-    updated: float
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    started: _Seconds
+    updated: _Seconds
     activity: str = ""
     task: str | None = None
     step: int = 0
     steps: int = 0
-    units: float = 0.0
-    total: float = 0.0
-    before: float = 0.0
+    units: Real = 0.0
+    total: Real = 0.0
+    before: Real = 0.0
 
     @property
     def place(self) -> str:
@@ -65,6 +73,9 @@ class Holder:
         except PermissionError:
             pass
         return True
+
+
+_HOLDER = TypeAdapter(Holder)
 
 
 class RunLock:
@@ -116,6 +127,6 @@ def note_of(folder: RunFolder) -> Path:
 def read_holder(note: Path) -> Holder | None:
     """Return what a note says, None where there is none that can be read."""
     try:
-        return Holder(**json.loads(note.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return _HOLDER.validate_json(read_regular(note, _LARGEST_NOTE))
+    except (OSError, ValueError):
         return None

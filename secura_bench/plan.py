@@ -173,7 +173,7 @@ def _fingerprint(
         "model": inputs.model.identity,
         "template": inputs.chat.template_hash,
         "tasks": [[task, inputs.notes[task].test_hash] for task in tasks],
-        "probe": [[part, examples_hash(examples)] for part, examples in inputs.probe.items()],
+        "probe": [[part, inputs.notes[part].probe_hash] for part in inputs.probe],
         "protocols": spec.evaluate.protocols,
         "scored": [
             [task, file.kind, file.answer, file.extract, file.max_new_tokens]
@@ -297,15 +297,20 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
         majority=check.majority(example.row for example in scored),
         chance=check.chance(example.row for example in scored),
         probe_rows=len(probe or ()),
-        probe_hash=examples_hash(probe) if probe else None,
+        probe_hash=None if probe is None else examples_hash(probe),
         probe_majority=check.majority(example.row for example in probe or ()),
         probe_chance=check.chance(example.row for example in probe or ()),
     )
 
 
 def _try_methods(spec: ExperimentSpec, model: ModelFolder) -> None:
-    """Attach every method to the model's shapes, on the meta device."""
+    """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
+    tried = set()
     for method in spec.methods:
+        key = json.dumps([method.name, method.options], sort_keys=True)
+        if key in tried:
+            continue
+        tried.add(key)
         try:
             build_method(method.name, **method.options).attach(shapes_of(spec.model))
         except SpecError as error:

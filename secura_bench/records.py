@@ -2,12 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict
+
+from secura_bench.errors import quoted
 from secura_bench.schema import Part
 
 SCHEMA = 2
 MIXED = "all-tasks"  # stands for the task where all are trained at once
+
+
+_CLOSED = ConfigDict(extra="forbid")
+
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+"""A count, or a seed."""
+
+LARGEST = 1e150
+Real = Annotated[float, Field(allow_inf_nan=False, gt=-LARGEST, lt=LARGEST)]
+"""A number whose square is one too."""
+
+
+def _tame(value: Any, depth: int = 0) -> Any:
+    """Refuse settings that nobody set: without end, or with numbers that are none."""
+    if depth > 10:
+        raise ValueError("is nested more than ten times")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        _tame(each, depth + 1)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("holds a number of more digits than a setting has")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"holds {value}, which is no number")
+    return value
+
+
+Settings = Annotated[dict[str, Any], AfterValidator(_tame)]
+
+
+@with_config(_CLOSED)
+class ModelNote(TypedDict):
+    """A model: what it is called, and what makes two models the same."""
+
+    label: str
+    identity: str
+
+
+@with_config(_CLOSED)
+class MethodNote(TypedDict):
+    """A method: as registered, as labelled, its options and its training settings."""
+
+    name: str
+    label: str
+    options: Settings
+    train: Settings
+
+
+@with_config(_CLOSED)
+class Parameters(TypedDict, total=False):
+    """Numbers of scalars, as in ``ParameterCount``; ``published_per_layer`` is the paper's, at width 4096."""
+
+    trainable: Whole
+    total: Whole
+    held: Whole
+    effective: Whole
+    per_layer: Real
+    published_per_layer: Real | None
+
+
+@with_config(_CLOSED)
+class Divergence(TypedDict):
+    """Where the loss stopped being a number."""
+
+    task: str
+    step: Whole
 
 
 class Score(Part):
@@ -22,15 +92,15 @@ class Score(Part):
             ``perplexity``, ``tokens``, and what a user's metric gives.
     """
 
-    stage: int
+    stage: Whole
     after: str | None
-    step: int
+    step: Whole
     finished: bool
     role: Literal["probe", "part", "task"]
     protocol: str
     task: str
-    n: int
-    values: dict[str, float | None]
+    n: Whole
+    values: dict[str, Real | None]
 
 
 class DataNote(Part):
@@ -41,51 +111,49 @@ class DataNote(Part):
     lost their answer's end, and ``duplicates`` repeat an earlier prompt (both are used). ``test_source`` is set where
     the task names its test rows itself, and ``met`` counts the rows left out of training because they have the prompt
     or the group of one of those. ``majority`` and ``chance``: accuracy in percent, over the scored rows with choices,
-    of the best constant answer and of drawing a choice
-    uniformly; None without choices. ``probe_…`` are of the rows that the probe takes, where it takes any.
+    of the best constant answer and of drawing a choice uniformly; None without choices. ``probe_…`` are of the rows
+    that the probe takes, where it takes any.
     """
 
     source: str
     revision: str | None
     licence: str
     stand_in: str | None
-    train_rows: int
-    test_rows: int
+    train_rows: Whole
+    test_rows: Whole
     train_hash: str
     test_hash: str
-    too_long: int
-    found: int = 0
-    filtered: int = 0
-    cut_answers: int = 0
-    duplicates: int = 0
-    met: int = 0
+    too_long: Whole
+    found: Whole = 0
+    filtered: Whole = 0
+    cut_answers: Whole = 0
+    duplicates: Whole = 0
+    met: Whole = 0
     test_source: str | None = None
     test_revision: str | None = None
-    majority: float | None = None
-    chance: float | None = None
-    probe_rows: int = 0
+    majority: Real | None = None
+    chance: Real | None = None
+    probe_rows: Whole = 0
     probe_hash: str | None = None
-    probe_majority: float | None = None
-    probe_chance: float | None = None
+    probe_majority: Real | None = None
+    probe_chance: Real | None = None
 
 
 class Cost(Part):
     """What a run took: seconds of training and of scoring, tokens through the model, peak memory in bytes."""
 
-    train_seconds: float
-    evaluate_seconds: float
-    tokens: int
-    peak_memory: int
+    train_seconds: Real
+    evaluate_seconds: Real
+    tokens: Whole
+    peak_memory: Whole
     device: str
 
 
 class RunRecord(Part):
     """One run, whole. Written last: a run counts only when its record is there.
 
-    ``model``: label and identity. ``method``: name, label, options (a stack's as written) and training settings.
-    ``parameters``: as ``ParameterCount``, and the paper's ``published_per_layer`` at width 4096. ``weight_norms``:
-    mean Frobenius norms by module name, of the base's weights (``before``), the trained ones before a normalisation
-    (``former``) and those computed with (``updated``).
+    The options of a stack are those as written. ``weight_norms``: mean Frobenius norms by module name, of the base's
+    weights (``before``), the trained ones before a normalisation (``former``) and those computed with (``updated``).
     ``precision`` and ``context`` (tokens) are the spec's, in which the base model is scored; a method may train in
     another precision, which its training settings say.
     ``status``: ``diverged`` runs say at which step the loss stopped being a number. ``notes``: sentences that a reader
@@ -100,21 +168,30 @@ class RunRecord(Part):
     experiment: str
     mode: Literal["sequence", "separate"]
     status: Literal["done", "diverged"]
-    diverged_at: dict[str, Any] | None = None
+    diverged_at: Divergence | None = None
     notes: tuple[str, ...] = ()
-    model: dict[str, str]
-    method: dict[str, Any]
+    model: ModelNote
+    method: MethodNote
     tasks: tuple[str, ...]
     probe: str
     probe_parts: tuple[str, ...]
-    seed: int
-    limit: int | None
+    seed: Whole
+    limit: Whole | None
     precision: str = "fp32"
-    context: int | None = None
-    parameters: dict[str, int | float | None]
-    weight_norms: dict[str, dict[str, float]] | None = None
+    context: Whole | None = None
+    parameters: Parameters
+    weight_norms: dict[str, dict[str, Real | None]] | None = None
     data: dict[str, DataNote]
     signatures: dict[str, dict[str, str]]
     scores: tuple[Score, ...]
     cost: Cost
     finished_at: str
+
+    @model_validator(mode="after")
+    def _names_its_own_tasks(self) -> RunRecord:
+        for score in self.scores:
+            if score.after not in (None, MIXED, *self.tasks):
+                raise ValueError(f"a score is of the moment after {quoted(score.after)}, which is none of the tasks")
+            if score.task not in (self.probe, *self.probe_parts, *self.tasks):
+                raise ValueError(f"a score is of {quoted(score.task)}, which is neither a task nor of the probe")
+        return self

@@ -20,7 +20,7 @@ from secura_bench.evaluation.kept import PredictionFile
 from secura_bench.methods.base import Method
 from secura_bench.plan import Inputs, Run
 from secura_bench.progress import At, Progress
-from secura_bench.records import Score
+from secura_bench.records import LARGEST, Score
 from secura_bench.store import RunFolder
 from secura_bench.training.memory import release_memory
 from secura_bench.work import SCORED_ROW
@@ -244,5 +244,5 @@ def _told_apart(generated: Sequence[Evaluation], chosen: Sequence[Evaluation]) -
 
 
 def finite(value: float | None) -> float | None:
-    """Return ``value``, or None where it is not a number: JSON has no NaN."""
-    return value if value is not None and math.isfinite(value) else None
+    """Return ``value``, or None where it is not a number that a record holds: JSON has no NaN."""
+    return value if value is not None and abs(value) < LARGEST else None

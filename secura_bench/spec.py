@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, Strict, StringConstraints, field_validator, model_validator
 
 from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file, load_task
-from secura_bench.errors import SpecError, did_you_mean, unknown_name
+from secura_bench.errors import SpecError, did_you_mean, quoted, unknown_name
 from secura_bench.registry import METHODS
 from secura_bench.resources import shipped
 from secura_bench.schema import Part, Slug
@@ -25,7 +25,7 @@ from secura_bench.yaml_file import KeyPath, Place, YamlFile
 
 def _number(value: Any) -> Any:
     if isinstance(value, (bool, str)):
-        raise ValueError(f"must be a number (here: {value!r})")
+        raise ValueError(f"must be a number (here: {quoted(value)})")
     return value
 
 
@@ -34,7 +34,7 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, (list, tuple)) else [value]
 
 
-Count = Annotated[int, Strict(), Field(gt=0)]
+Count = Annotated[int, Strict(), Field(gt=0, le=10**12)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
@@ -51,7 +51,9 @@ def _order(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)) and value and all(isinstance(task, str) for task in value):
         return tuple(value)
-    raise ValueError(f"an order is given, reversed, shuffle-N, or a list of all tasks in that order (here: {value!r})")
+    raise ValueError(
+        f"an order is given, reversed, shuffle-N, or a list of all tasks in that order (here: {quoted(value)})"
+    )
 
 
 Order = Annotated[Any, BeforeValidator(_order)]
@@ -347,7 +349,7 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> YamlFile:
         return file
     base, key = file.data.pop("extends"), ("extends",)
     if not isinstance(base, str):
-        raise file.error(key, f"must be a file, or the name of a shipped spec (here: {base!r}).")
+        raise file.error(key, f"must be a file, or the name of a shipped spec (here: {quoted(base)}).")
     chain = (*extended_by, path.resolve())
     with _located(file, *key):
         beside = path.parent / base
@@ -373,7 +375,7 @@ def _variants(file: YamlFile) -> Iterator[YamlFile]:
         yield file
         return
     if not isinstance(matrix, dict):
-        raise file.error(("matrix",), f"must be a mapping of dotted keys to lists (here: {matrix!r}).")
+        raise file.error(("matrix",), f"must be a mapping of dotted keys to lists (here: {quoted(matrix)}).")
     for key, values in matrix.items():
         _check_axis(file, key, values)
     if math.prod(map(len, matrix.values())) > _MOST_VARIANTS:
@@ -394,7 +396,7 @@ def _variants(file: YamlFile) -> Iterator[YamlFile]:
 
 def _check_axis(file: YamlFile, key: str, values: Any) -> None:
     if not isinstance(values, list) or not values:
-        raise file.error(("matrix", key), f"must be a list of values (here: {values!r}).")
+        raise file.error(("matrix", key), f"must be a list of values (here: {quoted(values)}).")
     if any(value in values[:index] for index, value in enumerate(values)):
         raise file.error(("matrix", key), "a value stands here twice.")
     first, *rest = key.split(".")

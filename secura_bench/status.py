@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
 
 from secura_bench.errors import RecordError
 from secura_bench.locks import Holder, note_of, read_holder
+from secura_bench.records import Real
+from secura_bench.regular import read_regular
 from secura_bench.store import RECORD, RunFolder, find_records, read_record
 
 State = Literal["done", "diverged", "running", "stopped", "failed", "damaged", "missing"]
+
+
+_LARGEST_NOTE = 1 << 26  # bytes
+
+
+class PlannedRun(BaseModel):
+    """A run that a plan stands for: its folder beside the plan's file, and the work it is."""
+
+    name: str
+    folder: Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")]
+    units: Annotated[Real, Field(ge=0)]
+
+
+class PlanNote(BaseModel):
+    """The file that a command leaves of its plan."""
+
+    runs: tuple[PlannedRun, ...]
+
+
+class FailureNote(BaseModel):
+    """The file that a failed run leaves."""
+
+    reason: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -59,10 +86,10 @@ def _planned(results: Path) -> Iterator[tuple[Path, float]]:
     """Yield the run folders that the plans name, there or not, and their units."""
     for file in sorted(results.rglob("plan-*.json")):
         try:
-            runs = [(file.parent / run["folder"], float(run["units"])) for run in json.loads(file.read_text())["runs"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        yield from runs
+            plan = PlanNote.model_validate_json(read_regular(file, _LARGEST_NOTE))
+        except (OSError, ValueError):
+            continue  # it says what is missing, and who reads it may look for that elsewhere
+        yield from ((file.parent / run.folder, run.units) for run in plan.runs)
 
 
 def _begun(results: Path) -> Iterator[tuple[Path, float]]:
@@ -70,7 +97,7 @@ def _begun(results: Path) -> Iterator[tuple[Path, float]]:
     for file in sorted(results.rglob("manifest.json")):
         if ".replaced-" not in file.parent.name:
             yield file.parent, 0.0
-    for file in find_records(results):
+    for file in find_records(results, lambda error: None):
         yield file.parent, 0.0
 
 
@@ -83,7 +110,7 @@ def _status(folder: RunFolder, units: float) -> RunStatus:
             record = read_record(folder.path / RECORD)
         except RecordError as error:
             return status("damaged", str(error), units)
-        where = record.diverged_at or {}
+        where = record.diverged_at
         return status(record.status, f"at {where['task']} step {where['step']}" if where else "")
     holder = read_holder(note_of(folder))
     if holder is not None and holder.alive:
@@ -91,10 +118,10 @@ def _status(folder: RunFolder, units: float) -> RunStatus:
         return status("running", f"{holder.place}: {holder.activity}{share}", max(0.0, units - holder.units), holder)
     if folder.failure.exists():
         try:
-            failure = json.loads(folder.failure.read_text(encoding="utf-8"))
-            return status("failed", f"{failure['reason']} {failure['advice']}".strip(), units)
-        except (OSError, ValueError, KeyError, TypeError):
+            failure = FailureNote.model_validate_json(read_regular(folder.failure, _LARGEST_NOTE))
+        except (OSError, ValueError):
             return status("failed", "for a reason that cannot be read", units)
+        return status("failed", f"{failure.reason} {failure.advice}".strip(), units)
     if folder.checkpoint.exists():
         last = f"last seen with {holder.place}" if holder else ""
         return status("stopped", last or "goes on from its checkpoint", units)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,14 @@ from pydantic import ValidationError
 
 from secura_bench.errors import RecordError
 from secura_bench.records import SCHEMA, RunRecord, Score
+from secura_bench.regular import read_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RECORD, FAILURE, LOG, MANIFEST = "record.json", "failure.json", "log.jsonl", "manifest.json"
 _REPLACED = ".replaced-"
+_LARGEST_RECORD = 1 << 28  # bytes; of sixteen tasks scored often it is a few hundred thousand
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -198,13 +200,17 @@ class RunFolder:
         return aside
 
 
-def find_records(root: Path) -> Iterator[Path]:
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def find_records(root: Path, unreadable: Callable[[OSError], None] = _raise) -> Iterator[Path]:
     """Yield the paths of all records under ``root`` (a results folder, an experiment's, or a run's), sorted.
 
     What ``--force`` moved aside is left out, unless ``root`` is that folder. What lies beside a record (thousands of
-    files of items) is not looked at.
+    files of items) is not looked at. ``unreadable`` is told of folders that cannot be looked into.
     """
-    for folder, below, files in os.walk(root):
+    for folder, below, files in os.walk(root, onerror=unreadable):
         below[:] = sorted(name for name in below if _REPLACED not in name)
         if RECORD in files:
             below.clear()
@@ -218,15 +224,17 @@ def read_record(path: Path) -> RunRecord:
         RecordError: The file is damaged, of another program, or of another schema version.
     """
     try:
-        text = path.read_bytes()
+        text = read_regular(path, _LARGEST_RECORD)
     except OSError as error:
-        raise RecordError(f"{path}: is damaged: {error}.") from None
+        raise RecordError(f"{path}: cannot be read: {error.strerror or error}.") from None
     try:
         record = RunRecord.model_validate_json(text)
     except ValidationError as error:
         _refuse(path, text)
-        first = error.errors()[0]
-        raise RecordError(f"{path}: is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        raise RecordError(f"{path}: is damaged: {f'{where}: ' if where else ''}{said}.") from None
     if record.schema_version != SCHEMA or not {"program", "schema_version"} <= record.model_fields_set:
         _refuse(path, text)
     return record
@@ -236,7 +244,7 @@ def _refuse(path: Path, text: bytes) -> None:
     """Raise what is wrong with a record as a whole: no JSON, another program's, another schema version."""
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: is damaged: {error}.") from None
     if not isinstance(data, dict) or data.get("program") != "secura-bench":
         raise RecordError(f"{path}: is not a record of secura-bench.")

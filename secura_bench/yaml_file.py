@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from secura_bench.errors import SpecError, unknown_name
+from secura_bench.errors import SpecError, quoted, unknown_name
+from secura_bench.regular import read_regular
 
+_LARGEST = 1 << 18  # bytes: a long experiment has some thousand, and reading a million takes half a minute
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple["str | int", ...]
 
@@ -27,15 +29,29 @@ class _Loader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Refuse a value that is not of its tag (``!!bool x``), and a number of more digits than anything here has."""
+        try:
+            value = super().construct_object(node, deep=deep)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:  # a constructor's own, of any kind
+            problem = f"{quoted(node.value)} is not what its tag says ({type(error).__name__})"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(value, int) and abs(value) >= 2**63:
+            problem = "a number has more digits than anything here has"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that is not a word, and a key that stands twice: the last would win silently."""
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                problem = f"key {key!r} is not a word (quote it if it is meant to be one)"
+                problem = f"key {quoted(key)} is not a word (quote it if it is meant to be one)"
             elif key in seen:
-                problem = f"key {key!r} stands here twice"
+                problem = f"key {quoted(key)} stands here twice"
             else:
                 seen.add(key)
                 continue
@@ -78,7 +94,7 @@ class YamlFile:
                 objects, or repeats a key.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular(path, _LARGEST).decode("utf-8")
         except OSError as error:
             raise SpecError(f"{path}: cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError as error:
@@ -175,7 +191,7 @@ def explain(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return key, unknown_name("value", value, allowed)
     message = item["msg"].removeprefix("Value error, ").rstrip(".")
-    shown = "" if isinstance(value, dict) or kind == "value_error" else f" (here: {value!r})"
+    shown = "" if isinstance(value, dict) or kind == "value_error" else f" (here: {quoted(value)})"
     return key, message[0].lower() + message[1:] + shown + "."
 
 

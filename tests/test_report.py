@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -17,10 +18,11 @@ import numpy as np
 import pytest
 from conftest import secura_bench
 
+from secura_bench.harmless import plain
 from secura_bench.progress import At, Reporter, duration
 from secura_bench.records import RunRecord
 from secura_bench.report.formats.document import SCHEMA as REPORT_SCHEMA
-from secura_bench.report.formats.text import number, plain
+from secura_bench.report.formats.text import number
 from secura_bench.report.report import FILES, TABLES, make_report, render
 from secura_bench.report.study import Arm, Run, Study, make_studies
 from secura_bench.report.table import Table
@@ -320,11 +322,12 @@ def test_only_the_items_behind_what_is_drawn_are_read(results, monkeypatch, caps
         if path.name != "record.json":
             path.with_suffix(".texts.jsonl").write_text("{}\n")
     opened: list[Path] = []
-    real = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *of, **how: (opened.append(path), real(path, *of, **how))[1])
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, *how: (opened.append(Path(path)), real(path, *how))[1])
     show(make_report(read_runs([results])[0], ["retention"]).tables)
     assert "kept" in capsys.readouterr().out
-    read = {str(path.relative_to(results / "exp")) for path in opened if path.name != "record.json"}
+    inside = (path for path in opened if path.is_relative_to(results) and path.name != "record.json")
+    read = {str(path.relative_to(results / "exp")) for path in inside}
     assert not [path for path in read if path.endswith(".texts.jsonl")], "tables need no text"
     ends = {f"{name}/evals/0001-t-5/teacher_forced/{of}" for name in ("good", "same", "bad") for of in _SCORED}
     assert read == ends | {f"base/evals/0000-start-5/teacher_forced/{of}" for of in _SCORED}, "nothing of the start"

@@ -342,6 +342,10 @@ GENERATORS: dict[str, Callable[[random.Random], Row]] = {
 """For each task, the function that draws one of its rows."""
 
 
+MOST_ROWS = 100_000
+"""More would take minutes, and no generated task has an experiment for them."""
+
+
 def generate_rows(name: str, n: int, seed: int) -> list[Row]:
     """Generates rows of a task, no prompt twice.
 
@@ -360,8 +364,8 @@ def generate_rows(name: str, n: int, seed: int) -> list[Row]:
     """
     if name not in GENERATORS:
         raise ValueError(f"no generated task {name!r}; there are {', '.join(sorted(GENERATORS))}")
-    if n < 0:
-        raise ValueError(f"cannot generate {n} rows")
+    if not 0 <= n <= MOST_ROWS:
+        raise ValueError(f"cannot generate {n} rows; at most {MOST_ROWS}")
     draw = GENERATORS[name]
     # A string seed is hashed by its bytes, so it is stable between runs, and it
     # keeps two tasks under one seed from making the same choices.
@@ -369,10 +373,10 @@ def generate_rows(name: str, n: int, seed: int) -> list[Row]:
     rows: dict[str, Row] = {}
     # Collecting nearly all prompts of a small space takes many draws for each
     # new one; past this limit the space is taken to be exhausted.
-    for _ in range(20 * n + 1000):
-        if len(rows) == n:
-            break
+    fruitless = 0
+    while len(rows) < n and fruitless <= 10 * len(rows) + 1000:
         row = draw(rng)
+        fruitless = fruitless + 1 if row["input"] in rows else 0
         rows.setdefault(row["input"], row)
     if len(rows) < n:
         raise ValueError(f"{name} has too few distinct prompts: asked for {n}, found only {len(rows)}")

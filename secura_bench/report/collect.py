@@ -18,10 +18,14 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """
     runs: dict[Path, Run] = {}
     problems: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        problems.append(f"{error.filename}: cannot be read: {error.strerror or error}.")
+
     for root in paths:
         if not root.exists():
             raise RecordError(f"{root}: no such folder. `secura-bench run SPEC` makes one.")
-        for path in [root] if root.is_file() else find_records(root):
+        for path in [root] if root.is_file() else find_records(root, unreadable):
             try:
                 runs[path.resolve()] = Run(read_record(path), path.parent)
             except RecordError as error:

@@ -140,8 +140,8 @@ def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
 
 
 def _where(record: RunRecord) -> str:
-    at = record.diverged_at or {}
-    return f"{at.get('task', '?')} step {at.get('step', '?')}"
+    at = record.diverged_at
+    return f"{at['task']} step {at['step']}" if at else "where is not said"
 
 
 def _some(names: Sequence[str], shown: int = 3) -> str:

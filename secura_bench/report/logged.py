@@ -57,11 +57,12 @@ def weight_changes(arms: Iterable[Arm]) -> dict[str, dict[str, Change]]:
     return {method: {name: _mean(changes) for name, changes in by.items()} for method, by in found.items()}
 
 
-def _changes(norms: Mapping[str, Mapping[str, float]]) -> Iterable[tuple[str, Change]]:
+def _changes(norms: Mapping[str, Mapping[str, float | None]]) -> Iterable[tuple[str, Change]]:
     before, former, updated = (norms.get(key, {}) for key in ("before", "former", "updated"))
     for name, norm in before.items():
-        if norm > 0 and name in former and name in updated:
-            yield name, Change(100 * (former[name] / norm - 1), 100 * (updated[name] / norm - 1))
+        then, now = former.get(name), updated.get(name)
+        if norm and then is not None and now is not None:
+            yield name, Change(100 * (then / norm - 1), 100 * (now / norm - 1))
 
 
 def _mean(changes: Sequence[Change]) -> Change:

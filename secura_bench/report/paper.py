@@ -536,12 +536,18 @@ def _parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) -
         Column("with a gradient", of={"metric": "trained_with_gradient"}, digits=0),
         Column("held", of={"metric": "held"}, digits=0),
     ]
-    keys = ("per_layer", "published_per_layer", "trainable", "effective", "held")
     rows: dict[tuple[str, str], Row] = {}
     for study in studies:
         for arm in study.arms:
             record = arm.runs[0].record
-            found = [record.parameters.get(key) for key in keys]
+            counts = record.parameters
+            found: list[float | None] = [
+                counts.get("per_layer"),
+                counts.get("published_per_layer"),
+                counts.get("trainable"),
+                counts.get("effective"),
+                counts.get("held"),
+            ]
             if not any(found):
                 continue
             numbers = [Number(Cell() if value is None else Cell(float(value))) for value in found]

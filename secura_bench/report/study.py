@@ -37,12 +37,14 @@ from pydantic_core import from_json
 
 from secura_bench.evaluation import continual
 from secura_bench.records import MIXED, RunRecord, Score
+from secura_bench.regular import open_regular, read_regular
 from secura_bench.report import statistics
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.statistics import Comparison, Floats, Interval, Sample, Stratum
 from secura_bench.store import items_file
 
+_LARGEST_ITEMS = 1 << 30  # bytes
 MISSING = math.nan
 Spread = Interval | str
 """An interval, or why there is none."""
@@ -76,7 +78,7 @@ class Items:
         """Return a metric's scores, NaN for none; None where there is no such column, or no numbers in it."""
         try:
             return np.concatenate([np.array(file[metric], dtype=float) for file in self.files])
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             return None
 
 
@@ -589,7 +591,18 @@ def make_studies(runs: Iterable[Run]) -> list[Study]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(_group(run.record), []).append(run)
-    return [_study(members) for _, members in sorted(groups.items())]
+    return [_study(members) for _, group in sorted(groups.items()) for members in _by_mode(group)]
+
+
+def _by_mode(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Yield the runs of each mode with the base model's, which trains nothing and belongs to both."""
+    bases = [run for run in runs if run.record.method["name"] == "base"]
+    modes = sorted({run.record.mode for run in runs if run.record.method["name"] != "base"})
+    for mode in modes:
+        trained = (run for run in runs if run.record.mode == mode and run.record.method["name"] != "base")
+        yield [*bases, *trained]
+    if not modes:
+        yield bases
 
 
 def _group(record: RunRecord) -> tuple[str, ...]:
@@ -724,7 +737,7 @@ def _pooled_ids(parts: tuple[str, ...], ids: tuple[_Same, ...]) -> tuple[str, ..
 
 def _read_items(path: Path) -> Items | None:
     try:
-        data = from_json(path.read_bytes())
+        data = from_json(read_regular(path, _LARGEST_ITEMS))
         ids = tuple(map(str, data.pop("id")))
         alike = all(isinstance(column, list) and len(column) == len(ids) for column in data.values())
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -736,7 +749,7 @@ def _read_lines(path: Path | None, holding: Sequence[str] = ()) -> Iterator[dict
     if path is None or not path.is_file():
         return
     words = [word.encode() for word in holding]
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         for line in stream:
             if words and not any(word in line for word in words):
                 continue  # reading a line as JSON takes far longer than searching it

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from secura_bench.report.formats.text import entry, plain, plain_note
+from secura_bench.harmless import plain, plain_note
+from secura_bench.report.formats.text import entry
 from secura_bench.report.table import Column, Table
 
 GAP = 3

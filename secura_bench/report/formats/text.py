@@ -1,33 +1,13 @@
-"""Numbers and names as text that does no harm wherever it is printed."""
+"""Numbers and cells as text."""
 
 from __future__ import annotations
 
 import math
-import unicodedata
 
+from secura_bench.harmless import plain
 from secura_bench.report.against import REASONED
 from secura_bench.report.study import Cell
 from secura_bench.report.table import Column, Number
-
-LONGEST = 200
-"""Longer names are cut: nobody reads a megabyte in a table."""
-
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # controls, overrides of direction, surrogates, line separators
-
-
-def plain(text: str) -> str:
-    r"""Return ``text`` on one line without anything that acts on its surroundings: such characters are spelled out.
-
-    Terminal escapes, null bytes, line breaks and bidirectional overrides become ``\x1b``, ``\u202e`` and the like.
-    """
-    shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
-    return "".join(_spelled(c) if unicodedata.category(c) in _UNSEEN else c for c in shown)
-
-
-def plain_note(note: str) -> str:
-    """Return a note, which may be long, made harmless line by line."""
-    step = 150
-    return "".join(plain(note[i : i + step]) for i in range(0, min(len(note), 4000), step))
 
 
 def number(value: float, digits: int) -> str:
@@ -75,8 +55,3 @@ def _interval(cell: Cell, column: Column) -> str:
     if column.interval == "ends":
         return f" [{number(found.low, column.digits)}, {number(found.high, column.digits)}]"
     return f" ±{number(max(found.high - cell.value, cell.value - found.low), column.digits)}"
-
-
-def _spelled(character: str) -> str:
-    point = ord(character)
-    return f"\\x{point:02x}" if point < 256 else f"\\u{point:04x}" if point < 65536 else f"\\U{point:08x}"

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 
-from secura_bench.report.formats.text import plain
+from secura_bench.harmless import plain
 from secura_bench.report.study import Study
 from secura_bench.report.table import Number, Table
 
