@@ -18,6 +18,7 @@ from secura_bench.data.example import Example
 from secura_bench.errors import SpecError
 from secura_bench.evaluation.items import answerable
 from secura_bench.evaluation.user_metrics import UserMetric, load_metric
+from secura_bench.home import without_home
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
@@ -71,7 +72,7 @@ class Draft:
         entry = {"name": self.method.name, "label": self.method.label, **self.method.options}
         return {
             **spec,
-            "model": self.spec.model.replace(str(Path.home()), "~", 1),
+            "model": without_home(self.spec.model),
             "tasks": list(self.tasks),
             "methods": [entry],
             "train": self.train.model_dump(mode="json"),

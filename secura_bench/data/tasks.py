@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from secura_bench.data.columns import Columns
 from secura_bench.data.files.formats import is_data_name, stem_of
 from secura_bench.errors import SpecError, unknown_name
+from secura_bench.home import from_home
 from secura_bench.resources import shipped
 from secura_bench.schema import Part, Slug, slug
 from secura_bench.yaml_file import YamlFile
@@ -320,7 +321,7 @@ def find_data_file(name: str, *folders: Path) -> Path:
     Raises:
         SpecError: It is in none of them.
     """
-    places = dict.fromkeys(folder / Path(name).expanduser() for folder in (*folders, Path()))
+    places = dict.fromkeys(folder / from_home(name) for folder in (*folders, Path()))
     for place in places:
         if place.is_file():
             return place

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.errors import DataError, SpecError
+from secura_bench.home import from_home
 
 PREFIX = "evaluate:"
 
@@ -57,7 +58,7 @@ def load_metric(name: str) -> UserMetric:
         os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # else it asks the Hub, and again, before it looks at home
     import evaluate
 
-    folder = Path(metric).expanduser()
+    folder = from_home(metric)
     try:
         module = evaluate.load(str(folder.resolve()) if folder.is_dir() else metric, keep_in_memory=True)
     except Exception as error:
