@@ -226,6 +226,7 @@ def _texts(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [
         {
             "id": example.row.id,
+            **({"history": example.row.history} if example.row.history else {}),
             "prompt": example.row.prompt,
             "reference": reference,
             "prediction": prediction.text,

@@ -21,9 +21,9 @@ class Split:
 def split_rows(rows: Sequence[Row], count: int, test_fraction: float, seed: int) -> Split:
     """Draw ``count`` rows and part them into train and test, no group on both sides.
 
-    Rows of one ``group`` stay together, and so do rows with the same prompt: no test prompt was trained on. The test
-    side takes whole groups, in random order, until it holds ``test_fraction`` of the rows; the same rows, count,
-    fraction and seed give the same split on every machine.
+    Rows of one ``group`` stay together, and so do rows with the same prompt after the same turns: no test prompt was
+    trained on. The test side takes whole groups, in random order, until it holds ``test_fraction`` of the rows; the
+    same rows, count, fraction and seed give the same split on every machine.
     """
     generator = random.Random(f"split/{seed}")
     drawn = list(rows)
@@ -55,7 +55,7 @@ def _connected(rows: Sequence[Row]) -> list[str]:
             name = parent[name]
         return name
 
-    prompts = [f"prompt:{row.prompt or row.target}" for row in rows]  # plain text has no prompt
+    prompts = [f"prompt:{row.asked}" for row in rows]
     groups = [
         f"group:{row.group}" if row.group is not None else prompt for row, prompt in zip(rows, prompts, strict=True)
     ]
@@ -70,7 +70,14 @@ def rows_hash(rows: Sequence[Row]) -> str:
     """Return a SHA-256 over ids, prompts, targets, choices and history of ``rows``, in order: what a run was fed."""
     digest = hashlib.sha256()
     for row in rows:
-        for part in (row.id, row.prompt, row.target, *(row.choices or ()), str(row.answer_index), *sum(row.history, ())):
+        for part in (
+            row.id,
+            row.prompt,
+            row.target,
+            *(row.choices or ()),
+            str(row.answer_index),
+            *sum(row.history, ()),
+        ):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
