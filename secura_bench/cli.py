@@ -333,7 +333,8 @@ def check_data(
 
     _include(includes)
     names = expand(tuple(CATALOG.add_file(find_data_file(name)) if is_data_file(name) else name for name in tasks))
-    chat = ChatFormat(load_tokenizer(find_model(model)))
+    found = find_model(model)
+    chat = ChatFormat(load_tokenizer(found), model=found.label)
     typer.echo(f"as the model {model} reads them, in at most {context} tokens\n")
     for task in names:
         for line in inspect(task, DataSpec(context=context), chat, probe):

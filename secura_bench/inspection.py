@@ -16,6 +16,7 @@ from secura_bench.spec import DataSpec
 
 _SHOWN = 3  # examples
 _SEAM = 5  # tokens on each side of a seam
+_BEGINNING = 60  # characters of an answer
 
 
 def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_task") -> Iterator[str]:
@@ -28,6 +29,7 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
     rows = [*train, *test]
     yield from _source(data)
     yield from _counts(data, settings, train, test)
+    yield from _prompts(data, chat)
     yield _overlap(name, rows, probe)
     yield from _options(rows)
     yield from _lengths(data)
@@ -78,6 +80,33 @@ def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequ
     groups = {row.group for row in (*train, *test) if row.group is not None}
     grouped = f" ({len(groups)} groups)" if groups else ""
     yield _line("leakage", f"{check.leaked(train, test)} test rows share group or prompt with a training row{grouped}")
+
+
+def _prompts(data: TaskData, chat: ChatFormat) -> Iterator[str]:
+    """Yield what the tokenizer does to texts, and how prompts differ from its own, where there is anything to say."""
+    counts = data.counts
+    if counts.marked:
+        texts = (text for example in (*data.train, *data.test) for text in example.row.texts)
+        spelled = ", ".join(dict.fromkeys(token for text in texts for token in chat.spelling.controls_in(text)))
+        yield _line("special", f"{counts.marked} rows spell special tokens, which are read as text: {spelled}")
+    if counts.respelled:
+        yield _line("respelled", f"{counts.respelled} answers are compared as they come back from their tokens")
+        yield from (_line("", change) for change in _respelled(data, chat))
+    earlier = [len(e.row.history) for e in (*data.train, *data.test) if e.row.history]
+    if earlier:
+        yield _line("history", f"{len(earlier)} rows have earlier turns, the most {max(earlier)}")
+    for number, difference in enumerate(chat.differences if data.file.kind == "answers" else ()):
+        yield _line("" if number else "prompts", difference)
+
+
+def _respelled(data: TaskData, chat: ChatFormat, shown: int = 2) -> list[str]:
+    """Return the first answers that their tokens change, before and after."""
+    found: list[str] = []
+    for example in (*data.train, *data.test):
+        told = chat.spelling.read_back(example.row.target)
+        if told != example.row.target and len(found) < shown:
+            found.append(f"{example.row.target[:_BEGINNING]!r} → {told[:_BEGINNING]!r}")
+    return found
 
 
 def _overlap(name: str, rows: Sequence[Row], probe: str) -> str:
