@@ -37,21 +37,25 @@ class Spelling:
                 if token.content in template_text and not token.content.strip().isalnum() and token.content.strip()
             ]
         )
-        self._pattern = _pattern(self.controls)
+        self._first = re.compile(f"[{re.escape(''.join({token[0] for token in self.controls}))}]")
+        self._lengths = sorted({len(token) for token in self.controls}, reverse=True)
         self._control_ids = frozenset(map(tokenizer.convert_tokens_to_ids, self.controls))
         self._prefixes = self._adds_a_prefix()
 
     def controls_in(self, text: str) -> tuple[str, ...]:
         """Return the control tokens that ``text`` spells, each once."""
-        return tuple(dict.fromkeys(match[0] for match in self._pattern.finditer(text)))
+        return tuple(dict.fromkeys(piece for piece, as_text in self.pieces(text) if as_text))
 
     def pieces(self, text: str) -> Iterator[Piece]:
         """Yield a row's text in pieces, the control tokens that it spells apart."""
         end = 0
-        for match in self._pattern.finditer(text):
-            yield text[end : match.start()], False
-            yield match[0], True
-            end = match.end()
+        for match in self._first.finditer(text):  # no alternation of all tokens: there may be thousands
+            start = match.start()
+            token = next((t for n in self._lengths if (t := text[start : start + n]) in self.controls), None)
+            if token is not None and start >= end:
+                yield text[end:start], False
+                yield token, True
+                end = start + len(token)
         yield text[end:], False
 
     def ids(self, text: str) -> list[int]:
@@ -135,12 +139,3 @@ class Shield:
     def _mark(self, token: str) -> str:
         self._hidden.append(token)
         return f"{self._open}{len(self._hidden) - 1}{self._close}"
-
-
-def _pattern(tokens: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds any of ``tokens``, longer ones first; by first characters, since there may be thousands."""
-    by_first: dict[str, list[str]] = {}
-    for token in sorted(tokens, key=lambda token: (-len(token), token)):
-        by_first.setdefault(token[0], []).append(re.escape(token[1:]))
-    ways = [f"{re.escape(first)}(?:{'|'.join(rests)})" for first, rests in by_first.items()]
-    return re.compile("|".join(ways) or "(?!)")
