@@ -10,8 +10,12 @@ from conftest import secura_bench
 
 from secura_bench.data.dataset import load_data, probe_examples
 from secura_bench.data.example import Row
-from secura_bench.data.fewshot import after, worked_examples
+from secura_bench.data.fewshot import after, own_history, worked_examples
+from secura_bench.data.tasks import load_task
 from secura_bench.errors import DataError
+from secura_bench.evaluation.evaluate import evaluate
+from secura_bench.evaluation.items import Prediction
+from secura_bench.scorer import _texts
 from secura_bench.spec import DataSpec
 
 
@@ -27,6 +31,7 @@ def test_examples_stand_behind_the_rows_own_system_turn_and_before_its_history()
         (("system", "S"), *said, ("user", "u"), ("assistant", "v")),
     ]
     assert after((), [alone, own]) == [alone, own]
+    assert [own_history(shots, row) for row in after(shots, [alone, own])] == [(), own.history]
     assert worked_examples("t", (alone, own), 1) == (alone,)
 
 
@@ -82,6 +87,17 @@ def test_settings_that_are_none(spec_file: Path, setting: str, said: str) -> Non
     assert done.returncode == 2 and said in done.stderr
 
 
+def test_item_texts_hold_a_rows_own_earlier_turns(tiny) -> None:
+    model, chat, _ = tiny
+    file, shots = load_task("tiny_choice"), (Row("s", "1?", "1"),)
+    talk = (("user", "u"), ("assistant", "v"))
+    rows = after(shots, [Row("a", "q", "x"), Row("b", "q", "x", history=talk)])
+    examples = [example for row in rows if (example := chat.example("t", row, 600))]
+    known = {i: Prediction(text="x", cut=False) for i in range(2)}
+    texts = _texts(evaluate("generate", model, file, examples, chat, 2, 600, known=known), shots)
+    assert [line.get("history") for line in texts] == [None, talk]
+
+
 def test_a_run_says_how_its_prompts_are_made(spec_file: Path) -> None:
     """In its record and manifest, under its tables, and in what is exported of it."""
     folder = spec_file.parent
@@ -94,8 +110,8 @@ def test_a_run_says_how_its_prompts_are_made(spec_file: Path) -> None:
     record, manifest = (json.loads((run / name).read_text()) for name in ("record.json", "manifest.json"))
     assert record["notes"] == [said] and {note["fewshot"] for note in record["data"].values()} == {2}
     assert manifest["template"]["differences"] == [said] and manifest["template"]["system"] == "Be <|im_end|> brief."
-    texts = next(run.glob("evals/*/generate/tiny_group.texts.jsonl")).read_text().splitlines()
-    assert [role for role, _ in json.loads(texts[0])["history"]] == ["user", "assistant"] * 2
+    texts = next(run.glob("evals/*/generate/tiny_group.texts.jsonl")).read_text()
+    assert "history" not in texts  # of the rows' own: the examples are the same before all
     report = secura_bench("report", "results", "--format", "markdown", cwd=folder).stdout
     assert "2 worked examples before each prompt, of the training side: tiny\\_arith" in report
     assert "the system turn is" in report

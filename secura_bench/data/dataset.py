@@ -41,8 +41,8 @@ class Counts:
 class TaskData:
     """One task's examples, and what was left out of them.
 
-    ``spare`` are the training rows as a probe scores them where no run trains on them: after worked examples, if there
-    are any, and without those.
+    ``shots`` are the training rows that stand as worked examples before each scored prompt. ``spare`` are the training
+    rows as a probe scores them where no run trains on them: after the shots, and without them.
     """
 
     file: TaskFile
@@ -51,11 +51,12 @@ class TaskData:
     test: tuple[Example, ...]
     counts: Counts
     spare: tuple[Example, ...] = ()
+    shots: tuple[Row, ...] = ()
 
     @property
     def spare_too_long(self) -> int:
         """How many training rows are not among the spare ones because of the worked examples before them."""
-        return len(self.train) - self.counts.fewshot - len(self.spare)
+        return len(self.train) - len(self.shots) - len(self.spare)
 
     @property
     def name(self) -> str:
@@ -93,7 +94,7 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         respelled=sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
         fewshot=len(shots),
     )
-    return TaskData(file, origin, train, test, counts, spare)
+    return TaskData(file, origin, train, test, counts, spare, shots)
 
 
 def probe_examples(parts: Sequence[TaskData], rows: int, trained: Sequence[str]) -> Mapping[str, tuple[Example, ...]]:

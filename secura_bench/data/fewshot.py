@@ -27,12 +27,17 @@ def worked_examples(task: str, train: Sequence[Row], count: int) -> tuple[Row, .
 
 def after(shots: Sequence[Row], rows: Iterable[Row]) -> list[Row]:
     """Return ``rows``, each with what was said in ``shots`` before its own history, behind its own system turn."""
-    said = [turn for shot in shots for turn in _whole(shot)]
+    said = _said(shots)
     return [replace(row, history=(*_system(row), *said, *_turns(row))) for row in rows] if said else list(rows)
 
 
-def _whole(shot: Row) -> list[tuple[str, str]]:
-    return [*_turns(shot), ("user", shot.prompt), ("assistant", shot.target)]
+def own_history(shots: Sequence[Row], row: Row) -> tuple[tuple[str, str], ...]:
+    """Return the history that a row had before ``after`` put ``shots`` into it."""
+    return (*_system(row), *_turns(row)[len(_said(shots)) :])
+
+
+def _said(shots: Sequence[Row]) -> list[tuple[str, str]]:
+    return [turn for row in shots for turn in (*_turns(row), ("user", row.prompt), ("assistant", row.target))]
 
 
 def _system(row: Row) -> tuple[tuple[str, str], ...]:
