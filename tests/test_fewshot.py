@@ -98,6 +98,21 @@ def test_item_texts_hold_a_rows_own_earlier_turns(tiny) -> None:
     assert [line.get("history") for line in texts] == [None, talk]
 
 
+def test_data_check_shows_a_scored_example(tmp_path: Path) -> None:
+    words = ["--system", "Be brief.", "--num-fewshot", "1", "--probe", "tiny_arith"]
+    done = secura_bench("data", "check", "tiny_choice", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *_, scored = done.stdout.split("a scored example, after 1 of the training rows: ")
+    assert scored.count("| <|im_start|>assistant") == 2 and scored.count("| Be brief.<|im_end|>") == 1
+    assert "leakage    0 test rows" in done.stdout and "history  " not in done.stdout
+    assert "prompts    the system turn is 'Be brief.'" in done.stdout
+
+
+def test_data_check_refuses_what_is_no_text(tmp_path: Path) -> None:
+    done = secura_bench("data", "check", "tiny_choice", "--system", "\udced", cwd=tmp_path)
+    assert done.returncode == 2 and "--system: holds half a character" in done.stderr
+
+
 def test_a_run_says_how_its_prompts_are_made(spec_file: Path) -> None:
     """In its record and manifest, under its tables, and in what is exported of it."""
     folder = spec_file.parent
