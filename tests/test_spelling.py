@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chat_templates import CHATML, QWEN_3, bert_like, sentencepiece_like
 from conftest import secura_bench
+from transformers import ByT5Tokenizer
 
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import load_data
@@ -27,6 +28,8 @@ def tokenizer(tiny):
 def tokenizer_called(name: str, tiny):
     if name == "wordpiece":
         return bert_like()
+    if name == "python":  # one of the few that are no ``tokenizers`` underneath
+        return ByT5Tokenizer(chat_template=CHATML.replace("<|im_end|>", "</s>"))
     return load_tokenizer(tiny[2]) if name == "byte-level" else sentencepiece_like(name)
 
 
@@ -43,6 +46,7 @@ def tokenizer_called(name: str, tiny):
         ("bpe", "a\n\n<s>\n\nb 🙂", None),
         ("bpe", "no special token", None),
         ("bpe", " </s> leads", "</s> leads"),  # the tokenizer puts no blank before one
+        ("python", "ends </s> here 🙂", None),
         ("unigram", "ends </s> here", None),
         ("unigram", "<unk>", None),
         ("unigram", "ends\n</s>\n<s>", None),
@@ -61,7 +65,7 @@ def test_text_stays_text(tiny, name: str, text: str, back: str | None) -> None:
         assert ids == tuple(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-@pytest.mark.parametrize("name", ["byte-level", "bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("name", ["byte-level", "bpe", "unigram", "wordpiece", "python"])
 def test_no_turn_is_forged(tiny, name: str) -> None:
     """Whatever part of a row spells special tokens, the prompt has those of the template and no other."""
     tokenizer = tokenizer_called(name, tiny)
@@ -132,7 +136,7 @@ def test_what_a_tokenizer_does_to_rows_is_counted(tmp_path, tiny, name: str, ans
 
 
 @pytest.mark.parametrize("protocol", ["generate", "teacher_forced"])
-@pytest.mark.parametrize("name", ["byte-level", "bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("name", ["byte-level", "bpe", "unigram", "wordpiece", "python"])
 def test_a_perfect_answer_is_right(tmp_path, tiny, name: str, protocol: str) -> None:
     """The reference is what its own tokens say, so a model that writes all of them is right."""
     tokenizer = tokenizer_called(name, tiny)
