@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from secura_bench.errors import BenchError, DataError, StoppedEarly
+from secura_bench.errors import BenchError, DataError, SpecError, StoppedEarly
 from secura_bench.harmless import plain, plain_lines, plain_note
 
 app = typer.Typer(
@@ -337,9 +337,13 @@ def check_data(
     model: Annotated[str, typer.Option(help="Whose tokenizer and chat template: a preset, Hub id or folder.")] = "tiny",
     context: Annotated[int, typer.Option(help="The longest row in tokens.", min=1)] = 600,
     probe: Annotated[str, typer.Option(help="The task or list whose text should not be met.")] = "f_task",
+    system: Annotated[str | None, typer.Option(help="As data.system in a spec.")] = None,
+    num_fewshot: Annotated[int, typer.Option(help="As data.num_fewshot in a spec.", min=0)] = 0,
     includes: Includes = _NO_FILES,
 ) -> None:
     """Show examples exactly as the model will see them, and what is to be known of a task's rows."""
+    from pydantic import ValidationError
+
     from secura_bench.data.chat import ChatFormat
     from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file
     from secura_bench.inspection import inspect
@@ -348,10 +352,15 @@ def check_data(
 
     _include(includes)
     names = expand(tuple(CATALOG.add_file(find_data_file(name)) if is_data_file(name) else name for name in tasks))
-    chat = ChatFormat(load_tokenizer(find_model(model)))
+    found = find_model(model)
+    try:
+        settings = DataSpec(context=context, system=system, num_fewshot=num_fewshot)
+    except ValidationError as error:
+        raise SpecError(f"--system: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+    chat = ChatFormat(load_tokenizer(found), settings.system, found.label)
     typer.echo(f"as the model {model} reads them, in at most {context} tokens\n")
     for task in names:
-        for line in inspect(task, DataSpec(context=context), chat, probe):
+        for line in inspect(task, settings, chat, probe):
             typer.echo(line)
         typer.echo()
 

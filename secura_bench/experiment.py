@@ -400,7 +400,7 @@ def _record(
         mode=run.spec.mode,
         status="diverged" if outcome.diverged else "done",
         diverged_at=outcome.diverged,
-        notes=outcome.notes,
+        notes=(*inputs.chat.differences, *outcome.notes),
         model={"label": inputs.model.label, "identity": inputs.model.identity},
         method={
             "name": run.method.name,

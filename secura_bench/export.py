@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,10 +15,12 @@ from secura_bench.adapters.layer import CURLinear
 from secura_bench.adapters.peft_layers import lora_layers
 from secura_bench.adapters.secura_layer import PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
 from secura_bench.adapters.signorm import resting_restraint
+from secura_bench.data.chat import ChatFormat
 from secura_bench.errors import BenchError
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
+from secura_bench.records import RunRecord
 from secura_bench.spec import load_run_spec
 from secura_bench.store import RunFolder, read_record
 from secura_bench.training.precision import weights_dtype
@@ -43,7 +46,7 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
         raise BenchError(
             f"{run}: keeps no trained result. Runs keep adapters; a whole model is kept with `keep: all` in the spec."
         )
-    read_record(run / "record.json")
+    record = read_record(run / "record.json")
     spec = load_run_spec(run / "spec.yaml", [f"model={model_name}"] if model_name else [])
     base = find_model(spec.model)
     method = build_method(spec.methods[0].name, **spec.methods[0].options)
@@ -56,6 +59,8 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
             _write_peft(base, method, model, folder)
         else:
             _write_merged(base, method, model, folder)
+        chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label)
+        (folder / "README.md").write_text(_card(record, base, chat, form), encoding="utf-8")
         if target.exists():
             target.rmdir()
         shutil.move(str(folder), target)
@@ -134,12 +139,31 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
     _save_adapter(stock, base, folder)
 
 
+def _card(record: RunRecord, base: ModelFolder, chat: ChatFormat, form: Form) -> str:
+    """Return the README: what was trained, and how the prompts were made that it was trained and scored with.
+
+    It takes the place of PEFT's, a card of placeholders with the base's path.
+    """
+    what = "PEFT adapter" if form == "peft" else "whole model"
+    system = json.dumps(chat.system, ensure_ascii=False) if chat.system else "none"
+    told = [
+        f"A {what} by secura-bench {record.version}: {base.label}, trained by {record.method['label']} on "
+        f"{', '.join(record.tasks)}, seed {record.seed}.",
+        f"The system message that it was trained and scored with: {system}.",
+    ]
+    if chat.differences:
+        lines = "\n".join(f"- {difference}" for difference in chat.differences)
+        told.append(f"Its prompts differ from `apply_chat_template(…, add_generation_prompt=True)`:\n\n{lines}")
+    else:
+        told.append("Its prompts are what `apply_chat_template(…, add_generation_prompt=True)` gives.")
+    return "\n\n".join([f"# {record.name}", *told]) + "\n"
+
+
 def _save_adapter(model: Any, base: ModelFolder, folder: Path) -> None:
     """Write a PEFT adapter that names its base, and no path of this machine."""
     for config in model.peft_config.values():
         config.base_model_name_or_path = base.label
     model.save_pretrained(folder, save_embedding_layers=False)  # PEFT would look the base up by name
-    (folder / "README.md").unlink(missing_ok=True)  # a card of placeholders, with the base's path
 
 
 def _refuse_what_is_no_weight(model: nn.Module) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 
 from secura_bench.data import check
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import TaskData, load_data
 from secura_bench.data.example import Example, Row
+from secura_bench.data.fewshot import own_history
 from secura_bench.data.sources import read_rows
 from secura_bench.data.tasks import expand, load_task, restriction
 from secura_bench.errors import DataError
@@ -16,19 +19,23 @@ from secura_bench.spec import DataSpec
 
 _SHOWN = 3  # examples
 _SEAM = 5  # tokens on each side of a seam
+_BEGINNING = 60  # characters of an answer
 
 
 def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_task") -> Iterator[str]:
     """Yield the lines of a task's report: its rows, what is to be known of them, and three examples.
 
-    ``probe`` is the task or list that training rows should share nothing with.
+    Where worked examples stand before scored prompts, one of those follows. ``probe`` is the task or list that training
+    rows should share nothing with.
     """
     data = load_data(name, settings, chat)
-    train, test = [e.row for e in data.train], [e.row for e in data.test]
+    train = [e.row for e in data.train]
+    test = [replace(e.row, history=own_history(data.shots, e.row)) for e in data.test]
     rows = [*train, *test]
     yield from _source(data)
     yield from _reading(data)
     yield from _counts(data, settings, train, test)
+    yield from _prompts(data, rows, chat)
     yield _overlap(name, rows, probe)
     yield from _options(rows)
     yield from _lengths(data)
@@ -36,6 +43,10 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
         yield ""
         yield f"example {number} of {min(_SHOWN, len(data.train))}: {example.row.id}"
         yield from render(example, chat)
+    if data.shots:
+        yield ""
+        yield f"a scored example, after {len(data.shots)} of the training rows: {data.test[0].row.id}"
+        yield from render(data.test[0], chat)
 
 
 def render(example: Example, chat: ChatFormat) -> Iterator[str]:
@@ -90,6 +101,30 @@ def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequ
     groups = {row.group for row in (*train, *test) if row.group is not None}
     grouped = f" ({len(groups)} groups)" if groups else ""
     yield _line("leakage", f"{check.leaked(train, test)} test rows share group or prompt with a training row{grouped}")
+
+
+def _prompts(data: TaskData, rows: Sequence[Row], chat: ChatFormat) -> Iterator[str]:
+    """Yield what the tokenizer does to texts, and how prompts differ from its own, where there is anything to say."""
+    counts = data.counts
+    if counts.marked:
+        texts = (text for row in rows for text in row.texts)
+        spelled = ", ".join(dict.fromkeys(token for text in texts for token in chat.spelling.controls_in(text)))
+        yield _line("special", f"{counts.marked} rows spell special tokens, which are read as text: {spelled}")
+    if counts.respelled:
+        yield _line("respelled", f"{counts.respelled} answers are compared as they come back from their tokens")
+        yield from (_line("", change) for change in _respelled(rows, chat))
+    earlier = [len(row.history) for row in rows if row.history]
+    if earlier:
+        yield _line("history", f"{len(earlier)} rows have earlier turns, the most {max(earlier)}")
+    for number, difference in enumerate(chat.differences if data.file.kind == "answers" else ()):
+        yield _line("" if number else "prompts", difference)
+
+
+def _respelled(rows: Sequence[Row], chat: ChatFormat, shown: int = 2) -> Iterator[str]:
+    """Return the first answers that their tokens change, before and after."""
+    told = ((row.target, chat.spelling.read_back(row.target)) for row in rows)
+    changed = (f"{before[:_BEGINNING]!r} → {after[:_BEGINNING]!r}" for before, after in told if before != after)
+    return islice(changed, shown)
 
 
 def _overlap(name: str, rows: Sequence[Row], probe: str) -> str:

@@ -36,7 +36,9 @@ def make_manifest(run: Run, inputs: Inputs, device: torch.device) -> Mapping[str
         "template": {
             "sha256": inputs.chat.template_hash,
             "kind": "chat" if inputs.chat.template else "plain",
+            "system": inputs.chat.system,
             "system_in_user_turn": inputs.chat.system_in_user_turn,
+            "differences": list(inputs.chat.differences),
             "end_of_turn": list(inputs.chat.end_of_turn),
             "first_prompt_ids": list(first.prompt_ids[:16]),
         },

@@ -235,7 +235,7 @@ def _code_of(method: Any) -> str | None:
 
 def _read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool) -> Inputs:
     model = find_model(spec.model, fetch=fetch)
-    chat = ChatFormat(load_tokenizer(model))
+    chat = ChatFormat(load_tokenizer(model), spec.data.system, model.label)
     trained = spec.task_names
     shares = -(-(spec.probe_rows or PROBE_ROWS) // len(spec.probe_parts))
     tasks: dict[str, TaskData] = {}
@@ -287,7 +287,7 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
         test_rows=len(scored),
         train_hash=examples_hash(trained),
         test_hash=examples_hash(scored),
-        too_long=data.counts.too_long,
+        too_long=data.counts.too_long + (data.spare_too_long if test is None else 0),
         found=data.counts.found,
         filtered=data.counts.filtered,
         cut_answers=data.counts.cut_answers,
@@ -301,6 +301,9 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
         probe_hash=None if probe is None else examples_hash(probe),
         probe_majority=check.majority(example.row for example in probe or ()),
         probe_chance=check.chance(example.row for example in probe or ()),
+        marked=data.counts.marked,
+        respelled=data.counts.respelled,
+        fewshot=data.counts.fewshot,
     )
 
 

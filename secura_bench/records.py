@@ -112,7 +112,9 @@ class DataNote(Part):
     the task names its test rows itself, and ``met`` counts the rows left out of training because they have the prompt
     or the group of one of those. ``majority`` and ``chance``: accuracy in percent, over the scored rows with choices,
     of the best constant answer and of drawing a choice uniformly; None without choices. ``probe_…`` are of the rows
-    that the probe takes, where it takes any.
+    that the probe takes, where it takes any. ``marked`` rows spell special tokens, which were read as text; the answers
+    of ``respelled`` ones are compared as they come back from their tokens, which is not as they were. ``fewshot``
+    worked examples stand before every scored prompt.
     """
 
     source: str
@@ -137,6 +139,9 @@ class DataNote(Part):
     probe_hash: str | None = None
     probe_majority: Real | None = None
     probe_chance: Real | None = None
+    marked: Whole = 0
+    respelled: Whole = 0
+    fewshot: Whole = 0
 
 
 class Cost(Part):
@@ -157,7 +162,8 @@ class RunRecord(Part):
     ``precision`` and ``context`` (tokens) are the spec's, in which the base model is scored; a method may train in
     another precision, which its training settings say.
     ``status``: ``diverged`` runs say at which step the loss stopped being a number. ``notes``: sentences that a reader
-    of the numbers must know (a micro-batch that had to be halved, a run that went on under other versions).
+    of the numbers must know (how prompts differ from the tokenizer's own, a micro-batch that had to be halved, a run
+    that went on under other versions).
     """
 
     schema_version: int = SCHEMA

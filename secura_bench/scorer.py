@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from secura_bench.data.example import Example
+from secura_bench.data.example import Example, Row
+from secura_bench.data.fewshot import own_history
 from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, tell_apart
 from secura_bench.evaluation.items import Prediction, answerable
 from secura_bench.evaluation.kept import PredictionFile
@@ -210,7 +211,8 @@ class Scorer:
         self.progress.scored(score)
         self.signatures.setdefault(evaluation.protocol, {}).update(evaluation.signatures)  # not all tasks have all
         if role != "probe":  # the pool's items are its parts'
-            self.folder.write_items(score, _items(evaluation), _texts(evaluation))
+            shots = self.inputs.tasks[evaluation.task].shots
+            self.folder.write_items(score, _items(evaluation), _texts(evaluation, shots))
 
 
 def _items(evaluation: Evaluation) -> dict[str, Any]:
@@ -221,11 +223,12 @@ def _items(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _texts(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return every item's texts."""
+def _texts(evaluation: Evaluation, shots: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return every item's texts, and its own earlier turns where it has any: not ``shots``, the same before all."""
     return [
         {
             "id": example.row.id,
+            **({"history": own} if (own := own_history(shots, example.row)) else {}),
             "prompt": example.row.prompt,
             "reference": reference,
             "prediction": prediction.text,

@@ -128,12 +128,26 @@ class DataSpec(Part):
     """How rows are drawn and split; the same for all runs, so that methods and seeds meet the same test rows.
 
     ``context`` is the longest row in tokens: rows with a longer prompt are left out and counted, answers are cut.
+    ``system`` replaces the bench's system message, and ``system: ""`` takes the system turn away (a template may then
+    write one of its own); unset or null it is the bench's; a row's own system message goes before both.
+    ``num_fewshot`` rows of a task's training side, the first of the seeded split and so the same before every prompt,
+    stand as worked examples before each prompt that is scored, and are not scored themselves; before rows that are
+    trained on stands nothing.
     """
 
     rows: Count = 1000
     context: Count = 600
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     seed: Seed = 114514
+    system: str | None = None
+    num_fewshot: Annotated[int, Strict(), Field(ge=0)] = 0
+
+    @field_validator("system")
+    @classmethod
+    def _is_text(cls, system: str | None) -> str | None:
+        if system and any("\ud800" <= character <= "\udfff" for character in system):
+            raise ValueError("holds half a character (a lone surrogate)")
+        return system
 
 
 class MethodSpec(Part):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from secura_bench.data import check
-from secura_bench.data.chat import SYSTEM, ChatFormat, _dated
+from secura_bench.data.chat import SYSTEM, ChatFormat
 from secura_bench.data.collate import collate
 from secura_bench.data.dataset import load_data, probe_examples
 from secura_bench.data.example import Row
@@ -19,6 +19,7 @@ from secura_bench.data.sources import make_rows, read_rows
 from secura_bench.data.split import rows_hash, split_rows
 from secura_bench.data.tasks import TaskFile, expand, load_task, task_files, task_lists
 from secura_bench.data.templates import CompiledColumns, options
+from secura_bench.data.turns.template import dated
 from secura_bench.errors import DataError, SpecError
 from secura_bench.models.load import load_tokenizer
 from secura_bench.spec import DataSpec
@@ -416,6 +417,6 @@ def test_stopping_the_clock_moves_nothing_else(tokenizer) -> None:
         template = head + "{% if false %}{{ strftime_now('%Y') }}{% endif %}" + DATED
         tokenizer.chat_template = template
         messages = [{"role": "user", "content": "q"}]
-        assert tokenizer.apply_chat_template(messages, chat_template=_dated(template), tokenize=False) == (
+        assert tokenizer.apply_chat_template(messages, chat_template=dated(template), tokenize=False) == (
             tokenizer.apply_chat_template(messages, tokenize=False)
         )

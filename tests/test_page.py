@@ -17,7 +17,7 @@ from synthetic import CHARACTERS, Character, write_records
 from secura_bench.report.collect import read_runs
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.page.assemble import embed
-from secura_bench.report.page.texts import LONGEST, make_texts
+from secura_bench.report.page.texts import LONGEST, _asked, make_texts
 from secura_bench.report.page.words import averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.report import make_report, render
@@ -166,6 +166,22 @@ def test_a_megabyte_of_text_is_cut_and_counted(tmp_path: Path) -> None:
     strings = [s for t in make_texts([study_of(tmp_path)]) for s in unpacked(t.blob)["strings"]]
     assert ["x" * LONGEST, 1_000_000 - LONGEST] in strings
     assert len(page_of(tmp_path)) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ({"prompt": "Go on."}, "Go on."),
+        (
+            {"prompt": "Go on.", "history": [["user", "One."], ["assistant", "1"]]},
+            "user: One.\n\nassistant: 1\n\nuser: Go on.",
+        ),
+        ({"prompt": "Go on.", "history": 3}, "Go on."),
+        ({}, None),
+    ],
+)
+def test_what_was_said_before_stands_before_the_prompt(line, shown: str | None) -> None:
+    assert _asked(line) == shown
 
 
 def test_no_items_no_texts(records: Path, tmp_path: Path) -> None:

@@ -34,28 +34,30 @@ def majority(rows: Iterable[Row]) -> float | None:
 
 
 def duplicates(rows: Sequence[Row]) -> int:
-    """Return how many rows have the prompt (of plain text, the text) of an earlier row."""
-    return len(rows) - len({row.prompt or row.target for row in rows})
+    """Return how many rows have the prompt (of plain text, the text) of an earlier row, and the same said before it."""
+    return len(rows) - len({row.asked for row in rows})
 
 
 def leaked(train: Sequence[Row], test: Sequence[Row]) -> int:
     """Return how many test rows share their group or their prompt with a training row."""
     groups = {row.group for row in train if row.group is not None}
-    prompts = {row.prompt or row.target for row in train}
-    return sum(row.group in groups or (row.prompt or row.target) in prompts for row in test)
+    prompts = {row.asked for row in train}
+    return sum(row.group in groups or row.asked in prompts for row in test)
 
 
 def overlap(rows: Sequence[Row], others: Iterable[Row]) -> int:
     """Return how many rows share a run of 13 words with one of ``others``, or all their words if they have fewer.
 
-    Words are compared without case and punctuation; prompt and answer are looked at together.
+    Words are compared without case and punctuation; prompt and answer are looked at together, and what was said
+    before them, but for the system's message.
     """
     seen = {run for other in others for run in _runs(other)}
     return sum(any(run in seen for run in _runs(row)) for row in rows)
 
 
 def _runs(row: Row) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", f"{row.prompt} {row.target}".casefold())
+    said = [text for role, text in row.history if role != "system"]
+    words = re.findall(r"\w+", " ".join([*said, row.prompt, row.target]).casefold())
     return {tuple(words[i : i + _NGRAM]) for i in range(max(1, len(words) - _NGRAM + 1))}
 
 

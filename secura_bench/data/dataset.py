@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.check import duplicates
 from secura_bench.data.example import Example, Row
+from secura_bench.data.fewshot import after, worked_examples
 from secura_bench.data.sources import Origin, read_rows, read_test_rows
 from secura_bench.data.split import Split, rows_hash, split_from, split_rows
 from secura_bench.data.tasks import TaskFile, load_task
@@ -22,7 +23,9 @@ class Counts:
     ``found`` rows lie in the source and ``filtered`` of them are not kept by the task file. Of those drawn,
     ``too_long`` were left out (their prompt leaves no room for an answer), ``cut_answers`` lost their answer's end and
     ``duplicates`` repeat the prompt of another. ``met`` were left out of training because they have the prompt or the
-    group of a test row that the task names itself.
+    group of a test row that the task names itself. ``marked`` rows spell special tokens, which are read as text, and of
+    ``respelled`` ones the answer does not come back from its tokens as it was: it is compared as it comes back.
+    ``fewshot`` training rows stand as worked examples before every scored prompt, and are not scored themselves.
     """
 
     found: int
@@ -31,6 +34,9 @@ class Counts:
     cut_answers: int
     duplicates: int
     met: int = 0
+    marked: int = 0
+    respelled: int = 0
+    fewshot: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class TaskData:
     """One task's examples, and what was left out of them.
 
     ``test_origin`` is where the test rows come from, where the task names them itself.
+    ``shots`` are the training rows that stand as worked examples before each scored prompt. ``spare`` are the training
+    rows as a probe scores them where no run trains on them: after the shots, and without them.
     """
 
     file: TaskFile
@@ -46,6 +54,13 @@ class TaskData:
     test: tuple[Example, ...]
     counts: Counts
     test_origin: Origin | None = None
+    spare: tuple[Example, ...] = ()
+    shots: tuple[Row, ...] = ()
+
+    @property
+    def spare_too_long(self) -> int:
+        """How many training rows are not among the spare ones because of the worked examples before them."""
+        return len(self.train) - len(self.shots) - len(self.spare)
 
     @property
     def name(self) -> str:
@@ -57,7 +72,7 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     """Read, split and tokenise one task; ``rows`` overrides how many rows a generator makes.
 
     Raises:
-        DataError: The source cannot be read, or a side of the split is empty.
+        DataError: The source cannot be read, a side of the split is empty, or it has too few rows for worked examples.
     """
     file = load_task(name)
     found, origin = read_rows(file, rows or data.rows)
@@ -68,7 +83,9 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     else:
         split = split_from(found, own_test, count, data.seed)
     train = _examples(file, split.train, chat, data.context)
-    test = _examples(file, split.test, chat, data.context)
+    shots = worked_examples(name, [e.row for e in train], data.num_fewshot if file.kind == "answers" else 0)
+    test = _examples(file, after(shots, split.test), chat, data.context)
+    spare = _examples(file, after(shots, (e.row for e in train[len(shots) :])), chat, data.context) if shots else train
     for side, left, before in (("training", train, split.train), ("test", test, split.test)):
         if not left:
             raise DataError(
@@ -81,11 +98,14 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         found=len(found) + len(own_test or ()) + filtered,
         filtered=filtered,
         too_long=len(drawn) - len(train) - len(test),
-        cut_answers=sum(chat.is_cut(example) for example in (*train, *test)) if file.kind == "answers" else 0,
+        cut_answers=len({e.row.id for e in (*train, *test, *spare) if chat.is_cut(e)}) if file.kind == "answers" else 0,
         duplicates=duplicates(drawn),
         met=split.met,
+        marked=sum(any(map(chat.spelling.controls_in, row.texts)) for row in drawn),
+        respelled=sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
+        fewshot=len(shots),
     )
-    return TaskData(file, origin, train, test, counts, test_origin)
+    return TaskData(file, origin, train, test, counts, test_origin, spare, shots)
 
 
 def _what_happened(found: int, split: Split, side: Sequence[Row], data: DataSpec) -> str:
@@ -98,7 +118,10 @@ def _what_happened(found: int, split: Split, side: Sequence[Row], data: DataSpec
         + "."
     )
     if side:
-        return f"{counted} All {len(side)} have a prompt that is too long for data.context: {data.context} tokens."
+        shots = f" with data.num_fewshot: {data.num_fewshot} worked examples before it" if data.num_fewshot else ""
+        return (
+            f"{counted} All {len(side)} have a prompt{shots} that is too long for data.context: {data.context} tokens."
+        )
     if split.met:
         return f"{counted} Train on rows that are not the test rows."
     if drawn == 1:
@@ -114,13 +137,14 @@ def probe_examples(
 ) -> Mapping[str, tuple[Example, ...]]:
     """Return the probe's examples by part, ``rows`` in all, spread equally over the parts.
 
-    A part gives its test rows first and then, if no run trains on it, its training rows; a smaller probe is the
-    beginning of a larger one. Where ``rows`` is not said it is ``PROBE_ROWS``, or as many as the smallest part allows.
+    A part gives its test rows first and then, if no run trains on it, its training rows but for those that stand as
+    worked examples before the others; a smaller probe is the beginning of a larger one. Where ``rows`` is not said it
+    is ``PROBE_ROWS``, or as many as the smallest part allows.
 
     Raises:
         DataError: A part has fewer rows than are asked for.
     """
-    pools = {part.name: part.test if part.name in trained else part.test + part.train for part in parts}
+    pools = {part.name: part.test if part.name in trained else part.test + part.spare for part in parts}
     wanted = PROBE_ROWS if rows is None else rows
     shares = [wanted // len(parts) + (i < wanted % len(parts)) for i in range(len(parts))]
     least = min(map(len, pools.values()))

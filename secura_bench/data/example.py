@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,16 @@ class Row:
     answer_index: int | None = None
     group: str | None = None
     history: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """What makes two rows one question: the prompt (of plain text, the text), with what was said before it."""
+        return json.dumps([*self.history, ("user", self.prompt)]) if self.history else self.prompt or self.target
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Whatever of the row a tokenizer reads."""
+        return (*(text for _, text in self.history), self.prompt, self.target, *(self.choices or ()))
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ class Split:
 def split_rows(rows: Sequence[Row], count: int, test_fraction: float, seed: int) -> Split:
     """Draw ``count`` rows and part them into train and test, no group on both sides.
 
-    Rows of one ``group`` stay together, and so do rows with the same prompt: no test prompt was trained on. The test
-    side takes whole groups, in random order, until it holds ``test_fraction`` of the rows; of two groups or more each
-    side gets one at least. The same rows, count, fraction and seed give the same split on every machine.
+    Rows of one ``group`` stay together, and so do rows with the same prompt after the same turns: no test prompt was
+    trained on. The test side takes whole groups, in random order, until it holds ``test_fraction`` of the rows; of two
+    groups or more each side gets one at least. The same rows, count, fraction and seed give the same split on every
+    machine.
     """
     generator, drawn = _draw(rows, count, seed)
     members: dict[str, list[Row]] = {}
@@ -87,7 +88,7 @@ def _connected(rows: Sequence[Row]) -> list[str]:
             name = parent[name]
         return name
 
-    prompts = [f"prompt:{row.prompt or row.target}" for row in rows]  # plain text has no prompt
+    prompts = [f"prompt:{row.asked}" for row in rows]
     groups = [
         f"group:{row.group}" if row.group is not None else prompt for row, prompt in zip(rows, prompts, strict=True)
     ]

@@ -31,7 +31,8 @@ class Evaluation:
     Attributes:
         protocol: its name. task: a task or the name of the pool.
         examples, predictions, extracted, references: one each an item; ``extracted`` is None where nothing was
-            extracted, ``references`` is the text that the prediction's is compared with.
+            extracted, ``references`` is the text that the prediction's is compared with: as it comes back from its
+            tokens.
         columns: scores of every item by metric, in percent but for ``loss`` (nats) and ``tokens``; None where the
             metric says nothing of the item.
         scores: the whole's scores: means of the columns over the items that have one, and corpus metrics.
@@ -82,6 +83,9 @@ def evaluate(
     predictions = [found.get(i, Prediction()) for i in range(len(examples))]
     pairs = list(zip(examples, predictions, strict=True))
     extracted: list[str | None] = [None] * len(examples)
+    if protocol in ("teacher_forced", "generate"):  # a tokenizer's losses are no mistakes of the model's
+        examples = [_read_back(example, chat) for example in examples]
+        pairs = list(zip(examples, predictions, strict=True))
     references = [example.row.target for example in examples]
     signatures = {}
     columns: dict[str, Column]
@@ -224,6 +228,12 @@ def _whole(items: Evaluation) -> Evaluation:
             "tokens": float(tokens),
         }
     return replace(items, scores=whole, signatures=signatures)
+
+
+def _read_back(example: Example, chat: ChatFormat) -> Example:
+    """Return ``example`` with its row's answer and choices as a model's own come back from their tokens."""
+    row = chat.read_back(example.row)
+    return example if row is example.row else replace(example, row=row)
 
 
 def _mean(values: Column) -> float:

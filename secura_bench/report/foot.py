@@ -98,6 +98,24 @@ def _data(records: Sequence[RunRecord]) -> list[str]:
     cut = {f"{name} {note.cut_answers}" for r in records for name, note in r.data.items() if note.cut_answers}
     if cut:
         lines.append("Answers cut at the context, in training and in scoring: " + ", ".join(sorted(cut)) + ".")
+    shots: dict[int, set[str]] = {}
+    for name, note in (entry for record in records for entry in record.data.items()):
+        shots.setdefault(note.fewshot, set()).add(name)
+    lines += [
+        f"{n} worked example{'s' * (n != 1)} before each prompt, of the training side: {', '.join(sorted(names))}."
+        for n, names in sorted(shots.items())
+        if n
+    ]
+    marked = {f"{name} {note.marked}" for r in records for name, note in r.data.items() if note.marked}
+    if marked:
+        lines.append("Rows that spell special tokens, which are read as text: " + ", ".join(sorted(marked)) + ".")
+    lost = {f"{name} {note.respelled}" for r in records for name, note in r.data.items() if note.respelled}
+    if lost:
+        lines.append(
+            "Answers that the tokenizer does not give back as they were, compared as it gives them back: "
+            + ", ".join(sorted(lost))
+            + "."
+        )
     return lines
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,10 +176,18 @@ def _read(
         id_ = str(line.get("id"))
         if id_ in items:
             if items[id_][1] < 0:
-                items[id_][1] = strings.number(line.get("prompt"))
+                items[id_][1] = strings.number(_asked(line))
                 items[id_][2] = strings.number(line.get("reference"))
             answer = [strings.number(line.get("prediction")), strings.number(line.get("extracted")), scored.get(id_)]
             yield id_, answer
+
+
+def _asked(line: Mapping[str, Any]) -> Any:
+    """Return an item's prompt, what was said before it first."""
+    turns = line.get("history")
+    if not (isinstance(turns, list) and turns and all(isinstance(turn, list) for turn in turns)):
+        return line.get("prompt")
+    return "\n\n".join(": ".join(map(str, turn)) for turn in [*turns, ["user", line.get("prompt")]])
 
 
 class _Strings:
