@@ -1,0 +1,239 @@
+"""Which option an answer names: by its text, by its letter, or as the only one that it mentions and does not deny."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from secura_bench.answers.latex import plain_text
+from secura_bench.answers.options import Options, fold
+from secura_bench.answers.said import as_last_said, denied, marks, own_part, sentence
+
+_FLUFF = re.compile(
+    r"(?:that|the|is|it|it['’]s|most|probably|likely|possibly|definitely|clearly|surely|certainly|simply|just|only|"
+    r"either|both|option|choice|letter|answer|maybe|perhaps|therefore|thus|actually|one|of|a|an|i|think|believe|say|would|"
+    r"be|as|follows|below|correct|number)\b[\s,:]*",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
+_INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
+_ENDS = (
+    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!?\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|which|"
+    r"The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
+)
+_STARTS = (
+    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[*_`\"'”’$]*[).:\]}]|\s*,?\s+(?:because|since|as|for|due|Because|Since|"
+    r"Explanation|Reason)\b|\s*,\s+(?:and\s+)?not\b|\s*[–—]|\s+-\s|\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|true)\b|\s+or\b|\s+and\b|/)"
+)
+_LETTER = r"(?P<open>[\s*_`\"'“‘\[({$]*)(?P<letter>[A-Za-z])(?P<close>[*_`\"'”’$]*[)\]}.:]?)"
+_AT = re.compile(rf"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\s+)?{_LETTER}")
+_ANYWHERE = re.compile(r"(?<![\w'’.\-])(?P<open>[*_`\"'“\[({]*)(?P<letter>[A-Z])(?P<close>[*_`\"'”]*[)\]}.:]?)(?![\w'’\-])")
+_WORD = re.compile(r"\b(?:option|choice|letter)\s+[*_`\"'(\[]*$", re.IGNORECASE)
+_CLAIMED_BEFORE = re.compile(
+    r"(?:\b(?:it|this|that|answer|which)(?:['’]s|\s+is|\s+(?:would|must|should|will|has\s+to)\s+be)"
+    r"|\b(?:choose|chose|pick|picked|select|selected|(?:go|going)\s+(?:with|for)|vote\s+for|opt\s+for|answer|say|guess|"
+    r"believe|think(?:\s+it['’]?s|\s+it\s+is)?|therefore|thus|hence|so))"
+    r"[\s,:]*(?:(?:it['’]?s|it\s+is|that|is|probably|likely|definitely|most\s+likely|the|option|choice|letter|answer|"
+    r"correct)\s+)*[*_`\"'(\[]*$",
+    re.IGNORECASE,
+)
+_CLAIMED_AFTER = re.compile(
+    r"[\s*_`\"'”)]*(?:is|was|would\s+be|seems(?:\s+to\s+be)?|must\s+be|should\s+be|appears(?:\s+to\s+be)?)\s+"
+    r"(?:(?:the|a|my|most|also|clearly|probably|likely|definitely)\s+)*"
+    r"(?:correct|right|best|true|accurate|answer|choice|suitable|appropriate|likely|option|final)\b",
+    re.IGNORECASE,
+)
+_SEPARATED = re.compile(
+    r"[\s*_`\"'”)\].]*(?:,?\s*\b(?:or|and|and/or|or\s+even|as\s+well\s+as)\b|[,/&;+]|(?=\s*\())\s*"
+    r"(?:(?:maybe|possibly|perhaps|even|also|both|option|choice|the|a|an)\s+)*",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(r"\s*\n\s*")
+
+Verdict = frozenset[int]
+"""The options that a text may mean: none where it denies what it names, several where it cannot be told."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An option named at a place of a text. ``index`` None: a letter that is both a label and another option's text."""
+
+    start: int
+    end: int
+    index: int
+    also: int | None = None
+    label: bool = False  # written as a list writes it: (B), B), B., B:
+
+    @property
+    def meant(self) -> Verdict:
+        """The options that may be meant."""
+        return frozenset({self.index} if self.also is None else {self.index, self.also})
+
+
+def answer_choice(text: str, choices: Sequence[str]) -> int | None:
+    """Return which option ``text`` names, from 0; None where it names none, several, or denies the one it names.
+
+    It is named by the whole text; after "the answer is" or in ``\\boxed``; by the letter or the option that the text
+    begins with; by a letter that is called right ("B is correct", "I would choose B"); by the only letter that is
+    called an option; or as the only option whose text is mentioned. A letter goes before the text beside it.
+    """
+    options = _options(tuple(choices))
+    text = plain_text(own_part(text)).strip()
+    if (whole := options.whole(text)) is not None:
+        return whole
+    verdict = as_last_said(text, lambda said: _verdict(said, options), lambda said: _direct(said, options))
+    return next(iter(verdict)) if verdict is not None and len(verdict) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _options(choices: tuple[str, ...]) -> Options:
+    return Options(choices)
+
+
+def _direct(text: str, options: Options) -> bool:
+    return _scope(text, options) is not None
+
+
+def _verdict(text: str, options: Options) -> Verdict | None:
+    if (whole := _whole(text, options)) is not None:
+        return frozenset({whole})
+    for mark in reversed(marks(text)):
+        if (found := _scope(mark.said, options)) is not None:
+            return found
+    leading, claimed = _leading(text, options), _claims(text, options)
+    if leading is not None or claimed:
+        return (leading or frozenset()) | claimed
+    if called := _called(text, options):
+        return called
+    return options.mentioned(text, denied)
+
+
+def _whole(text: str, options: Options) -> int | None:
+    """Return the option that is the whole of a part of an answer, where it cannot be taken for another one's letter."""
+    whole = options.whole(text)
+    return None if whole is None or re.fullmatch(r"\W*[A-Za-z]\W*", text) else whole
+
+
+def _scope(text: str, options: Options) -> Verdict | None:
+    """Return what is named right after "the answer is"; None where nothing is."""
+    text = text.lstrip(" \t\r\n*_:`")
+    line = text.split("\n", 1)[0]
+    if (whole := _whole(line, options)) is not None:
+        return frozenset({whole})
+    while True:
+        if _NEGATED.match(text) and options.at(text, 0) is None:
+            instead = _INSTEAD.search(sentence(text))
+            return _scope(text[instead.end() :], options) if instead else frozenset()
+        if found := _named_at(text, 0, options, _ENDS):
+            return _with_alternatives(text, found, options)
+        fluff = _FLUFF.match(text)
+        if not fluff:
+            break
+        text = text[fluff.end() :]
+    said = sentence(text)
+    if called := _claims(said, options) or _called(said, options):
+        return called
+    return options.mentioned(said, denied)
+
+
+def _leading(text: str, options: Options) -> Verdict | None:
+    """Return what a text begins with: a letter set apart from what follows, or an option's text; None if neither."""
+    found = _named_at(text, 0, options, _STARTS)
+    if found is None:
+        return None
+    if not found.label and not re.match(_STARTS + r"|[\s*_`\"'”]*[,;!?\n]", text[found.end :]):
+        return None
+    return _with_alternatives(text, found, options)
+
+
+def _named_at(text: str, start: int, options: Options, ends: str) -> Named | None:
+    """Return what is named at a place: an option's text of more than a letter, else a letter that ``ends`` follows."""
+    by_text = options.at(text, start)
+    match = _AT.match(text, start)
+    if by_text is not None and (by_text.end - by_text.start > 1 or match is None):
+        return Named(by_text.start, by_text.end, by_text.index)
+    if match is None:
+        return None
+    enclosed = match["open"].endswith(("(", "[", "{", "$")) and match["close"][-1:] in (")", "]", "}", "$")
+    label = enclosed or match["close"][-1:] in (")", ".", ":")
+    capital = match["letter"].isupper()
+    if not capital and not (enclosed or match["close"] == ")" or re.fullmatch(r"\W*", text[match.end() :])):
+        return None
+    if not label and not re.match(ends, text[match.end("letter") :]):
+        return None
+    if match["letter"] in "AI" and match["close"][-1:] != "." and not enclosed and re.match(r"\s+[a-z]", text[match.end() :]):
+        if not re.match(_STARTS, text[match.end() :]):
+            return None
+    return _lettered(match, options, enclosed or match["close"][-1:] == ")")
+
+
+def _lettered(match: re.Match[str], options: Options, label: bool) -> Named | None:
+    """Return the option that a letter labels; of a bare letter that is another option's text, either may be meant."""
+    letter = match["letter"].upper()
+    index, text = ord(letter) - ord("A"), options.letters.get(letter)
+    listed = label or match["close"][-1:] in (".", ":")
+    start, end = match.start("letter"), match.end()
+    if index >= len(options.texts):
+        return None if text is None or label else Named(start, end, text)
+    other = text if text is not None and text != index and not label else None
+    return Named(start, end, index, other, listed)
+
+
+def _with_alternatives(text: str, found: Named, options: Options) -> Verdict:
+    """Return what is named, with what is named beside it as as good ("B or C", a list of all options)."""
+    if denied(text, found.start, found.end):
+        return frozenset()
+    end = found.end
+    own = options.at(text, re.match(r"[\s*_).:\]-]*", text[end:]).end() + end) if found.label else None  # type: ignore[union-attr]
+    if own is not None:
+        end = own.end
+    for pattern in (_SEPARATED, _LISTED):
+        for place in dict.fromkeys((end, found.end)):
+            separated = pattern.match(text, place)
+            if separated is None:
+                continue
+            other = _named_at(text, separated.end(), options, _ENDS)
+            if other is None or other.index == found.index or denied(text, other.start, other.end):
+                continue
+            if pattern is _LISTED and not (other.label or _alone(text, other)):
+                continue
+            if pattern is _SEPARATED and not (other.label or "\n" not in text[place : separated.end()]):
+                continue
+            return found.meant | other.meant
+    return found.meant
+
+
+def _alone(text: str, named: Named) -> bool:
+    return re.match(r"[\s*_`\"'”.,;]*(?:\n|$)", text[named.end :]) is not None
+
+
+def _claims(text: str, options: Options) -> Verdict:
+    """Return the options whose letters are called right: "Option B is correct", "It is (B)", "I would choose B"."""
+    found: set[int] = set()
+    for match in _ANYWHERE.finditer(text):
+        before, after = text[max(0, match.start("letter") - 60) : match.start("letter")], text[match.end() :]
+        enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
+        said = _CLAIMED_BEFORE.search(before) and (enclosed or re.match(_ENDS, text[match.end("letter") :]))
+        named = _lettered(match, options, enclosed)
+        if named is None or not (said or _CLAIMED_AFTER.match(after)) or denied(text, named.start, named.end):
+            continue
+        found |= named.meant if not said else _with_alternatives(text, named, options)
+    return frozenset(found)
+
+
+def _called(text: str, options: Options) -> Verdict:
+    """Return the options whose letters are called options, or stand in brackets, and are not denied."""
+    found: set[int] = set()
+    for match in _ANYWHERE.finditer(text):
+        enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
+        if not enclosed and not _WORD.search(text[max(0, match.start("letter") - 20) : match.start("letter")]):
+            continue
+        named = _lettered(match, options, enclosed)
+        if named is not None and not denied(text, named.start, named.end):
+            found |= named.meant
+    return frozenset(found)
+
+
+__all__ = ["answer_choice", "fold"]
