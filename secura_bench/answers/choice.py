@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from secura_bench.answers.latex import plain_text
-from secura_bench.answers.options import Options, fold
-from secura_bench.answers.said import as_last_said, denied, marks, own_part, sentence
+from secura_bench.answers.options import Options
+from secura_bench.answers.said import as_last_said, denied, denied_after, marks, own_part, sentence
 
 _FLUFF = re.compile(
     r"(?:that|the|is|it|it['’]s|most|probably|likely|possibly|definitely|clearly|surely|certainly|simply|just|only|"
@@ -17,6 +17,7 @@ _FLUFF = re.compile(
     r"be|as|follows|below|correct|number)\b[\s,:]*",
     re.IGNORECASE,
 )
+_OPENING = " \t\r\n*_:`"
 _NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
 _ENDS = (
@@ -83,17 +84,13 @@ def answer_choice(text: str, choices: Sequence[str]) -> int | None:
     text = plain_text(own_part(text)).strip()
     if (whole := options.whole(text)) is not None:
         return whole
-    verdict = as_last_said(text, lambda said: _verdict(said, options), lambda said: _direct(said, options))
+    verdict = as_last_said(text, lambda said: _verdict(said, options), lambda said: _at_once(said, options) is not None, options.words)
     return next(iter(verdict)) if verdict is not None and len(verdict) == 1 else None
 
 
 @lru_cache(maxsize=256)
 def _options(choices: tuple[str, ...]) -> Options:
     return Options(choices)
-
-
-def _direct(text: str, options: Options) -> bool:
-    return _scope(text, options) is not None
 
 
 def _verdict(text: str, options: Options) -> Verdict | None:
@@ -117,25 +114,28 @@ def _whole(text: str, options: Options) -> int | None:
 
 
 def _scope(text: str, options: Options) -> Verdict | None:
-    """Return what is named right after "the answer is"; None where nothing is."""
-    text = text.lstrip(" \t\r\n*_:`")
-    line = text.split("\n", 1)[0]
-    if (whole := _whole(line, options)) is not None:
+    """Return what is named after "the answer is", at once or in the same sentence; None where nothing is."""
+    if (found := _at_once(text, options)) is not None:
+        return found
+    said = sentence(text.lstrip(_OPENING))
+    return _claims(said, options) or _called(said, options) or options.mentioned(said, denied)
+
+
+def _at_once(text: str, options: Options) -> Verdict | None:
+    """Return what a text begins with after words that say nothing ("most likely option"); None where it is no option."""
+    text = text.lstrip(_OPENING)
+    if (whole := _whole(text.split("\n", 1)[0], options)) is not None:
         return frozenset({whole})
     while True:
         if _NEGATED.match(text) and options.at(text, 0) is None:
             instead = _INSTEAD.search(sentence(text))
-            return _scope(text[instead.end() :], options) if instead else frozenset()
+            return _at_once(text[instead.end() :], options) if instead else frozenset()
         if found := _named_at(text, 0, options, _ENDS):
             return _with_alternatives(text, found, options)
         fluff = _FLUFF.match(text)
         if not fluff:
-            break
+            return None
         text = text[fluff.end() :]
-    said = sentence(text)
-    if called := _claims(said, options) or _called(said, options):
-        return called
-    return options.mentioned(said, denied)
 
 
 def _leading(text: str, options: Options) -> Verdict | None:
@@ -183,26 +183,28 @@ def _lettered(match: re.Match[str], options: Options, label: bool) -> Named | No
 
 def _with_alternatives(text: str, found: Named, options: Options) -> Verdict:
     """Return what is named, with what is named beside it as as good ("B or C", a list of all options)."""
-    if denied(text, found.start, found.end):
+    ends = _ends_of(text, found, options)
+    if denied(text, found.start, ends[-1]):
         return frozenset()
-    end = found.end
-    own = options.at(text, re.match(r"[\s*_).:\]-]*", text[end:]).end() + end) if found.label else None  # type: ignore[union-attr]
-    if own is not None:
-        end = own.end
     for pattern in (_SEPARATED, _LISTED):
-        for place in dict.fromkeys((end, found.end)):
+        for place in ends:
             separated = pattern.match(text, place)
-            if separated is None:
+            other = separated and _named_at(text, separated.end(), options, _ENDS)
+            if not separated or not other or other.index == found.index:
                 continue
-            other = _named_at(text, separated.end(), options, _ENDS)
-            if other is None or other.index == found.index or denied(text, other.start, other.end):
+            if denied_after(text, _ends_of(text, other, options)[-1]):
                 continue
-            if pattern is _LISTED and not (other.label or _alone(text, other)):
-                continue
-            if pattern is _SEPARATED and not (other.label or "\n" not in text[place : separated.end()]):
+            if "\n" in separated[0] and not (other.label or _alone(text, other)):
                 continue
             return found.meant | other.meant
     return found.meant
+
+
+def _ends_of(text: str, named: Named, options: Options) -> list[int]:
+    """Return where an option's name ends: the letter, and the option's own text behind it where that stands there."""
+    beside = re.compile(r"[\s*_).:\]]*(?:[-–—]\s+)?").match(text, named.end)
+    own = options.at(text, beside.end()) if beside and named.label else None
+    return [named.end] if own is None or own.index != named.index else [named.end, own.end]
 
 
 def _alone(text: str, named: Named) -> bool:
@@ -224,16 +226,16 @@ def _claims(text: str, options: Options) -> Verdict:
 
 
 def _called(text: str, options: Options) -> Verdict:
-    """Return the options whose letters are called options, or stand in brackets, and are not denied."""
+    """Return the options whose letters are called options, or stand in brackets by themselves, and are not denied."""
     found: set[int] = set()
     for match in _ANYWHERE.finditer(text):
         enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
-        if not enclosed and not _WORD.search(text[max(0, match.start("letter") - 20) : match.start("letter")]):
-            continue
         named = _lettered(match, options, enclosed)
-        if named is not None and not denied(text, named.start, named.end):
+        if named is None or denied(text, named.start, named.end):
+            continue
+        beside = options.at(text, match.end())
+        alone = re.match(r"[*_`\"'”]*\s*(?:[.,;:!?]|\n|$)", text[match.end() :]) or (beside and beside.index == named.index)
+        if (enclosed and alone) or _WORD.search(text[max(0, match.start("letter") - 20) : match.start("letter")]):
             found |= named.meant
     return frozenset(found)
 
-
-__all__ = ["answer_choice", "fold"]

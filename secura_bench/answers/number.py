@@ -143,14 +143,19 @@ def _one(text: str, numerals: Sequence[Numeral], i: int) -> str | None:
     if not alone:
         return None
     told = alone[-1]
-    before, after = text[: numerals[first].start], numerals[last + 1 : last + 2]
+    before = text[: numerals[first].start]
+    after = numerals[last + 1 : last + 2] if told is numerals[last] else []
     if denied(text, told.start, told.end) or _BETWEEN.search(before[-30:]) or _INEQUALITY.search(before[-16:]):
         return None
-    if any(_between(_JOINED, text, told, n) or _between(_MEASURE, text, told, n) for n in after if told is numerals[last]):
+    if any(_between(_JOINED, text, told, n) or _between(_MEASURE, text, told, n) for n in after if _others(told, n)):
         return None
-    if first == last > 0 and _alternatives(text, numerals[first - 1], numerals[first]):
+    if first == last > 0 and _alternatives(text, numerals[first - 1], told) and _others(told, numerals[first - 1]):
         return None
     return told.value
+
+
+def _others(one: Numeral, other: Numeral) -> bool:
+    return one.value is None or one.value != other.value
 
 
 def _alternatives(text: str, one: Numeral, other: Numeral) -> bool:

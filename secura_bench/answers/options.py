@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from secura_bench.answers.latex import plain_text
 from secura_bench.answers.numerals import find_numerals
 
 Denied = Callable[[str, int, int], bool]
@@ -50,12 +51,15 @@ class Options:
     is a number is found as a number: 5 is not in 5.5, -5 or 5 %.
 
     Attributes:
-        texts: the options as they are. letters: those that are a single letter, by that letter.
+        texts: the options as they are. words: the same without case, quotes and the like. letters: those that are a
+            single letter, by that letter.
     """
 
     def __init__(self, choices: Sequence[str]) -> None:
         self.texts = tuple(choices)
+        choices = [plain_text(choice) for choice in choices]
         plains = [plain(choice) for choice in choices]
+        self.words = frozenset(plains)
         self.letters = {p.upper(): i for i, p in enumerate(plains) if re.fullmatch(r"[a-z]", p) and plains.count(p) == 1}
         values = [_number(p) for p in plains]
         self._numbers = {value: i for i, value in enumerate(values) if value is not None and values.count(value) == 1}

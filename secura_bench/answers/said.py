@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -30,13 +30,13 @@ _ANSWER = re.compile(
 )
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
 _TAKEN_BACK = re.compile(
-    r"\b(?:wait|hold on|sorry|oops|hmm)\b(?=\s*[,.!?:;…—–-]|\s+(?:no|actually|that|let|i)\b)"
+    r"(?:^|[.!?;:,…—–\n(-])\s*(?:wait|hold on|sorry|oops|hmm)\b(?=\s*[,.!?:;…—–-]|\s+(?:no|actually|that|let|i)\b)"
     r"|\b(?:scratch|strike)\s+that\b|\bcorrection\s*[:—–-]|\bon\s+second\s+thoughts?\b|\bmy\s+mistake\b"
     r"|\bi\s+(?:made\s+a\s+mistake|was\s+wrong|am\s+wrong|take\s+(?:that|it)\s+back)\b"
     r"|\blet\s+me\s+(?:correct|recheck|re-check|reconsider|rethink|redo|recalculate|recount)\b",
     re.IGNORECASE,
 )
-_RATHER = re.compile(r"(?<![^\s.,;:!?—–(-])(?:no|nope|actually|i\s+mean|rather)\b(?!\s+than)\s*[,.:;!—–-]*\s*", re.IGNORECASE)
+_RATHER = re.compile(r"(?<![^\s.,;:!?—–(-])(no|nope|actually|i\s+mean|rather)\b(?!\s+than)\s*[,.:;!—–-]*\s*", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.;:!?\n,(]|\b(?:but|because|since|so|though|although|while)\b", re.IGNORECASE)
 _CERTAIN = re.compile(r"\b(?:no|without(?:\s+a)?)\s+doubt\b|\bnot\s+only\b", re.IGNORECASE)
 _DENIES = re.compile(
@@ -96,17 +96,19 @@ def sentence(text: str) -> str:
     return text[: end.start()] if end else text
 
 
-def as_last_said(text: str, read: Callable[[str], Reading | None], direct: Callable[[str], bool]) -> Reading | None:
+def as_last_said(
+    text: str, read: Callable[[str], Reading | None], direct: Callable[[str], bool], answers: Collection[str] = ()
+) -> Reading | None:
     """Return what ``read`` finds after the answer was last taken back; all of ``text`` where it was not.
 
     "Wait", "correction" and their like take back whatever was said. "No," and "actually" do where an answer follows
-    at once (``direct``).
+    at once (``direct``), but where they are an answer themselves (one of ``answers``).
     """
     retracted = [match.end() for match in _TAKEN_BACK.finditer(text) if text[: match.start()].strip()]
     if retracted:
         text = text[retracted[-1] :]
     for match in reversed(list(_RATHER.finditer(text))):
-        if (retracted or text[: match.start()].strip()) and direct(text[match.end() :]):
+        if match[1].lower() not in answers and (retracted or text[: match.start()].strip()) and direct(text[match.end() :]):
             return read(text[match.end() :])
     return read(text)
 
@@ -116,4 +118,9 @@ def denied(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 120) : start]
     boundaries = [match.end() for match in _CLAUSE.finditer(before.rstrip(" \"'*_`(["))]
     clause = _CERTAIN.sub("", before[boundaries[-1] if boundaries else 0 :])
-    return bool(_DENIES.search(clause) or _DENIED_AFTER.match(text, end))
+    return bool(_DENIES.search(clause)) or denied_after(text, end)
+
+
+def denied_after(text: str, end: int) -> bool:
+    """Return whether what ends at ``end`` is denied by what follows it."""
+    return _DENIED_AFTER.match(text, end) is not None
