@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 
 from secura_bench.data.example import Row
 from secura_bench.data.files import read_records
+from secura_bench.data.references import check_references
 from secura_bench.data.tasks import Columns, FileSource, HubSource, LocalSource, TaskFile
 from secura_bench.data.templates import CompiledColumns
 from secura_bench.errors import DataError
@@ -174,6 +175,7 @@ def _rows(
     if not rows:
         left = f": all {filtered} are left out by its 'keep'" if filtered else ""
         raise DataError(f"{place or task.id}: task {task.id!r} has no rows{left}.")
+    check_references(task, rows, places)
     return rows, filtered
 
 
