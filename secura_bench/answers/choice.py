@@ -30,7 +30,9 @@ _STARTS = (
 )
 _LETTER = r"(?P<open>[\s*_`\"'“‘\[({$]*)(?P<letter>[A-Za-z])(?P<close>[*_`\"'”’$]*[)\]}.:]?)"
 _AT = re.compile(rf"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\s+)?{_LETTER}")
-_ANYWHERE = re.compile(r"(?<![\w'’.\-])(?P<open>[*_`\"'“\[({]*)(?P<letter>[A-Z])(?P<close>[*_`\"'”]*[)\]}.:]?)(?![\w'’\-])")
+_ANYWHERE = re.compile(
+    r"(?<![\w'’.\-])(?P<open>[*_`\"'“\[({]*)(?P<letter>[A-Z])(?P<close>[*_`\"'”]*[)\]}.:]?)(?![\w'’\-])"
+)
 _WORD = re.compile(r"\b(?:option|choice|letter)\s+[*_`\"'(\[]*$", re.IGNORECASE)
 _CLAIMED_BEFORE = re.compile(
     r"(?:\b(?:it|this|that|answer|which)(?:['’]s|\s+is|\s+(?:would|must|should|will|has\s+to)\s+be)"
@@ -49,6 +51,10 @@ _CLAIMED_AFTER = re.compile(
 _SEPARATED = re.compile(
     r"[\s*_`\"'”)\].]*(?:,?\s*\b(?:or|and|and/or|or\s+even|as\s+well\s+as)\b|[,/&;+]|(?=\s*\())\s*"
     r"(?:(?:maybe|possibly|perhaps|even|also|both|option|choice|the|a|an)\s+)*",
+    re.IGNORECASE,
+)
+_IS = re.compile(
+    r"\b(?:is|was|would\s+be|will\s+be|called)\s+(?:(?:most|more|very|likely|probably|the|a|an|by|to|that|in|its|of)\s+)*$",
     re.IGNORECASE,
 )
 _LISTED = re.compile(r"\s*\n\s*")
@@ -78,13 +84,16 @@ def answer_choice(text: str, choices: Sequence[str]) -> int | None:
 
     It is named by the whole text; after "the answer is" or in ``\\boxed``; by the letter or the option that the text
     begins with; by a letter that is called right ("B is correct", "I would choose B"); by the only letter that is
-    called an option; or as the only option whose text is mentioned. A letter goes before the text beside it.
+    called an option; or as the only option whose text is mentioned, of several as the one that the first sentence ends
+    with ("The colour is red."). A letter goes before the text beside it.
     """
     options = _options(tuple(choices))
     text = plain_text(own_part(text)).strip()
     if (whole := options.whole(text)) is not None:
         return whole
-    verdict = as_last_said(text, lambda said: _verdict(said, options), lambda said: _at_once(said, options) is not None, options.words)
+    verdict = as_last_said(
+        text, lambda said: _verdict(said, options), lambda said: _at_once(said, options) is not None, options.words
+    )
     return next(iter(verdict)) if verdict is not None and len(verdict) == 1 else None
 
 
@@ -104,7 +113,18 @@ def _verdict(text: str, options: Options) -> Verdict | None:
         return (leading or frozenset()) | claimed
     if called := _called(text, options):
         return called
-    return options.mentioned(text, denied)
+    mentioned = options.mentioned(text, denied)
+    return mentioned if mentioned is None or len(mentioned) < 2 else _opening(text, options) or mentioned
+
+
+def _opening(text: str, options: Options) -> Verdict | None:
+    """Return the option that the first sentence ends with, if it says that something is that one and names no other."""
+    opening = sentence(text)
+    mentioned = options.mentioned(opening, denied)
+    if mentioned is None or len(mentioned) != 1:
+        return None
+    said = (p for p in options.places(opening) if p.index in mentioned and not opening[p.end :].strip(" .!*_\"'”’"))
+    return mentioned if any(_IS.search(opening[: place.start]) for place in said) else None
 
 
 def _whole(text: str, options: Options) -> int | None:
@@ -163,7 +183,12 @@ def _named_at(text: str, start: int, options: Options, ends: str) -> Named | Non
         return None
     if not label and not re.match(ends, text[match.end("letter") :]):
         return None
-    if match["letter"] in "AI" and match["close"][-1:] != "." and not enclosed and re.match(r"\s+[a-z]", text[match.end() :]):
+    if (
+        match["letter"] in "AI"
+        and match["close"][-1:] != "."
+        and not enclosed
+        and re.match(r"\s+[a-z]", text[match.end() :])
+    ):
         if not re.match(_STARTS, text[match.end() :]):
             return None
     return _lettered(match, options, enclosed or match["close"][-1:] == ")")
@@ -234,8 +259,9 @@ def _called(text: str, options: Options) -> Verdict:
         if named is None or denied(text, named.start, named.end):
             continue
         beside = options.at(text, match.end())
-        alone = re.match(r"[*_`\"'”]*\s*(?:[.,;:!?]|\n|$)", text[match.end() :]) or (beside and beside.index == named.index)
+        alone = re.match(r"[*_`\"'”]*\s*(?:[.,;:!?]|\n|$)", text[match.end() :]) or (
+            beside and beside.index == named.index
+        )
         if (enclosed and alone) or _WORD.search(text[max(0, match.start("letter") - 20) : match.start("letter")]):
             found |= named.meant
     return frozenset(found)
-

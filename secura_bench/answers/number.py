@@ -17,7 +17,9 @@ _JOINED = re.compile(
     r"\s*(?:(?:maybe|possibly|perhaps|even|about|the|negative)\s+)*[$€£(*_]*",
     re.IGNORECASE,
 )
-_MEASURE = re.compile(r"[ \t]*(?!(?:of|in|for|per|with|at|by|from|on|out|after|if|when|as|is|are|was)\b)[A-Za-z]+\s+", re.I)
+_MEASURE = re.compile(
+    r"[ \t]*(?!(?:of|in|for|per|with|at|by|from|on|out|after|if|when|as|is|are|was)\b)[A-Za-z]+\s+", re.I
+)
 _DIRECT = re.compile(
     r"[\s*_`\"'“(\[{$€£¥:=≈~]*(?:(?:[A-Za-z]\w?\s*[=≈]|that|it|this|is|was|are|be|would|will|equal|equals|to|just|only|exactly|"
     r"simply|about|approximately|approx\.?|around|roughly|nearly|almost|likely|probably|definitely|therefore|thus|so|now|"
@@ -26,7 +28,9 @@ _DIRECT = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"^[#*\s>-]*(\d+)[.):](?=\s+\S)", re.MULTILINE)
-_COUNTED = re.compile(r"\b(?:step|question|problem|example|equation|figure|table|part|day|no\.?|chapter)\s*#?$", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"\b(?:step|question|problem|example|equation|figure|table|part|day|no\.?|chapter)\s*#?$", re.IGNORECASE
+)
 _RATE = re.compile(r"\b(?:per|every|each|after(?:\s+(?:the\s+)?(?:first|next|last))?)\s+$", re.IGNORECASE)
 _EXPLAINED = re.compile(
     r"[*_`$.\s%]*(?:[A-Za-z]+\.?)?[*_]*\s*(?:\n\s*\n|[,.(\n]?\s*\(?\s*(?:because|since|as|for|explanation|reason(?:ing)?|"
@@ -36,7 +40,9 @@ _EXPLAINED = re.compile(
 _FOLLOWS = re.compile(r"\b(?:follow\w*|below|found|obtained|calculated|computed|determined|given)\b", re.IGNORECASE)
 _SILENT = ""  # of a mark that no number follows
 _BETWEEN = re.compile(r"\bbetween\b[^.]{0,20}$", re.IGNORECASE)
-_INEQUALITY = re.compile(r"(?:[<>≤≥]|\b(?:more|less|fewer|greater|higher|lower|other)\s+than|\b(?:over|under))\s*[$]?$", re.I)
+_INEQUALITY = re.compile(
+    r"(?:[<>≤≥]|\b(?:more|less|fewer|greater|higher|lower|other)\s+than|\b(?:over|under))\s*[$]?$", re.I
+)
 
 
 def answer_number(text: str) -> str | None:
@@ -67,7 +73,9 @@ def only_number(text: str) -> str | None:
     if len(numerals) != 1 or denied(text, numerals[0].start, numerals[0].end):
         return None
     value = numerals[0].value
-    return value if value is not None and re.fullmatch(r"-?\d+(?:[./]\d+)?", value) and not value.endswith("/0") else None
+    return (
+        value if value is not None and re.fullmatch(r"-?\d+(?:[./]\d+)?", value) and not value.endswith("/0") else None
+    )
 
 
 def _read(text: str) -> str | None:
@@ -161,7 +169,10 @@ def _others(one: Numeral, other: Numeral) -> bool:
 def _alternatives(text: str, one: Numeral, other: Numeral) -> bool:
     """Return whether two numbers stand for one another ("5 or 6", "5 to 6"); a list may end with its answer."""
     between = text[one.end : other.start]
-    return _JOINED.fullmatch(between) is not None and re.search(r"\b(?:or|to|and|through|until)\b|[~:/–—-]", between) is not None
+    return (
+        _JOINED.fullmatch(between) is not None
+        and re.search(r"\b(?:or|to|and|through|until)\b|[~:/–—-]", between) is not None
+    )
 
 
 def _between(pattern: re.Pattern[str], text: str, one: Numeral, other: Numeral) -> bool:

@@ -60,7 +60,9 @@ class Options:
         choices = [plain_text(choice) for choice in choices]
         plains = [plain(choice) for choice in choices]
         self.words = frozenset(plains)
-        self.letters = {p.upper(): i for i, p in enumerate(plains) if re.fullmatch(r"[a-z]", p) and plains.count(p) == 1}
+        self.letters = {
+            p.upper(): i for i, p in enumerate(plains) if re.fullmatch(r"[a-z]", p) and plains.count(p) == 1
+        }
         values = [_number(p) for p in plains]
         self._numbers = {value: i for i, value in enumerate(values) if value is not None and values.count(value) == 1}
         self._plains = {p: i for i, p in enumerate(plains) if plains.count(p) == 1}

@@ -36,7 +36,9 @@ _TAKEN_BACK = re.compile(
     r"|\blet\s+me\s+(?:correct|recheck|re-check|reconsider|rethink|redo|recalculate|recount)\b",
     re.IGNORECASE,
 )
-_RATHER = re.compile(r"(?<![^\s.,;:!?—–(-])(no|nope|actually|i\s+mean|rather)\b(?!\s+than)\s*[,.:;!—–-]*\s*", re.IGNORECASE)
+_RATHER = re.compile(
+    r"(?<![^\s.,;:!?—–(-])(no|nope|actually|i\s+mean|rather)\b(?!\s+than)\s*[,.:;!—–-]*\s*", re.IGNORECASE
+)
 _CLAUSE = re.compile(r"[.;:!?\n,(]|\b(?:but|because|since|so|though|although|while)\b", re.IGNORECASE)
 _CERTAIN = re.compile(r"\b(?:no|without(?:\s+a)?)\s+doubt\b|\bnot\s+only\b", re.IGNORECASE)
 _DENIES = re.compile(
@@ -108,7 +110,11 @@ def as_last_said(
     if retracted:
         text = text[retracted[-1] :]
     for match in reversed(list(_RATHER.finditer(text))):
-        if match[1].lower() not in answers and (retracted or text[: match.start()].strip()) and direct(text[match.end() :]):
+        if (
+            match[1].lower() not in answers
+            and (retracted or text[: match.start()].strip())
+            and direct(text[match.end() :])
+        ):
             return read(text[match.end() :])
     return read(text)
 
