@@ -154,7 +154,9 @@ def main() -> None:
     compare("gsm8k", "number", "flexible-extract", rows, texts, their_numbers(rows, texts, FLEXIBLE, -1))
     compare("gsm8k", "number", "strict-match", rows, texts, strict)
     behind = [row.target for row in rows]  # the worked answers of the data set itself end in #### and a number
-    must = compare("gsm8k, its own answers", "number", "strict-match", rows, behind, their_numbers(rows, behind, STRICT, 0))
+    must = compare(
+        "gsm8k, its own answers", "number", "strict-match", rows, behind, their_numbers(rows, behind, STRICT, 0)
+    )
     rows, texts = zip(*answers("arc_c", args.rows, args.texts), strict=True)
     compare("arc_c", "choice", "multi_choice_regex", rows, texts, their_letters(rows, texts))
     sys.exit(1 if must else 0)

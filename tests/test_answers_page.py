@@ -27,7 +27,9 @@ def examples() -> list[tuple[str, str, str | None]]:
 
 
 def test_every_line_of_a_table_is_an_example() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "read as |" not in line and "---" not in line]
+    rows = [
+        line for line in PAGE.splitlines() if line.startswith("| ") and "read as |" not in line and "---" not in line
+    ]
     assert len(rows) == len(examples()) > 80
     assert {what for what, _, _ in examples()} == {
         "model writes (number)", "model writes (choice)", "reference (number)",

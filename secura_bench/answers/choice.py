@@ -20,18 +20,23 @@ _FLUFF = re.compile(
 _OPENING = " \t\r\n*_:`"
 _NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
-_ENDS = (
+_ENDS = re.compile(
     r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!?\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|which|"
     r"The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
 )
-_STARTS = (
+_STARTS = re.compile(
     r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[*_`\"'”’$]*[).:\]}]|\s*,?\s+(?:because|since|as|for|due|Because|Since|"
     r"Explanation|Reason)\b|\s*,\s+(?:and\s+)?not\b|\s*[–—]|\s+-\s|\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|true)\b|\s+or\b|\s+and\b|/)"
 )
-_LETTER = r"(?P<open>[\s*_`\"'“‘\[({$]*)(?P<letter>[A-Za-z])(?P<close>[*_`\"'”’$]*[)\]}.:]?)"
+_PAUSE = re.compile(r"[\s*_`\"'”]*[,;!?\n]")
+_NO_WORD = re.compile(r"\W*")
+_WORD_BEHIND = re.compile(r"\s+[a-z]")
+_LINE_ENDS = re.compile(r"[\s*_`\"'”.,;]*(?:\n|$)")
+_STANDS_ALONE = re.compile(r"[*_`\"'”]*\s*(?:[.,;:!?]|\n|$)")
+_LETTER = r"(?P<open>[\s*_`\"'“‘\[({$]{0,9})(?P<letter>[A-Za-z])(?P<close>[*_`\"'”’$]{0,4}[)\]}.:]?)"
 _AT = re.compile(rf"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\s+)?{_LETTER}")
 _ANYWHERE = re.compile(
-    r"(?<![\w'’.\-])(?P<open>[*_`\"'“\[({]*)(?P<letter>[A-Z])(?P<close>[*_`\"'”]*[)\]}.:]?)(?![\w'’\-])"
+    r"(?<![\w'’.\-])(?P<open>[*_`\"'“\[({]{0,4})(?P<letter>[A-Z])(?P<close>[*_`\"'”]{0,4}[)\]}.:]?)(?![\w'’\-])"
 )
 _WORD = re.compile(r"\b(?:option|choice|letter)\s+[*_`\"'(\[]*$", re.IGNORECASE)
 _CLAIMED_BEFORE = re.compile(
@@ -163,12 +168,12 @@ def _leading(text: str, options: Options) -> Verdict | None:
     found = _named_at(text, 0, options, _STARTS)
     if found is None:
         return None
-    if not found.label and not re.match(_STARTS + r"|[\s*_`\"'”]*[,;!?\n]", text[found.end :]):
+    if not found.label and not _STARTS.match(text, found.end) and not _PAUSE.match(text, found.end):
         return None
     return _with_alternatives(text, found, options)
 
 
-def _named_at(text: str, start: int, options: Options, ends: str) -> Named | None:
+def _named_at(text: str, start: int, options: Options, ends: re.Pattern[str]) -> Named | None:
     """Return what is named at a place: an option's text of more than a letter, else a letter that ``ends`` follows."""
     by_text = options.at(text, start)
     match = _AT.match(text, start)
@@ -179,17 +184,17 @@ def _named_at(text: str, start: int, options: Options, ends: str) -> Named | Non
     enclosed = match["open"].endswith(("(", "[", "{", "$")) and match["close"][-1:] in (")", "]", "}", "$")
     label = enclosed or match["close"][-1:] in (")", ".", ":")
     capital = match["letter"].isupper()
-    if not capital and not (enclosed or match["close"] == ")" or re.fullmatch(r"\W*", text[match.end() :])):
+    if not capital and not (enclosed or match["close"] == ")" or _NO_WORD.fullmatch(text, match.end())):
         return None
-    if not label and not re.match(ends, text[match.end("letter") :]):
+    if not label and not ends.match(text, match.end("letter")):
         return None
     if (
         match["letter"] in "AI"
         and match["close"][-1:] != "."
         and not enclosed
-        and re.match(r"\s+[a-z]", text[match.end() :])
+        and _WORD_BEHIND.match(text, match.end())
     ):
-        if not re.match(_STARTS, text[match.end() :]):
+        if not _STARTS.match(text, match.end()):
             return None
     return _lettered(match, options, enclosed or match["close"][-1:] == ")")
 
@@ -233,18 +238,22 @@ def _ends_of(text: str, named: Named, options: Options) -> list[int]:
 
 
 def _alone(text: str, named: Named) -> bool:
-    return re.match(r"[\s*_`\"'”.,;]*(?:\n|$)", text[named.end :]) is not None
+    return _LINE_ENDS.match(text, named.end) is not None
 
 
 def _claims(text: str, options: Options) -> Verdict:
     """Return the options whose letters are called right: "Option B is correct", "It is (B)", "I would choose B"."""
     found: set[int] = set()
     for match in _ANYWHERE.finditer(text):
-        before, after = text[max(0, match.start("letter") - 60) : match.start("letter")], text[match.end() :]
+        before = text[max(0, match.start("letter") - 60) : match.start("letter")]
         enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
-        said = _CLAIMED_BEFORE.search(before) and (enclosed or re.match(_ENDS, text[match.end("letter") :]))
+        said = _CLAIMED_BEFORE.search(before) and (enclosed or _ENDS.match(text, match.end("letter")))
         named = _lettered(match, options, enclosed)
-        if named is None or not (said or _CLAIMED_AFTER.match(after)) or denied(text, named.start, named.end):
+        if (
+            named is None
+            or not (said or _CLAIMED_AFTER.match(text, match.end()))
+            or denied(text, named.start, named.end)
+        ):
             continue
         found |= named.meant if not said else _with_alternatives(text, named, options)
     return frozenset(found)
@@ -255,13 +264,12 @@ def _called(text: str, options: Options) -> Verdict:
     found: set[int] = set()
     for match in _ANYWHERE.finditer(text):
         enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
+        if not enclosed and not _WORD.search(text[max(0, match.start("letter") - 20) : match.start("letter")]):
+            continue
         named = _lettered(match, options, enclosed)
         if named is None or denied(text, named.start, named.end):
             continue
-        beside = options.at(text, match.end())
-        alone = re.match(r"[*_`\"'”]*\s*(?:[.,;:!?]|\n|$)", text[match.end() :]) or (
-            beside and beside.index == named.index
-        )
-        if (enclosed and alone) or _WORD.search(text[max(0, match.start("letter") - 20) : match.start("letter")]):
+        called = not enclosed or _STANDS_ALONE.match(text, match.end())
+        if called or ((beside := options.at(text, match.end())) and beside.index == named.index):
             found |= named.meant
     return frozenset(found)

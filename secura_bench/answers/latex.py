@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_LAST, _LONGEST = 8, 1000  # boxes that are looked at, and characters of one
 _THIN = "\u2009"  # a space that groups digits
 
 _RULES = [
@@ -35,11 +36,14 @@ def plain_text(text: str) -> str:
 
 
 def boxed(text: str) -> list[tuple[int, str]]:
-    r"""Return where each ``\boxed`` ends and what it holds, braces within braces included; an open one to the end."""
+    r"""Return where each of the last ``\boxed`` ends and what it holds, braces within braces included.
+
+    One that is not closed goes to the end, or as far as an answer may go.
+    """
     found = []
-    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
+    for match in list(re.finditer(r"\\(?:boxed|fbox)\s*\{", text))[-_LAST:]:
         depth, end = 1, match.end()
-        while end < len(text) and depth:
+        while end < min(len(text), match.end() + _LONGEST) and depth:
             depth += {"{": 1, "}": -1}.get(text[end], 0)
             end += 1
         found.append((end, text[match.end() : end - (not depth)]))

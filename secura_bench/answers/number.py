@@ -27,7 +27,7 @@ _DIRECT = re.compile(
     r"\b[\s,:=*$(≈]*)*",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"^[#*\s>-]*(\d+)[.):](?=\s+\S)", re.MULTILINE)
+_LABEL = re.compile(r"^[#* \t>-]*(\d+)[.):](?=\s+\S)", re.MULTILINE)
 _COUNTED = re.compile(
     r"\b(?:step|question|problem|example|equation|figure|table|part|day|no\.?|chapter)\s*#?$", re.IGNORECASE
 )

@@ -12,6 +12,8 @@ from secura_bench.answers.numerals import find_numerals
 Denied = Callable[[str, int, int], bool]
 
 _QUOTES = "*_\"'“”‘’` "
+_OPENING = re.compile(r"[\s*_`\"'“‘]*")
+_BESIDE = 30  # characters beside an option that say whether a word or a number goes on there
 _PERCENT = re.compile(r"\s*(?:%|percent)")
 
 
@@ -60,6 +62,7 @@ class Options:
         choices = [plain_text(choice) for choice in choices]
         plains = [plain(choice) for choice in choices]
         self.words = frozenset(plains)
+        self._longest = 2 * max(map(len, plains), default=0) + _BESIDE
         self.letters = {
             p.upper(): i for i, p in enumerate(plains) if re.fullmatch(r"[a-z]", p) and plains.count(p) == 1
         }
@@ -80,10 +83,12 @@ class Options:
 
     def at(self, text: str, start: int) -> Place | None:
         """Return the longest option that stands at ``start``, quotes and emphasis before it passed over."""
-        opening = re.compile(r"[\s*_`\"'“‘]*").match(text, start)
+        opening = _OPENING.match(text, start)
         begins = opening.end() if opening else start
-        places = [place for place in self.places(text[: begins + 400], begins) if place.start == begins]
-        return max(places, key=lambda place: place.end, default=None)
+        behind = max(0, begins - _BESIDE)
+        places = self.places(text[behind : begins + self._longest], begins - behind)
+        longest = max((p for p in places if p.start == begins - behind), key=lambda place: place.end, default=None)
+        return longest and Place(longest.start + behind, longest.end + behind, longest.index)
 
     def places(self, text: str, start: int = 0) -> list[Place]:
         """Return every place where an option is named, those within longer ones included."""
@@ -103,15 +108,13 @@ class Options:
 
     def mentioned(self, text: str, denied: Denied) -> frozenset[int] | None:
         """Return the options mentioned and not denied, but within longer ones; None where none is mentioned at all."""
-        places = self.places(text)
-        outer = [
-            place
-            for place in places
-            if not any(
-                other.start <= place.start and place.end <= other.end and other.index != place.index
-                and other.end - other.start > place.end - place.start for other in places
-            )
-        ]  # fmt: skip
+        outer: list[Place] = []
+        widest = Place(-1, -1, -1)
+        for place in sorted(self.places(text), key=lambda place: (place.start, -place.end)):
+            within = widest.end > place.end or (widest.end == place.end and widest.start < place.start)
+            if not within:
+                outer.append(place)
+                widest = place
         if not outer:
             return None
         return frozenset(place.index for place in outer if not denied(text, place.start, place.end))

@@ -11,11 +11,14 @@ from secura_bench.answers.latex import boxed
 
 Reading = TypeVar("Reading")
 
+_LAST = 8  # places that are looked at: no text may take long, whatever stands in it
+_LONGEST = 1000  # characters of what stands there
+
 _THINKING = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _THINKS = re.compile(r"<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _NEXT = re.compile(
-    r"^[#*_\s>]*(?:(?:Next |New |Another )?(?:Question|Problem|Exercise)\s*\d*|Q\s*\d*|User|Human|Instruction)[*_]*\s*:"
+    r"^[#*_ \t>]*(?:(?:Next |New |Another )?(?:Question|Problem|Exercise)\s*\d*|Q\s*\d*|User|Human|Instruction)[*_]*\s*:"
     r"|<\|?(?:im_start|im_end|endoftext|eot_id|end_of_text)\|?>|</s>",
     re.MULTILINE,
 )
@@ -30,7 +33,7 @@ _ANSWER = re.compile(
 )
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
 _TAKEN_BACK = re.compile(
-    r"(?:^|[.!?;:,…—–\n(-])\s*(?:wait|hold on|sorry|oops|hmm)\b(?=\s*[,.!?:;…—–-]|\s+(?:no|actually|that|let|i)\b)"
+    r"(?:^|[.!?;:,…—–\n(-])\s{0,3}(?:wait|hold on|sorry|oops|hmm)\b(?=\s*[,.!?:;…—–-]|\s+(?:no|actually|that|let|i)\b)"
     r"|\b(?:scratch|strike)\s+that\b|\bcorrection\s*[:—–-]|\bon\s+second\s+thoughts?\b|\bmy\s+mistake\b"
     r"|\bi\s+(?:made\s+a\s+mistake|was\s+wrong|am\s+wrong|take\s+(?:that|it)\s+back)\b"
     r"|\blet\s+me\s+(?:correct|recheck|re-check|reconsider|rethink|redo|recalculate|recount)\b",
@@ -47,8 +50,8 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"[\s)*\]\"'”’]*(?:(?:is|are|was|were|be|been|would|could|can|should|must|might|may|will|does|do|has|seems?|looks?"
-    r"|to|also|clearly|definitely|certainly|probably|obviously|both|all|an?|the|in)\s*)*"
+    r"[\s)*\]\"'”’]{0,9}(?:(?:is|are|was|were|be|been|would|could|can|should|must|might|may|will|does|do|has|seems?|looks?"
+    r"|to|also|clearly|definitely|certainly|probably|obviously|both|all|an?|the|in)\s*){0,6}"
     r"(?:not\b|never\b|cannot\b|n['’]t\b|\w+n['’]t\b|(?:wrong|incorrect|false|untrue|unlikely|impossible|eliminated"
     r"|excluded)\b|ruled\s+out\b)",
     re.IGNORECASE,
@@ -85,10 +88,11 @@ def own_part(text: str) -> str:
 
 def marks(text: str) -> list[Mark]:
     r"""Return where ``text`` says that its answer comes, in order: "the answer is", ``\boxed{…}``, ``<answer>``."""
-    found = [Mark(match.end(), text[match.end() :], closed=False) for match in _ANSWER.finditer(text)]
+    said = list(_ANSWER.finditer(text))[-_LAST:]
+    found = [Mark(match.end(), text[match.end() : match.end() + _LONGEST], closed=False) for match in said]
     found += [Mark(end, held, closed=True) for end, held in boxed(text)]
-    found += [Mark(match.end(), match[1], closed=True) for match in _TAGGED.finditer(text)]
-    return sorted(found, key=lambda mark: mark.at)
+    found += [Mark(match.end(), match[1][-_LONGEST:], closed=True) for match in _TAGGED.finditer(text)]
+    return sorted(found, key=lambda mark: mark.at)[-_LAST:]
 
 
 def sentence(text: str) -> str:
@@ -109,12 +113,9 @@ def as_last_said(
     retracted = [match.end() for match in _TAKEN_BACK.finditer(text) if text[: match.start()].strip()]
     if retracted:
         text = text[retracted[-1] :]
-    for match in reversed(list(_RATHER.finditer(text))):
-        if (
-            match[1].lower() not in answers
-            and (retracted or text[: match.start()].strip())
-            and direct(text[match.end() :])
-        ):
+    for match in reversed(list(_RATHER.finditer(text))[-_LAST:]):
+        follows = retracted or text[: match.start()].strip()
+        if match[1].lower() not in answers and follows and direct(text[match.end() :][:_LONGEST]):
             return read(text[match.end() :])
     return read(text)
 

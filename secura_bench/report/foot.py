@@ -75,7 +75,9 @@ def _untold(records: Sequence[RunRecord], protocol: str, metrics: Sequence[str])
     said: dict[str, dict[str, None]] = {}
     for (role, name), tasks in untold(records, protocol).items():
         if name in shown.get(role, ()):
-            said.setdefault(metric(name).untold, {}).update({f"{metric(name).heading} of {t}": None for t in sorted(tasks)})
+            said.setdefault(metric(name).untold, {}).update(
+                {f"{metric(name).heading} of {t}": None for t in sorted(tasks)}
+            )
     return [
         f"–: no {', '.join(names)}: {why}, so that a perfect answer would score 0. 'tokenize' in a task file names "
         f"another tokenizer."
