@@ -125,8 +125,8 @@ def _references(file: TaskFile, rows: Sequence[Row]) -> Iterator[str]:
         example = f"{shorten(wrong[0].target)!r}, read as {said!r}"
         yield _line("", f"{len(wrong)} would not be right if a model wrote them word for word: {example}")
     if near := [pair for row in rows if row.choices and (pair := alike(row.choices))]:
-        pair = " and ".join(map(repr, near[0]))
-        yield _line("", f"{len(near)} rows have options that case, quotes or a full stop alone tell apart: {pair}")
+        first = " and ".join(map(repr, near[0]))
+        yield _line("", f"{len(near)} rows have options that case, quotes or a full stop alone tell apart: {first}")
 
 
 def _lengths(data: TaskData) -> Iterator[str]:

@@ -21,8 +21,8 @@ _OPENING = " \t\r\n*_:`"
 _NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
 _ENDS = re.compile(
-    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!?\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|which|"
-    r"The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
+    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!?\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|"
+    r"which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
 )
 _STARTS = re.compile(
     r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[*_`\"'”’$]*[).:\]}]|\s*,?\s+(?:because|since|as|for|due|Because|Since|"
@@ -85,9 +85,9 @@ class Named:
 
 
 def answer_choice(text: str, choices: Sequence[str]) -> int | None:
-    """Return which option ``text`` names, from 0; None where it names none, several, or denies the one it names.
+    r"""Return which option ``text`` names, from 0; None where it names none, several, or denies the one it names.
 
-    It is named by the whole text; after "the answer is" or in ``\\boxed``; by the letter or the option that the text
+    It is named by the whole text; after "the answer is" or in ``\boxed``; by the letter or the option that the text
     begins with; by a letter that is called right ("B is correct", "I would choose B"); by the only letter that is
     called an option; or as the only option whose text is mentioned, of several as the one that the first sentence ends
     with ("The colour is red."). A letter goes before the text beside it.
@@ -147,7 +147,7 @@ def _scope(text: str, options: Options) -> Verdict | None:
 
 
 def _at_once(text: str, options: Options) -> Verdict | None:
-    """Return what a text begins with after words that say nothing ("most likely option"); None where it is no option."""
+    """Return what a text begins with after words that say nothing ("most likely option"); None if it is no option."""
     text = text.lstrip(_OPENING)
     if (whole := _whole(text.split("\n", 1)[0], options)) is not None:
         return frozenset({whole})
@@ -188,14 +188,9 @@ def _named_at(text: str, start: int, options: Options, ends: re.Pattern[str]) ->
         return None
     if not label and not ends.match(text, match.end("letter")):
         return None
-    if (
-        match["letter"] in "AI"
-        and match["close"][-1:] != "."
-        and not enclosed
-        and _WORD_BEHIND.match(text, match.end())
-    ):
-        if not _STARTS.match(text, match.end()):
-            return None
+    word = match["letter"] in "AI" and match["close"][-1:] != "." and not enclosed  # "A good one", "I think"
+    if word and _WORD_BEHIND.match(text, match.end()) and not _STARTS.match(text, match.end()):
+        return None
     return _lettered(match, options, enclosed or match["close"][-1:] == ")")
 
 

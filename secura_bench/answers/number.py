@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from secura_bench.answers.latex import plain_text
 from secura_bench.answers.numerals import Numeral, find_numerals
@@ -46,9 +47,9 @@ _INEQUALITY = re.compile(
 
 
 def answer_number(text: str) -> str | None:
-    """Return the number that ``text`` gives as its answer, as a plain decimal or a reduced fraction; None if none.
+    r"""Return the number that ``text`` gives as its answer, as a plain decimal or a reduced fraction; None if none.
 
-    It is the first number after the last ``####``; else that which follows "the answer is", or stands in ``\\boxed``;
+    It is the first number after the last ``####``; else that which follows "the answer is", or stands in ``\boxed``;
     else one that the text begins with and then explains; else the last one of all. Of an equation it is the last side
     that is one number. Two numbers where one should be ("5 or 6", "5-6", "$10 and 5 cents"), one that is denied, and
     what is no number (a date, a time, ``2π``) are None.
@@ -57,7 +58,7 @@ def answer_number(text: str) -> str | None:
 
 
 def only_number(text: str) -> str | None:
-    """Return the number of a reference: the one after ``####`` where it has one, in ``\\boxed``, or of all; else None.
+    r"""Return the number of a reference: the one after ``####`` where it has one, in ``\boxed``, or of all; else None.
 
     Units beside it are passed over; a second number is not.
     """
@@ -136,33 +137,45 @@ def _without_labels(text: str) -> list[Numeral]:
 
 
 def _one(text: str, numerals: Sequence[Numeral], i: int) -> str | None:
-    """Return the value of one number of ``text`` and of the equation that it stands in; None where it is not one."""
+    """Return the value of one number of ``text``, or of the equation that it stands in; None where it is not one."""
+    first, last = _equation(text, numerals, i)
+    alone = [side[0] for side in _sides(text, numerals[first : last + 1]) if len(side) == 1]
+    if not alone:
+        return None
+    told, before = alone[-1], text[max(0, numerals[first].start - 30) : numerals[first].start]
+    if denied(text, told.start, told.end) or _BETWEEN.search(before) or _INEQUALITY.search(before):
+        return None
+    behind = numerals[last + 1 : last + 2] if told is numerals[last] else []
+    if any(
+        _others(told, n) and (_between(_JOINED, text, told, n) or _between(_MEASURE, text, told, n)) for n in behind
+    ):
+        return None
+    ahead = numerals[first - 1 : first] if first == last else []
+    return None if any(_others(told, n) and _alternatives(text, n, told) for n in ahead) else told.value
+
+
+def _equation(text: str, numerals: Sequence[Numeral], i: int) -> tuple[int, int]:
+    """Return the first and the last of the numbers that operators join to one."""
     first, last = i, i
     while first and _between(_OPERATOR, text, numerals[first - 1], numerals[first]):
         first -= 1
     while last + 1 < len(numerals) and _between(_OPERATOR, text, numerals[last], numerals[last + 1]):
         last += 1
-    sides: list[list[Numeral]] = [[numerals[first]]]
-    for before, number in zip(numerals[first:last], numerals[first + 1 : last + 1], strict=True):
-        if "=" in text[before.end : number.start] or "≈" in text[before.end : number.start]:
+    return first, last
+
+
+def _sides(text: str, numerals: Sequence[Numeral]) -> list[list[Numeral]]:
+    """Return the numbers of an equation, a list a side."""
+    sides = [[numerals[0]]]
+    for before, number in pairwise(numerals):
+        if re.search("[=≈]", text[before.end : number.start]):
             sides.append([])
         sides[-1].append(number)
-    alone = [side[0] for side in sides if len(side) == 1]
-    if not alone:
-        return None
-    told = alone[-1]
-    before = text[: numerals[first].start]
-    after = numerals[last + 1 : last + 2] if told is numerals[last] else []
-    if denied(text, told.start, told.end) or _BETWEEN.search(before[-30:]) or _INEQUALITY.search(before[-16:]):
-        return None
-    if any(_between(_JOINED, text, told, n) or _between(_MEASURE, text, told, n) for n in after if _others(told, n)):
-        return None
-    if first == last > 0 and _alternatives(text, numerals[first - 1], told) and _others(told, numerals[first - 1]):
-        return None
-    return told.value
+    return sides
 
 
 def _others(one: Numeral, other: Numeral) -> bool:
+    """Return whether two numbers may differ: the same one twice leaves nothing open."""
     return one.value is None or one.value != other.value
 
 

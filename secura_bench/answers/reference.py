@@ -12,9 +12,9 @@ from secura_bench.answers.said import spoken
 def read_reference(
     kind: str, target: str, choices: Sequence[str] | None = None, answer_index: int | None = None
 ) -> str | None:
-    """Return the answer that a reference holds, in the normal form of answers; None where it is not read.
+    r"""Return the answer that a reference holds, in the normal form of answers; None where it is not read.
 
-    ``number``: the one number after ``####``, else in ``\\boxed{…}`` or after "the answer is", else of all; None where
+    ``number``: the one number after ``####``, else in ``\boxed{…}`` or after "the answer is", else of all; None where
     there is none, or more than one. ``choice``: the text of the right option; None without options. ``text``: the
     whole, white space folded.
     """

@@ -18,7 +18,8 @@ _THINKING = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.IGNOR
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _THINKS = re.compile(r"<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _NEXT = re.compile(
-    r"^[#*_ \t>]*(?:(?:Next |New |Another )?(?:Question|Problem|Exercise)\s*\d*|Q\s*\d*|User|Human|Instruction)[*_]*\s*:"
+    r"^[#*_ \t>]*(?:(?:Next |New |Another )?(?:Question|Problem|Exercise)\s*\d*|Q\s*\d*|User|Human|Instruction)"
+    r"[*_]*\s*:"
     r"|<\|?(?:im_start|im_end|endoftext|eot_id|end_of_text)\|?>|</s>",
     re.MULTILINE,
 )

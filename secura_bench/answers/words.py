@@ -28,8 +28,12 @@ IN_WORDS = rf"\b{_scaled('billion', _scaled('million', _scaled('thousand', _BELO
 PART = rf"[- ](?P<part>{'|'.join(_PARTS)})(?P<plural>s?)\b"
 """What makes a fraction of a number before it: "-thirds"."""
 
-_NO_NUMBER_BEFORE = frozenset("no any every some each this that which the other another".split())
-_NO_NUMBER_AFTER = frozenset("of another can could may might must should would who which day".split())
+_NO_NUMBER_BEFORE = frozenset(
+    {"no", "any", "every", "some", "each", "this", "that", "which", "the", "other", "another"}
+)
+_NO_NUMBER_AFTER = frozenset(
+    {"of", "another", "can", "could", "may", "might", "must", "should", "would", "who", "which", "day"}
+)
 
 
 def value_of_words(words: str) -> int:

@@ -29,8 +29,8 @@ def check_references(task: TaskFile, rows: Sequence[Row], places: Mapping[str, s
         if task.answer == "number" and read_reference("number", row.target) is None:
             raise DataError(
                 f"{place}: the reference {shorten(row.target)!r} is not read as exactly one number "
-                f"({_found(row.target)}), as 'answer: number' wants it. Write the number behind '####' or in \\boxed{{}}, "
-                f"leave the row out with 'keep', or say 'answer: text'."
+                f"({_found(row.target)}), as 'answer: number' wants it. Write the number behind '####' or in "
+                f"\\boxed{{}}, leave the row out with 'keep', or say 'answer: text'."
             )
 
 
