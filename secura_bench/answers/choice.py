@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from secura_bench.answers.latex import plain_text
 from secura_bench.answers.options import Options
-from secura_bench.answers.said import as_last_said, denied, denied_after, marks, own_part, sentence
+from secura_bench.answers.said import as_last_said, denied, denied_after, denies, marks, own_part, sentence
 
 _FLUFF = re.compile(
     r"(?:that|the|is|it|it['’]s|most|probably|likely|possibly|definitely|clearly|surely|certainly|simply|just|only|"
@@ -21,17 +21,17 @@ _OPENING = " \t\r\n*_:`"
 _NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
 _ENDS = re.compile(
-    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!?\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|"
-    r"which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
+    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|"
+    r"rather|instead|not|given|based|here|which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
 )
 _STARTS = re.compile(
     r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[*_`\"'”’$]*[).:\]}]|\s*,?\s+(?:because|since|as|for|due|Because|Since|"
-    r"Explanation|Reason)\b|\s*,\s+(?:and\s+)?not\b|\s*[–—]|\s+-\s|\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|true)\b|\s+or\b|\s+and\b|/)"
+    r"Explanation|Reason)\b|\s*,\s+(?:and\s+)?not\b|\s*[–—]|\s+-\s|\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|true)\b|\s+or\b|\s+and\b|/|[!?]+\s*$)"
 )
 _PAUSE = re.compile(r"[\s*_`\"'”]*[,;!?\n]")
 _NO_WORD = re.compile(r"\W*")
 _WORD_BEHIND = re.compile(r"\s+[a-z]")
-_LINE_ENDS = re.compile(r"[\s*_`\"'”.,;]*(?:\n|$)")
+_LINE_ENDS = re.compile(r"[\s*_`)\]!?\"'”.,;]*(?:\n|$)")
 _STANDS_ALONE = re.compile(r"[*_`\"'”]*\s*(?:[.,;:!?]|\n|$)")
 _LETTER = r"(?P<open>[\s*_`\"'“‘\[({$]{0,9})(?P<letter>[A-Za-z])(?P<close>[*_`\"'”’$]{0,4}[)\]}.:]?)"
 _AT = re.compile(rf"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\s+)?{_LETTER}")
@@ -41,16 +41,20 @@ _ANYWHERE = re.compile(
 _WORD = re.compile(r"\b(?:option|choice|letter)\s+[*_`\"'(\[]*$", re.IGNORECASE)
 _CLAIMED_BEFORE = re.compile(
     r"(?:\b(?:it|this|that|answer|which)(?:['’]s|\s+is|\s+(?:would|must|should|will|has\s+to)\s+be)"
+    r"|\bnot\s+(?:option\s+)?\W?[A-Z]\W?,?\s+but"
     r"|\b(?:choose|chose|pick|picked|select|selected|(?:go|going)\s+(?:with|for)|vote\s+for|opt\s+for|answer|say|guess|"
     r"believe|think(?:\s+it['’]?s|\s+it\s+is)?|therefore|thus|hence|so))"
     r"[\s,:]*(?:(?:it['’]?s|it\s+is|that|is|probably|likely|definitely|most\s+likely|the|option|choice|letter|answer|"
     r"correct)\s+)*[*_`\"'(\[]*$",
     re.IGNORECASE,
 )
+_ENDING = re.compile(
+    r"(?:[,:;—–]|\b(?:probably|maybe|perhaps|possibly|likely|definitely|surely))\s*[*_`\"'(\[]*$", re.IGNORECASE
+)
 _CLAIMED_AFTER = re.compile(
     r"[\s*_`\"'”)]*(?:is|was|would\s+be|seems(?:\s+to\s+be)?|must\s+be|should\s+be|appears(?:\s+to\s+be)?)\s+"
     r"(?:(?:the|a|my|most|also|clearly|probably|likely|definitely)\s+)*"
-    r"(?:correct|right|best|true|accurate|answer|choice|suitable|appropriate|likely|option|final)\b",
+    r"(?:correct|right|best|true|accurate|answer|choice|suitable|appropriate|likely|option|final|better(?!\s+than))\b",
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(
@@ -62,6 +66,8 @@ _IS = re.compile(
     r"\b(?:is|was|would\s+be|will\s+be|called)\s+(?:(?:most|more|very|likely|probably|the|a|an|by|to|that|in|its|of)\s+)*$",
     re.IGNORECASE,
 )
+_NOTHING_ELSE = re.compile(r"[\s*_)\].,]*\b(?:or|and)\s+(?:none|neither|nothing|something|another)\b", re.IGNORECASE)
+_LABELLED = re.compile(r"[,;]\s*\(?([A-Z])[):]")
 _LISTED = re.compile(r"\s*\n\s*")
 
 Verdict = frozenset[int]
@@ -110,10 +116,12 @@ def _options(choices: tuple[str, ...]) -> Options:
 def _verdict(text: str, options: Options) -> Verdict | None:
     if (whole := _whole(text, options)) is not None:
         return frozenset({whole})
-    for mark in reversed(marks(text)):
-        if (found := _scope(mark.said, options)) is not None:
-            return found
+    said = [found for mark in reversed(marks(text)) if (found := _scope(mark.said, options)) is not None]
+    if told := next(filter(None, said), None):
+        return told
     leading, claimed = _leading(text, options), _claims(text, options)
+    if said:  # "the answer is not B", and perhaps "it is C"
+        return claimed
     if leading is not None or claimed:
         return (leading or frozenset()) | claimed
     if called := _called(text, options):
@@ -170,7 +178,8 @@ def _leading(text: str, options: Options) -> Verdict | None:
         return None
     if not found.label and not _STARTS.match(text, found.end) and not _PAUSE.match(text, found.end):
         return None
-    return _with_alternatives(text, found, options)
+    listed = {ord(letter) - ord("A") for letter in _LABELLED.findall(text.split("\n", 1)[0]) if found.label}
+    return _with_alternatives(text, found, options) | frozenset(listed)
 
 
 def _named_at(text: str, start: int, options: Options, ends: re.Pattern[str]) -> Named | None:
@@ -209,7 +218,7 @@ def _lettered(match: re.Match[str], options: Options, label: bool) -> Named | No
 def _with_alternatives(text: str, found: Named, options: Options) -> Verdict:
     """Return what is named, with what is named beside it as as good ("B or C", a list of all options)."""
     ends = _ends_of(text, found, options)
-    if denied(text, found.start, ends[-1]):
+    if denied(text, found.start, ends[-1]) or any(_NOTHING_ELSE.match(text, end) for end in ends):
         return frozenset()
     for pattern in (_SEPARATED, _LISTED):
         for place in ends:
@@ -242,7 +251,9 @@ def _claims(text: str, options: Options) -> Verdict:
     for match in _ANYWHERE.finditer(text):
         before = text[max(0, match.start("letter") - 60) : match.start("letter")]
         enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
-        said = _CLAIMED_BEFORE.search(before) and (enclosed or _ENDS.match(text, match.end("letter")))
+        follows = enclosed or _ENDS.match(text, match.end("letter"))
+        ends = _LINE_ENDS.fullmatch(text, match.end("letter")) and _ENDING.search(before) and not denies(before)
+        said = ends or (follows and _CLAIMED_BEFORE.search(before))
         named = _lettered(match, options, enclosed)
         if (
             named is None

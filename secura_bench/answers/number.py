@@ -8,16 +8,17 @@ from itertools import pairwise
 
 from secura_bench.answers.latex import plain_text
 from secura_bench.answers.numerals import Numeral, find_numerals
-from secura_bench.answers.said import Mark, as_last_said, denied, marks, own_part, sentence
+from secura_bench.answers.said import Mark, as_last_said, denied, denies, marks, own_part, sentence
 
 _HASHES = "####"
 _UNIT = r"(?:[ \t]*[A-Za-z]{1,15})?"
 _OPERATOR = re.compile(rf"{_UNIT}[ \t%)\]$]*[*×xX/÷+\-−–^=≈]+[ \t$(\[]*")
 _JOINED = re.compile(
-    rf"{_UNIT}[ \t%$)*_]*(?:,?\s*\b(?:or|to|and|or\s+even|through|until|plus|versus|vs)\b|[,&~:/±–—-])"
+    rf"(?:{_UNIT}[ \t%$)*_]*(?:,?\s*\b(?:or|to|and|or\s+even|through|until|plus|versus|vs)\b|[,&~/±–—-])|[ \t]*:)"
     r"\s*(?:(?:maybe|possibly|perhaps|even|about|the|negative)\s+)*[$€£(*_]*",
     re.IGNORECASE,
 )
+_NOT = re.compile(rf"{_UNIT}[\s,;(–—-]*(?:(?:and|but)\s+)?(?:not|instead\s+of|rather\s+than)\s+[$€£]?", re.IGNORECASE)
 _MEASURE = re.compile(
     r"[ \t]*(?!(?:of|in|for|per|with|at|by|from|on|out|after|if|when|as|is|are|was)\b)[A-Za-z]+\s+", re.I
 )
@@ -90,6 +91,9 @@ def _read(text: str) -> str | None:
             return said
     if not found or not re.search(r"\w", opening := sentence(found[-1].said)):
         return _unmarked(text)
+    rest = found[-1].said.partition(opening)[2]
+    if all(denied(opening, n.start, n.end) for n in find_numerals(opening)) and denies(opening):
+        return _unmarked(rest)
     return _unmarked(found[-1].said) if _FOLLOWS.search(opening) else None
 
 
@@ -102,7 +106,7 @@ def _marked(mark: Mark) -> str | None:
     if numerals and _directly_at(text, numerals[0].start):
         return _one(text, numerals, 0)
     said = sentence(text)
-    return _unmarked(said) if find_numerals(said) else _SILENT
+    return _unmarked(said) if any(not denied(said, n.start, n.end) for n in find_numerals(said)) else _SILENT
 
 
 def _is_direct(text: str) -> bool:
@@ -126,6 +130,8 @@ def _unmarked(text: str) -> str | None:
         return _one(text, numerals[:1], 0)
     counted = [n for n in numerals if not _RATE.search(text[max(0, n.start - 24) : n.start])]
     numerals = counted or numerals
+    while len(numerals) > 1 and _between(_NOT, text, numerals[-2], numerals[-1]):
+        numerals = numerals[:-1]
     return _one(text, numerals, len(numerals) - 1)
 
 

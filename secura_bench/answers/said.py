@@ -23,13 +23,13 @@ _NEXT = re.compile(
     r"|<\|?(?:im_start|im_end|endoftext|eot_id|end_of_text)\|?>|</s>",
     re.MULTILINE,
 )
-_NAMED = r"\b(?:answers?|(?:correct|right|best|final|my)\s+(?:option|choice|one|pick|letter|response))\b"
+_NAMED = r"\b(?:answers?|ans|(?:correct|right|best|final|my)\s+(?:option|choice|one|pick|letter|response))\b"
 _ANSWER = re.compile(
-    rf"{_NAMED}[*_`\"')]*"
+    rf"{_NAMED}\.?[*_`\"')]*"
     r"(?:\s+(?:to|for|of)\s+(?:(?:the|this|your|that|question|problem|it|above|given|math|\d+)\s*)+)?"
     r"(?:\s+(?:(?:would|will|should|must|could|might|may|can|has|have|to|therefore|thus|then|indeed|here)\s+)*"
     r"(?:is|was|be|are|equals?|comes\s+to)\b(?![’'])(?:\s+(?:therefore|thus|then|simply|indeed|clearly))?"
-    r"|\s*[:=]|['’]s\b)[*_`\s]*[:=]?[*_]*|\bfinal\s+answer\b[*_]*\s*\n",
+    r"|\s*[:=→⇒]|\s+[–—-]+>?(?=\s)|['’]s\b)[*_`\s]*[:=]?[*_]*|\bfinal\s+answer\b[*_]*\s*\n",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
@@ -47,7 +47,7 @@ _CLAUSE = re.compile(r"[.;:!?\n,(]|\b(?:but|because|since|so|though|although|whi
 _CERTAIN = re.compile(r"\b(?:no|without(?:\s+a)?)\s+doubt\b|\bnot\s+only\b", re.IGNORECASE)
 _DENIES = re.compile(
     r"\b(?:not|never|neither|nor|cannot|without|except|excluding|(?:instead|rather|other)\s+(?:of|than)|doubt|unlikely"
-    r"|rul(?:e|es|ed|ing)\s+out|eliminat\w+|exclud\w+|incorrect|wrong|false|untrue)\b|n['’]t\b|\bno\s+[*_\"'(]*$",
+    r"|rul(?:e|es|ed|ing)\s+out|eliminat\w+|exclud\w+|reject\w*|discard\w*|incorrect|wrong|false|untrue)\b|n['’]t\b|\bno\s+[*_\"'(]*$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
@@ -125,8 +125,12 @@ def denied(text: str, start: int, end: int) -> bool:
     """Return whether what stands at ``start`` to ``end`` is said not to be so: "not B", "B isn't", "rather than B"."""
     before = text[max(0, start - 120) : start]
     boundaries = [match.end() for match in _CLAUSE.finditer(before.rstrip(" \"'*_`(["))]
-    clause = _CERTAIN.sub("", before[boundaries[-1] if boundaries else 0 :])
-    return bool(_DENIES.search(clause)) or denied_after(text, end)
+    return denies(before[boundaries[-1] if boundaries else 0 :]) or denied_after(text, end)
+
+
+def denies(text: str) -> bool:
+    """Return whether there is a word in ``text`` that denies something."""
+    return _DENIES.search(_CERTAIN.sub("", text)) is not None
 
 
 def denied_after(text: str, end: int) -> bool:
