@@ -99,7 +99,8 @@ NASTY_NUMBERS = BLANK + texts(r"""
     5,000 ¦ 5 000 ¦ 5'000 ¦ 5 million ¦ 5k ¦ five hundred ¦ 5e3 ¦ 5^2 ¦ 5² ¦ 5/2 ¦ 5 1/2 ¦ 5½ ¦ five and a half
     one fifth ¦ twenty-five ¦ 1/5 ¦ 55 ¦ 50 ¦ 15 ¦ 5 * 3 ¦ 5 + 3 ¦ 8 - 5 ¦ 3 x 5 ¦ The answer is 5 x 3
     The answer is 5 * 3 = 15 ¦ 5 = 15 / 3 = 5 + 1 = 6 ¦ \sqrt{5} ¦ 5\pi ¦ 5π ¦ π/5 ¦ 5x
-    2 + 3 = 5. The answer is not 5. ¦ The answer is not 5. 5 is wrong. ¦ 6, not 5 ¦ 6 rather than 5 ¦ B5 ¦ 5 ± 1
+    The answer is 5. The answer is not 5. ¦ 2 + 3 = 5. The answer is not 5. ¦ The answer is not 5. 5 is wrong.
+    6, not 5 ¦ 6 rather than 5 ¦ B5 ¦ 5 ± 1
     The answer is more than 5 ¦ The answer is >5 ¦ The answer is less than 5. ¦ x^5 ¦ \frac{5}{3} ¦ \boxed{5, 6}
     \boxed{5 \text{ or } 6} ¦ \boxed{-5} ¦ The answer is $5 and 50 cents ¦ 5 feet 6 inches
     The answer is 5 hours and 30 minutes. ¦ <think>It is 5 ¦ <think>5</think> ¦ <think>5</think>6 ¦ #### 5 or 6
@@ -161,7 +162,8 @@ NASTY_CHOICES = BLANK + texts(r"""
     The answer is B and C ¦ Answer: B, C ¦ The answer is B or red. ¦ A, B, C, D ¦ A B C D ¦ It is B or C.
     (A) Hindsight is better⏎(B) Foresight⏎(C) red⏎(D) dark red ¦ (A) Hindsight is better (B) Foresight
     B) Foresight⏎C) red⏎D) dark red ¦ B. Foresight⏎A. Hindsight is better ¦ Foresight⏎red ¦ Foresight, red
-    Is the answer B? ¦ A: Hindsight, B: Foresight ¦ B or none of them ¦ Incorrect: B ¦ Wrong options: A, B
+    The answer is B. The answer is not B. ¦ B is correct. B is wrong. ¦ Is the answer B?
+    A: Hindsight, B: Foresight ¦ B or none of them ¦ Incorrect: B ¦ Wrong options: A, B
     The answer is not B. It is C. ¦ The answer is not B. B is wrong. ¦ Vitamin B ¦ Not A, not B ¦ Rejected: B
     B. Wait, no, C ¦ B? No, C. ¦ B. Actually, C ¦ The answer is B. Wait, let me think. ¦ B. Sorry, I mean D.
     The answer is B. Correction: C ¦ I would choose B or C ¦ Is it B? It is C. ¦ It is C, not B. ¦ C, not B

@@ -117,13 +117,13 @@ def _verdict(text: str, options: Options) -> Verdict | None:
     if (whole := _whole(text, options)) is not None:
         return frozenset({whole})
     said = [found for mark in reversed(marks(text)) if (found := _scope(mark.said, options)) is not None]
-    if told := next(filter(None, said), None):
-        return told
-    leading, claimed = _leading(text, options), _claims(text, options)
+    if said and said[0]:
+        return said[0]
+    leading, (claimed, refused) = _leading(text, options), _claims(text, options)
     if said:  # "the answer is not B", and perhaps "it is C"
         return claimed
     if leading is not None or claimed:
-        return (leading or frozenset()) | claimed
+        return ((leading or frozenset()) | claimed) - refused
     if called := _called(text, options):
         return called
     mentioned = options.mentioned(text, denied)
@@ -151,7 +151,7 @@ def _scope(text: str, options: Options) -> Verdict | None:
     if (found := _at_once(text, options)) is not None:
         return found
     said = sentence(text.lstrip(_OPENING))
-    return _claims(said, options) or _called(said, options) or options.mentioned(said, denied)
+    return _claims(said, options)[0] or _called(said, options) or options.mentioned(said, denied)
 
 
 def _at_once(text: str, options: Options) -> Verdict | None:
@@ -245,9 +245,10 @@ def _alone(text: str, named: Named) -> bool:
     return _LINE_ENDS.match(text, named.end) is not None
 
 
-def _claims(text: str, options: Options) -> Verdict:
-    """Return the options whose letters are called right: "Option B is correct", "It is (B)", "I would choose B"."""
+def _claims(text: str, options: Options) -> tuple[Verdict, Verdict]:
+    """Return the options whose letters are called right and nowhere wrong ("It is (B)"), and those called wrong."""
     found: set[int] = set()
+    refused: set[int] = set()
     for match in _ANYWHERE.finditer(text):
         before = text[max(0, match.start("letter") - 60) : match.start("letter")]
         enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
@@ -255,14 +256,15 @@ def _claims(text: str, options: Options) -> Verdict:
         ends = _LINE_ENDS.fullmatch(text, match.end("letter")) and _ENDING.search(before) and not denies(before)
         said = ends or (follows and _CLAIMED_BEFORE.search(before))
         named = _lettered(match, options, enclosed)
-        if (
-            named is None
-            or not (said or _CLAIMED_AFTER.match(text, match.end()))
-            or denied(text, named.start, named.end)
-        ):
+        if named is None:
             continue
-        found |= named.meant if not said else _with_alternatives(text, named, options)
-    return frozenset(found)
+        if denied(text, named.start, named.end):
+            refused |= named.meant
+        elif said:
+            found |= _with_alternatives(text, named, options)
+        elif _CLAIMED_AFTER.match(text, match.end()):
+            found |= named.meant
+    return frozenset(found - refused), frozenset(refused)
 
 
 def _called(text: str, options: Options) -> Verdict:

@@ -86,9 +86,11 @@ def _read(text: str) -> str | None:
         numerals = find_numerals(after)
         return _one(after, numerals, 0) if numerals else None
     found = marks(text)
+    refused: set[str | None] = set()
     for mark in reversed(found):
         if (said := _marked(mark)) is not _SILENT:
-            return said
+            return None if said in refused else said
+        refused |= {numeral.value for numeral in find_numerals(sentence(mark.said))}
     if not found or not re.search(r"\w", opening := sentence(found[-1].said)):
         return _unmarked(text)
     rest = found[-1].said.partition(opening)[2]
