@@ -16,6 +16,7 @@ SIGNS = ("*", "+", "-", "?")
 LETTERS = ("D", "C", "B", "A")  # each is another's label
 GENES = ("only SS", "only Ss", "Ss or SS", "ss or SS")
 CELLS = ("T cells", "B cells", "water", "heavy water")
+SAYINGS = ("Never judge a book by its cover", "What can't be cured must be endured", "What does not kill us makes us")
 BLANK = ["", " ", "\n\n"]
 
 
@@ -145,6 +146,11 @@ OTHER_CHOICES = [
     (GENES, "only Ss", "only Ss"),
     (GENES, "The answer is only SS.", "only SS"),
     (GENES, "ss or SS", "ss or SS"),
+    *(
+        (SAYINGS, text, SAYINGS[0])
+        for text in ("A. " + SAYINGS[0], "(A) " + SAYINGS[0], "A) " + SAYINGS[0], SAYINGS[0], "A")
+    ),
+    (SAYINGS, "The answer is (B) What can't be cured must be endured.", SAYINGS[1]),
     (CELLS, "The answer is B cells.", "B cells"),
     (CELLS, "B", "B cells"),
     (CELLS, "It is heavy water.", "heavy water"),
@@ -183,6 +189,7 @@ NASTY_OTHERS = {
     LETTERS: texts("The answer is D ¦ It is D. ¦ A ¦ The answer is A ¦ D is correct"),
     GENES: texts("only ss ¦ ONLY SS ¦ only Ss ¦ Ss or SS ¦ SS or ss"),
     YES: texts("No. ¦ Not yes ¦ yes and no ¦ Yes or no ¦ No, yes would be wrong ¦ It is not yes ¦ yesterday"),
+    SAYINGS: [" ".join(f"({letter}) {text}" for letter, text in zip("ABC", SAYINGS, strict=True)), "\n".join(SAYINGS)],
     CELLS: texts("B cells ¦ The answer is B cells ¦ no T cells ¦ T-cells"),
 }
 

@@ -62,6 +62,7 @@ _SEPARATED = re.compile(
     r"(?:(?:maybe|possibly|perhaps|even|also|both|option|choice|the|a|an)\s+)*",
     re.IGNORECASE,
 )
+_NOT = re.compile(r"(?:\b(?:not|never)|n['’]t)\s+(?:option\s+|choice\s+)?[*_`\"'(\[]*$", re.IGNORECASE)
 _IS = re.compile(
     r"\b(?:is|was|would\s+be|will\s+be|called)\s+(?:(?:most|more|very|likely|probably|the|a|an|by|to|that|in|its|of)\s+)*$",
     re.IGNORECASE,
@@ -207,7 +208,7 @@ def _lettered(match: re.Match[str], options: Options, label: bool) -> Named | No
     """Return the option that a letter labels; of a bare letter that is another option's text, either may be meant."""
     letter = match["letter"].upper()
     index, text = ord(letter) - ord("A"), options.letters.get(letter)
-    listed = label or match["close"][-1:] in (".", ":")
+    listed = label or match["close"][-1:] in (")", ".", ":")
     start, end = match.start("letter"), match.end()
     if index >= len(options.texts):
         return None if text is None or label else Named(start, end, text)
@@ -258,8 +259,11 @@ def _claims(text: str, options: Options) -> tuple[Verdict, Verdict]:
         named = _lettered(match, options, enclosed)
         if named is None:
             continue
-        if denied(text, named.start, named.end):
+        end = _ends_of(text, named, options)[-1] if named.label else named.end  # an option's own words deny nothing
+        if denied_after(text, end) or _NOT.search(before):
             refused |= named.meant
+        elif denied(text, named.start, end):
+            continue
         elif said:
             found |= _with_alternatives(text, named, options)
         elif _CLAIMED_AFTER.match(text, match.end()):
