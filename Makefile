@@ -53,6 +53,7 @@ kill-test: setup
 agree: setup
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[lm-eval]'
 	$(BIN)/python scripts/agree.py
+	$(BIN)/python scripts/agree_answers.py
 
 docs: setup
 	$(BIN)/python scripts/make_docs.py

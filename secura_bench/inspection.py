@@ -7,14 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from secura_bench.answers.options import alike
+from secura_bench.answers.reference import read_reference
 from secura_bench.data import check
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import TaskData, load_data
 from secura_bench.data.example import Example, Row
 from secura_bench.data.fewshot import own_history
+from secura_bench.data.references import shorten
 from secura_bench.data.sources import read_rows
-from secura_bench.data.tasks import expand, load_task, restriction
+from secura_bench.data.tasks import TaskFile, expand, load_task, restriction
 from secura_bench.errors import DataError
+from secura_bench.evaluation.extraction import extract, is_right
 from secura_bench.spec import DataSpec
 
 _SHOWN = 3  # examples
@@ -38,6 +42,7 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
     yield from _prompts(data, rows, chat)
     yield _overlap(name, rows, probe)
     yield from _options(rows)
+    yield from _references(data.file, rows)
     yield from _lengths(data)
     for number, example in enumerate(data.train[:_SHOWN], start=1):
         yield ""
@@ -151,6 +156,24 @@ def _options(rows: Sequence[Row]) -> Iterator[str]:
     verdict = "may be chance" if bias.p >= 0.01 else "not by chance"
     yield _line("right at", f"{places}; chi-square {bias.statistic:.1f}, p = {bias.p:.2g}: {verdict}")
     yield _line("guessing", f"best constant answer {best:.1f} %, uniform draw {luck:.1f} %")
+
+
+def _references(file: TaskFile, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how references are read, and which would not be right if a model wrote them word for word."""
+    if file.kind != "answers":
+        return
+    read = {row.id: read_reference(file.answer, row.target, row.choices, row.answer_index) for row in rows}
+    telling = sorted(rows, key=lambda row: row.target == read[row.id])  # those that are read as something else first
+    shown = "; ".join(f"{shorten(row.target)!r} → {shorten(read[row.id] or '–')}" for row in telling[:_SHOWN])
+    yield _line("references", f"{file.answer}: {sum(map(bool, read.values()))} of {len(rows)} read, as {shown}")
+    wrong = [row for row in rows if not is_right(file.answer, extract(file.answer, row.target, row, file.extract), row)]
+    if wrong:
+        said = extract(file.answer, wrong[0].target, wrong[0], file.extract)
+        example = f"{shorten(wrong[0].target)!r}, read as {said!r}"
+        yield _line("", f"{len(wrong)} would not be right if a model wrote them word for word: {example}")
+    if near := [pair for row in rows if row.choices and (pair := alike(row.choices))]:
+        first = " and ".join(map(repr, near[0]))
+        yield _line("", f"{len(near)} rows have options that case, quotes or a full stop alone tell apart: {first}")
 
 
 def _lengths(data: TaskData) -> Iterator[str]:

@@ -27,7 +27,7 @@ from secura_bench.records import DataNote
 from secura_bench.registry import METHODS
 from secura_bench.spec import PROBE_ROWS, ExperimentSpec, MethodSpec, TrainSpec
 
-NUMBERS = 4
+NUMBERS = 5
 """Raised whenever a change of ours moves a number, so that older records are not taken for new ones."""
 
 
@@ -177,7 +177,7 @@ def _fingerprint(
         "probe": [[part, inputs.notes[part].probe_hash] for part in inputs.probe],
         "protocols": spec.evaluate.protocols,
         "scored": [
-            [task, file.kind, file.answer, file.extract, file.max_new_tokens]
+            [task, file.kind, file.answer, file.extract, file.max_new_tokens, *filter(None, [file.tokenize])]
             for task, file in ((name, inputs.tasks[name].file) for name in dict.fromkeys((*tasks, *spec.probe_parts)))
         ],
         "metrics": [[metric.name, metric.signature] for metric in inputs.metrics],

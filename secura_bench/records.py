@@ -89,7 +89,7 @@ class Score(Part):
         finished: Whether that task's training had ended (and its boundary's merge was done).
         role: ``probe`` (the pool), ``part`` (of the probe) or ``task``.
         n: Number of items that the protocol scored. values: scores by metric, in percent, but ``loss`` in nats,
-            ``perplexity``, ``tokens``, and what a user's metric gives.
+            ``perplexity``, ``tokens``, and what a user's metric gives; None where a metric cannot tell.
     """
 
     stage: Whole

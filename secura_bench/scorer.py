@@ -209,8 +209,10 @@ class Scorer:
         )
         self.scores.append(score)
         self.progress.scored(score)
-        self.signatures.setdefault(evaluation.protocol, {}).update(evaluation.signatures)  # not all tasks have all
+        known = self.signatures.setdefault(evaluation.protocol, {})  # not all tasks have all, nor the same
+        known.update({name: either(known.get(name), text) for name, text in evaluation.signatures.items()})
         if role != "probe":  # the pool's items are its parts'
+            self.notes += [note for note in evaluation.notes if note not in self.notes]
             shots = self.inputs.tasks[evaluation.task].shots
             self.folder.write_items(score, _items(evaluation), _texts(evaluation, shots))
 
@@ -244,6 +246,11 @@ def _told_apart(generated: Sequence[Evaluation], chosen: Sequence[Evaluation]) -
     """Return what was generated, wrong answers told apart wherever the same task was scored by choice too."""
     by_task = {evaluation.task: evaluation for evaluation in chosen}
     return [tell_apart(e, by_task[e.task]) if e.task in by_task else e for e in generated]
+
+
+def either(known: str | None, signature: str) -> str:
+    """Return the signatures of tasks that are scored by one metric, each once: tokenizers may differ."""
+    return " or ".join(dict.fromkeys([*(known.split(" or ") if known else []), *signature.split(" or ")]))
 
 
 def finite(value: float | None) -> float | None:

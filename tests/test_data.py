@@ -342,7 +342,7 @@ def test_counts_of_what_was_left_out(tmp_path: Path, monkeypatch, tokenizer) -> 
     long = "pens " * 20_000  # 100,000 characters
     lines = [{"id": f"{i}", "input": f"How many {i}?", "output": "two"} for i in range(16)]
     lines += [{"id": "a", "input": "How many 3?", "output": "two"}, {"id": "b", "input": long, "output": "two"}]
-    lines += [{"id": "c", "input": "Say much.", "output": long}]
+    lines += [{"id": "c", "input": "Say much.", "output": f"{long}\n#### 2"}]
     local(tmp_path, monkeypatch, *lines, name="gsm8k")
     data = load_data("gsm8k", DataSpec(context=100, test_fraction=0.2), ChatFormat(tokenizer))
     assert (data.counts.found, data.counts.filtered) == (19, 0)

@@ -564,7 +564,8 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(work: Path, plugin: st
     plain = next(record for name, record in found.items() if "seq" in name)
     for mine, other in zip(halved["scores"], plain["scores"], strict=True):
         for name, value in mine["values"].items():
-            assert value == pytest.approx(other["values"][name], rel=1e-3, abs=1e-3)
+            wanted = other["values"][name]
+            assert value == (wanted and pytest.approx(wanted, rel=1e-3, abs=1e-3))
     failed = next((work / "results" / "trial").glob("*none*"))
     failure = json.loads((failed / "failure.json").read_text())
     assert failure["reason"].startswith("Out of memory") and "context" in failure["advice"]
@@ -598,7 +599,8 @@ def test_out_of_memory_while_scoring_halves_the_batch_in_fp32(work: Path, monkey
     for mine, other in zip(cramped, roomy, strict=True):
         assert mine["notes"] == [f"out of memory while scoring: evaluate.batch_size halved to {n}" for n in (3, 2)]
         for ours, theirs in zip(mine["scores"], other["scores"], strict=True):
-            assert ours["values"] == pytest.approx(theirs["values"], rel=1e-4)
+            told = {name: value for name, value in theirs["values"].items() if value is not None}
+            assert {n: v for n, v in ours["values"].items() if v is not None} == pytest.approx(told, rel=1e-4)
 
 
 def test_an_error_ends_one_run_and_is_tried_again(work: Path, plugin: str) -> None:

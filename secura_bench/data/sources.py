@@ -16,6 +16,7 @@ from secura_bench.data.example import Row
 from secura_bench.data.fetched import FetchedLine, Side, fetched_name, fetched_source
 from secura_bench.data.files.reading import open_file
 from secura_bench.data.files.records import read_records
+from secura_bench.data.references import check_references
 from secura_bench.data.tasks import FileSource, HubSource, LocalSource, TaskFile
 from secura_bench.data.templates import CompiledColumns, names_of
 from secura_bench.data.values import NotTextError, as_text, has_surrogate
@@ -97,6 +98,7 @@ def _fetched_rows(task: TaskFile, path: Path, side: Side) -> tuple[list[Row], Or
     if not mine:
         raise DataError(f"{path}: holds no {side} rows of task {task.id!r}; fetch it anew into another folder.")
     rows = [_row(task.id, line.parts(task.kind), where, index) for index, (where, line) in enumerate(mine)]
+    check_references(task, rows, {line.id: where for where, line in mine})
     about = mine[0][1]
     place, _, revision = about.source.rpartition("@")
     stand_in = task.hub.stand_in if task.hub else None
@@ -212,6 +214,7 @@ def _rows(
     if not rows:
         left = f": all {filtered} are left out by its 'keep'" if filtered else ""
         raise DataError(f"{place or task.id}: task {task.id!r} has no rows{left}.")
+    check_references(task, rows, places)
     return rows, filtered
 
 

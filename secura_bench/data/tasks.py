@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,18 @@ def _compiles(pattern: str) -> str:
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
 """A regular expression in RE2's language, which is matched in linear time: no pattern can hang."""
+
+
+def _installed(name: str) -> str:
+    wanted = {"ja-mecab": ("MeCab", "sacrebleu[ja]"), "ko-mecab": ("mecab_ko", "sacrebleu[ko]")}
+    module, package = wanted.get(name, ("sacrebleu", "sacrebleu"))
+    if find_spec(module) is None:
+        raise ValueError(f"{name!r} wants a package that is not installed: pip install '{package}'; or take 'char'")
+    return name
+
+
+Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab"], AfterValidator(_installed)]
+"""A tokenizer of sacreBLEU that needs no download."""
 
 
 class HubSource(Part):
@@ -88,9 +101,11 @@ class TaskFile(Part):
     """One task: where its rows come from, how they read, and how an answer is judged.
 
     ``kind`` is ``answers`` (prompts with answers) or ``text`` (plain text, for perplexity; a probe, never trained on).
-    ``answer`` says how a generated answer is read: ``number`` (the last number, after ``####`` if there is one),
-    ``choice`` (a letter or an option's text) or ``text`` (the whole answer, white space folded). Where ``extract`` is
+    ``answer`` says how answers and references are read, by the rule in ``docs/answers.md``: ``number``, ``choice`` (a
+    letter or an option's text) or ``text`` (the whole answer, white space folded). Where ``extract`` is
     given, an RE2 regular expression, only what it finds last is read: its first group, or the whole where it has none.
+    ``tokenize`` names the tokenizer of sacreBLEU by which BLEU and ROUGE take texts apart; without it BLEU has ``13a``
+    and ROUGE its own, which knows a to z alone: Chinese wants ``zh``, most other writing ``intl`` or ``char``.
     ``metric`` lists what the paper's Table 5 scores the task by. Of several sources ``file`` comes first, then
     ``generated``, then ``local`` where the folder ``SECURA_BENCH_DATA`` has the file, then ``hub``.
     ``test`` names rows to test on (a published test split, say): under ``hub``, ``local`` and ``file`` the keys that
@@ -104,6 +119,7 @@ class TaskFile(Part):
     answer: Literal["number", "choice", "text"] = "text"
     extract: Pattern | None = None
     metric: tuple[Literal["accuracy", "bleu", "rouge", "perplexity"], ...] = ("accuracy",)
+    tokenize: Tokenizer | None = None
     max_new_tokens: int = Field(default=128, gt=0)
     hub: HubSource | None = None
     local: LocalSource | None = None

@@ -39,6 +39,7 @@ class Evaluation:
         signatures: what exactly each metric is.
         n: how many items the protocol scored.
         metrics: the user's own, that the whole is scored by.
+        tokenizers: by which BLEU and ROUGE take texts apart: one, of several tasks pooled as many as they have.
     """
 
     protocol: str
@@ -52,6 +53,18 @@ class Evaluation:
     signatures: Mapping[str, str]
     n: int
     metrics: Sequence[UserMetric] = ()
+    tokenizers: tuple[str | None, ...] = (None,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of rows that a metric says nothing of, where it is not all of them."""
+        untold = sum(value is None for value in self.columns.get("rouge1", ()))
+        if not 0 < untold < len(self.examples):
+            return ()
+        return (
+            f"{self.task}: ROUGE leaves out {untold} of {len(self.examples)} rows, whose references hold too few words "
+            f"that it sees ('tokenize' in the task file names another tokenizer)",
+        )
 
 
 def evaluate(
@@ -99,7 +112,7 @@ def evaluate(
             "char_bleu": [
                 scores.char_bleu(p.text, reference) for p, reference in zip(predictions, references, strict=True)
             ],
-            **_rouge_columns(predictions, references),
+            **_rouge_columns(predictions, references, file.tokenize),
             "loss": [prediction.loss for prediction in predictions],
         }
         signatures["loss"] = "nats a token, mean of rows"
@@ -108,7 +121,7 @@ def evaluate(
         right = [is_right(file.answer, answer, e.row) for e, answer in zip(examples, extracted, strict=True)]
         columns = {
             "accuracy": [100.0 * verdict for verdict in right],
-            **_rouge_columns(predictions, references),
+            **_rouge_columns(predictions, references, file.tokenize),
             "cut": [100.0 * bool(prediction.cut) for prediction in predictions],
         }
         signatures["cut"] = "no end of turn within the task's max_new_tokens"
@@ -130,7 +143,20 @@ def evaluate(
         )
     n = len(wanted)
     return _whole(
-        Evaluation(protocol, file.id, examples, predictions, extracted, references, columns, {}, signatures, n, metrics)
+        Evaluation(
+            protocol,
+            file.id,
+            examples,
+            predictions,
+            extracted,
+            references,
+            columns,
+            {},
+            signatures,
+            n,
+            metrics,
+            tokenizers=(file.tokenize,),
+        )
     )
 
 
@@ -154,6 +180,7 @@ def pool(name: str, parts: Sequence[Evaluation]) -> Evaluation:
             signatures={name: text for part in parts for name, text in part.signatures.items()},
             n=sum(part.n for part in parts),
             metrics=parts[0].metrics,
+            tokenizers=tuple(dict.fromkeys(tokenizer for part in parts for tokenizer in part.tokenizers)),
         )
     )
 
@@ -209,7 +236,7 @@ def _whole(items: Evaluation) -> Evaluation:
     if items.protocol in scores.ACCURACY_SIGNATURE:
         signatures["accuracy"] = scores.ACCURACY_SIGNATURE[items.protocol]
     if items.protocol in ("teacher_forced", "generate"):
-        signatures |= dict.fromkeys(scores.ROUGES, scores.ROUGE_SIGNATURE)
+        signatures |= dict.fromkeys(scores.ROUGES, " or ".join(map(scores.rouge_signature, items.tokenizers)))
         for metric in items.metrics:
             found = metric.score(texts, items.references)
             whole |= found
@@ -217,7 +244,7 @@ def _whole(items: Evaluation) -> Evaluation:
     if items.protocol == "teacher_forced":
         signatures["char_bleu"] = scores.CHAR_BLEU_SIGNATURE
     if items.protocol == "generate":
-        whole["bleu"], signatures["bleu"] = scores.corpus_bleu(texts, items.references)
+        whole["bleu"], signatures["bleu"] = _bleu(texts, items)
         whole["chrf"], signatures["chrf"] = scores.corpus_chrf(texts, items.references)
     if items.protocol == "perplexity":
         tokens = sum(p.tokens or 0 for p in items.predictions)
@@ -234,6 +261,14 @@ def _read_back(example: Example, chat: ChatFormat) -> Example:
     """Return ``example`` with its row's answer and choices as a model's own come back from their tokens."""
     row = chat.read_back(example.row)
     return example if row is example.row else replace(example, row=row)
+
+
+def _bleu(texts: Sequence[str], items: Evaluation) -> tuple[float, str]:
+    """Return the corpus BLEU and its signature; NaN of tasks pooled that are not taken apart by one tokenizer."""
+    if len(items.tokenizers) > 1:
+        named = ", ".join(tokenizer or "13a" for tokenizer in items.tokenizers)
+        return math.nan, f"none of the whole: its tasks have tokenizers of their own ({named})"
+    return scores.corpus_bleu(texts, items.references, items.tokenizers[0])
 
 
 def _mean(values: Column) -> float:
@@ -253,6 +288,8 @@ def _has_bos(examples: Sequence[Example]) -> bool:
     return all(example.prompt_ids for example in examples)
 
 
-def _rouge_columns(predictions: Sequence[Prediction], references: Sequence[str]) -> dict[str, Column]:
-    found = [scores.rouge(p.text, reference) for p, reference in zip(predictions, references, strict=True)]
+def _rouge_columns(
+    predictions: Sequence[Prediction], references: Sequence[str], tokenize: str | None
+) -> dict[str, Column]:
+    found = [scores.rouge(p.text, reference, tokenize) for p, reference in zip(predictions, references, strict=True)]
     return {metric: [rouges[metric] for rouges in found] for metric in scores.ROUGES}

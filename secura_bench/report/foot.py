@@ -33,7 +33,8 @@ def foot(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] 
     records = [run.record for study in studies for run in study.runs]
     lines = []
     if protocol is not None:
-        lines += [_protocol(protocol), *_signatures(records, protocol, list(metrics))]
+        shown = list(metrics)
+        lines += [_protocol(protocol), *_signatures(records, protocol, shown), *_untold(records, protocol, shown)]
     lines += [*_rows(records), *_data(records), *_runs(studies, records)]
     versions = ", ".join(sorted({record.version for record in records}))
     lines.append(f"Records of secura-bench {versions}; reported by {__version__}.")
@@ -54,6 +55,34 @@ def _signatures(records: Sequence[RunRecord], protocol: str, metrics: Sequence[s
         if name in metrics
     }
     return ["Metrics. " + "; ".join(sorted(found)) + "."] if found else []
+
+
+def untold(records: Iterable[RunRecord], protocol: str) -> dict[tuple[str, str], set[str]]:
+    """Return the tasks (or probe) that a metric was asked for and says nothing of, by role and metric."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        for score in record.scores:
+            for name, value in score.values.items():
+                if score.protocol == protocol and value is None and metric(name).untold:
+                    found.setdefault((score.role, name), set()).add(score.task)
+    return found
+
+
+def _untold(records: Sequence[RunRecord], protocol: str, metrics: Sequence[str]) -> list[str]:
+    """Return why there are gaps among the ``metrics`` that tables show: of the probe all, of trained tasks few."""
+    known = PROTOCOLS.get(protocol)
+    shown = {"probe": metrics, "task": [m for m in metrics if known is None or m in known.learned]}
+    said: dict[str, dict[str, None]] = {}
+    for (role, name), tasks in untold(records, protocol).items():
+        if name in shown.get(role, ()):
+            said.setdefault(metric(name).untold, {}).update(
+                {f"{metric(name).heading} of {t}": None for t in sorted(tasks)}
+            )
+    return [
+        f"–: no {', '.join(names)}: {why}, so that a perfect answer would score 0. 'tokenize' in a task file names "
+        f"another tokenizer."
+        for why, names in said.items()
+    ]
 
 
 def _rows(records: Sequence[RunRecord]) -> list[str]:

@@ -60,7 +60,8 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
         return
     rows += _mean_rows(study, protocol, columns)
     every = columns
-    columns, rows = _with_numbers(every, rows)
+    asked = foot.untold((run.record for run in study.runs), protocol.id)
+    columns, rows = _with_numbers(every, rows, [(c.of.get("role"), c.of.get("metric")) in asked for c in every])
     untold = dict.fromkeys(c.group for c in every if c not in columns and c.group != "start")
     lacking = [f"By this protocol there is no score of: {', '.join(untold)}."] if untold else []
     if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
@@ -512,9 +513,12 @@ def _value(row: Row, i: int) -> bool:
     return isinstance(entry, Number) and not entry.cell.missing
 
 
-def _with_numbers(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
-    """Return a table without the columns that have no number in any row."""
-    shown = [i for i, c in enumerate(columns) if c.kind == "label" or any(_value(row, i) for row in rows)]
+def _with_numbers(
+    columns: Sequence[Column], rows: Sequence[Row], asked: Sequence[bool] = ()
+) -> tuple[list[Column], list[Row]]:
+    """Return a table without the columns that have no number in any row; those that were ``asked`` for stay."""
+    keep = asked or [False] * len(columns)
+    shown = [i for i, c in enumerate(columns) if c.kind == "label" or keep[i] or any(_value(row, i) for row in rows)]
     return [columns[i] for i in shown], [replace(r, entries=tuple(r.entries[i] for i in shown)) for r in rows]
 
 

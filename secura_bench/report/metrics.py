@@ -7,25 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: ``heading`` in tables; ``percent`` between 0 and 100, more being better, else lower is better."""
+    """A metric: ``heading`` in tables; ``percent`` between 0 and 100, more being better, else lower is better.
+
+    ``untold`` is what keeps it from saying anything of some texts, "" where nothing does.
+    """
 
     id: str
     heading: str
     percent: bool = True
+    untold: str = ""
 
 
+_NO_WORDS = "its tokenizer sees no words in the references"
 _NAMED = {
     metric.id: metric
     for metric in (
         Metric("accuracy", "acc"),
         Metric("accuracy_norm", "acc-norm"),
         Metric("char_bleu", "BLEU"),
-        Metric("bleu", "BLEU"),
+        Metric("bleu", "BLEU", untold="no reference has the four tokens of its longest n-grams"),
         Metric("chrf", "chrF"),
-        Metric("rouge1", "R-1"),
-        Metric("rouge2", "R-2"),
-        Metric("rougeL", "R-L"),
-        Metric("rougeLsum", "R-Lsum"),
+        Metric("rouge1", "R-1", untold=_NO_WORDS),
+        Metric("rouge2", "R-2", untold="no reference has two words that its tokenizer sees"),
+        Metric("rougeL", "R-L", untold=_NO_WORDS),
+        Metric("rougeLsum", "R-Lsum", untold=_NO_WORDS),
         Metric("perplexity", "ppl", percent=False),
         Metric("loss", "loss", percent=False),
         Metric("tokens", "tokens", percent=False),

@@ -1,0 +1,1 @@
+"""How answers and references are read; ``docs/answers.md`` is the rule on one page."""
