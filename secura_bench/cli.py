@@ -7,13 +7,28 @@ import sys
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from secura_bench.errors import BenchError, StoppedEarly
 
+
+class _Stoppable(TyperGroup):
+    """Commands that Ctrl-C ends in one line, wherever it meets them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("stopped; the same command goes on from here", False)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Stoppable,
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -78,6 +93,7 @@ def run(
     if quiet and json_lines:
         raise BenchError("--quiet and --json-lines contradict each other; leave one of them out.")
     quiet = quiet or json_lines
+    _hush(quiet)
     _load(plugins)
     _include(includes)
     loaded = load_specs(spec, overrides)
@@ -304,12 +320,14 @@ Tasks = Annotated[list[str], typer.Argument(metavar="TASK...", help="Tasks or na
 def fetch(
     tasks: Tasks,
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where <task>.jsonl files go.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress of downloads.")] = False,
     includes: Includes = _NO_FILES,
 ) -> None:
     """Write tasks' rows from the Hub to files, to be read without a network by SECURA_BENCH_DATA=FOLDER."""
     from secura_bench.data.fetch import fetch as write
     from secura_bench.data.tasks import expand
 
+    _hush(quiet)
     _include(includes)
     for task in expand(tuple(tasks)):
         path, rows = write(task, to)
@@ -333,7 +351,7 @@ def check_data(
 
     _include(includes)
     names = expand(tuple(CATALOG.add_file(find_data_file(name)) if is_data_file(name) else name for name in tasks))
-    chat = ChatFormat(load_tokenizer(find_model(model)))
+    chat = ChatFormat(load_tokenizer(find_model(model, fetch="tokenizer")))
     typer.echo(f"as the model {model} reads them, in at most {context} tokens\n")
     for task in names:
         for line in inspect(task, DataSpec(context=context), chat, probe):
@@ -364,6 +382,13 @@ def _include(folders: list[Path]) -> None:
 
     _at_end.callback(CATALOG.reset)
     CATALOG.include(folders)
+
+
+def _hush(quiet: bool) -> None:
+    """Let nothing be said of downloads until the command ends, if ``quiet``."""
+    from secura_bench.hub.voice import hushed
+
+    _at_end.enter_context(hushed(quiet))
 
 
 def _say(line: str, quiet: bool) -> None:

@@ -144,9 +144,7 @@ def data_repositories(rows: int = 40) -> list[Repository]:
             (task,) = tasks
             config, split, others, place = LAYOUTS[path]
             pool = many(recorded[task], rows)
-            files = {
-                place.format(split=each): parquet(pool if each == split else pool[:3]) for each in (split, *others)
-            }
+            files = {place.format(split=each): parquet(pool) for each in (split, *others)}
             files |= _card(
                 {config: {each: place.format(split=each).replace("-00000-of-00001", "-*") for each in (split, *others)}}
             )
@@ -193,7 +191,7 @@ def _varied(value: Any, number: int) -> Any:
     for article in (" the ", " a "):
         if article in value:
             return value.replace(article, f"{article}{word} ")
-    return re.sub(r"(\w+)(\s*)$", rf"\1 {word}\2", value) if " " in value.strip() else value
+    return re.sub(r"(\w)([.,?!;]\s)", rf"\1 {word}\2", value + "\n", count=1)[:-1] if " " in value.strip() else value
 
 
 def _recorded() -> dict[str, list[dict[str, Any]]]:
