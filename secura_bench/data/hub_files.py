@@ -15,7 +15,7 @@ from secura_bench.hub.blobs import check, way_out
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import HubError, first_line
 from secura_bench.hub.fetching import fetch
-from secura_bench.hub.listing import Entry, blob_name, files_of, resolve
+from secura_bench.hub.listing import Entry, Listing, blob_name, files_of, resolve
 
 _CARD = "README.md"
 _OTHERS = {".json": "json", ".tsv": "csv", ".txt": "text", ".gz": "json", ".zst": "json", ".bz2": "json", ".xz": "json"}
@@ -33,13 +33,13 @@ def hub_records(source: HubSource) -> tuple[Iterator[Mapping[str, Any]], str]:
     """
     repository = Repository("dataset", source.path)
     commit = resolve(repository, source.revision)
-    entries = files_of(repository, commit)
-    labelled = _chosen(source.files, entries) if source.files else _of_split(repository, commit, entries, source)
+    listing = files_of(repository, commit)
+    labelled = _chosen(source.files, listing) if source.files else _of_split(repository, commit, listing, source)
     folder = fetch(repository, commit, list(dict.fromkeys(entry for _, entry in labelled)))
     return _rows(repository, folder, labelled), commit
 
 
-def _chosen(files: Mapping[str, str] | Sequence[str] | str, entries: Sequence[Entry]) -> list[tuple[str | None, Entry]]:
+def _chosen(files: Mapping[str, str] | Sequence[str] | str, listing: Listing) -> list[tuple[str | None, Entry]]:
     """Return the files that patterns name, in the patterns' order and then by path, each with its label."""
     if isinstance(files, str):
         patterns: list[tuple[str | None, str]] = [(None, files)]
@@ -49,9 +49,9 @@ def _chosen(files: Mapping[str, str] | Sequence[str] | str, entries: Sequence[En
         patterns = [(None, pattern) for pattern in files]
     found: list[tuple[str | None, Entry]] = []
     for label, pattern in patterns:
-        matching = [(label, entry) for entry in entries if matches(entry.path, pattern)]
+        matching = [(label, entry) for entry in listing.entries if matches(entry.path, pattern)]
         if not matching:
-            raise HubError(f"it has no file {pattern!r}. {_there_is(pattern, entries)}")
+            raise listing.lacking(f"it has no file {pattern!r}. {_there_is(pattern, listing.entries)}")
         found += matching
     return found
 
@@ -72,7 +72,7 @@ def _there_is(pattern: str, entries: Sequence[Entry]) -> str:
 
 
 def _of_split(
-    repository: Repository, commit: str, entries: Sequence[Entry], source: HubSource
+    repository: Repository, commit: str, listing: Listing, source: HubSource
 ) -> list[tuple[str | None, Entry]]:
     """Return the files of a configuration's split, by the rules of ``datasets``: the card's, else the files' names.
 
@@ -82,23 +82,23 @@ def _of_split(
 
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) / PurePosixPath(repository.id).name
-        for entry in entries:
+        for entry in listing.entries:
             if PurePosixPath(entry.path).suffix in (*DATA_SUFFIXES, *_OTHERS):
                 (folder / entry.path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / entry.path).touch()
-        cards = [entry for entry in entries if entry.path == _CARD]
+        cards = [entry for entry in listing.entries if entry.path == _CARD]
         for entry in cards:
             (folder / entry.path).write_bytes((fetch(repository, commit, cards) / entry.path).read_bytes())
         try:
             builder = datasets.load_dataset_builder(str(folder), source.config, cache_dir=f"{empty}/cache")
             splits = builder.config.data_files or {}
         except Exception as error:  # whatever the library raises: it finds no such configuration, or no rows
-            raise HubError(f"{first_line(error).replace(str(folder), repository.id)}") from None
+            raise listing.lacking(first_line(error).replace(str(folder), repository.id)) from None
         if source.split not in splits:
-            raise HubError(f"it has no split {source.split!r}, but {', '.join(map(str, splits)) or 'none'}.")
+            raise listing.lacking(f"it has no split {source.split!r}, but {', '.join(map(str, splits)) or 'none'}.")
         root = folder.resolve()
         paths = [Path(path).resolve().relative_to(root).as_posix() for path in splits[source.split]]
-    by_path = {entry.path: entry for entry in entries}
+    by_path = {entry.path: entry for entry in listing.entries}
     return [(None, by_path[path]) for path in paths]
 
 

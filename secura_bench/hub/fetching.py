@@ -127,7 +127,7 @@ def _body(url: str, refusal: Refusal, part: Path, entry: Entry) -> Iterator[int]
                 raise TransientError(f"{endpoint()} has no rest of {entry.path}", wait=0.0)
             yield -here
         with part.open("ab") as stream:
-            for block in response.iter_bytes(BLOCK // 16):
+            for block in response.iter_bytes():  # as they come: what a buffer holds is lost with the connection
                 stream.write(block)
                 yield len(block)
 

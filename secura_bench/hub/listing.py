@@ -32,6 +32,24 @@ class Entry:
     blob: str | None
 
 
+@dataclass(frozen=True)
+class Listing:
+    """A commit's files, sorted by path; not ``whole`` are those that the cache has, which says of no others."""
+
+    entries: tuple[Entry, ...]
+    whole: bool
+
+    def lacking(self, what: str) -> HubError:
+        """Return the error that ``what``, a sentence such as "it has no …", is so: on the Hub, or in the cache."""
+        if self.whole:
+            return HubError(what)
+        return HubAwayError(f"{what} That is so in the cache; the Hub was not asked, or does not answer.")
+
+
+_RESOLVED: dict[tuple[str, Path, str], str] = {}
+"""What branches were at when this process asked: one command reads one commit, and asks once."""
+
+
 def resolve(repository: Repository, revision: str | None = None) -> str:
     """Return the commit that a revision (the default branch without one) stands for today.
 
@@ -48,6 +66,13 @@ def resolve(repository: Repository, revision: str | None = None) -> str:
         if known:
             return known
         raise HubOfflineError("HF_HUB_OFFLINE is set, and it is not in the cache.")
+    key = (endpoint(), repository.folder, named)
+    if key not in _RESOLVED:
+        _RESOLVED[key] = _ask_for_commit(repository, named, known)
+    return _RESOLVED[key]
+
+
+def _ask_for_commit(repository: Repository, named: str, known: str | None) -> str:
     try:
         answer = next(get_pages(repository, f"revision/{named.replace('/', '%2F')}", named))
     except HubAwayError as error:
@@ -62,28 +87,28 @@ def resolve(repository: Repository, revision: str | None = None) -> str:
     return commit
 
 
-def files_of(repository: Repository, commit: str) -> tuple[Entry, ...]:
-    """Return the files of a commit, sorted by path: as the Hub lists them, or those that the cache has of it.
+def files_of(repository: Repository, commit: str) -> Listing:
+    """Return the files of a commit: as the Hub lists them, or those that the cache has of it where it is away.
 
     Raises:
         HubAwayError: The Hub is away and the cache has nothing of the commit. HubError: It has no such commit.
     """
     if known := _read_tree(repository, commit):
-        return known
+        return Listing(known, whole=True)
     if is_offline():
         if here := _in_cache(repository, commit):
-            return here
+            return Listing(here, whole=False)
         raise HubOfflineError("HF_HUB_OFFLINE is set, and it is not in the cache.")
     try:
         pages = list(get_pages(repository, f"tree/{commit}?recursive=true", commit))
     except HubAwayError:
         if here := _in_cache(repository, commit):
-            return here
+            return Listing(here, whole=False)
         raise
     listed = [each for page in pages for each in page if each.get("type") == "file"]
     entries = tuple(sorted(map(_entry, listed), key=lambda entry: entry.path))
     _write_tree(repository, commit, listed)
-    return entries
+    return Listing(entries, whole=True)
 
 
 def _entry(answer: Mapping[str, Any]) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ def hushed(quiet: bool = True) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Write a line, unless hushed."""
-    if not _HUSHED.get():
+    """Write a line, unless hushed; of several processes that do one run, the first speaks."""
+    if not _HUSHED.get() and os.environ.get("RANK", "0") == "0":
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from secura_bench.errors import DataError
-from secura_bench.hub.asking import is_offline
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import DamagedError, HubAwayError, HubError
 from secura_bench.hub.fetching import fetch
-from secura_bench.hub.listing import Entry, files_of, resolve
+from secura_bench.hub.listing import Entry, Listing, files_of, resolve
 
 Part = Literal["nothing", "config", "tokenizer", "all"]
 """How much of a model is fetched where it is not here: each has what stands before it."""
@@ -39,12 +37,13 @@ def bring(hub_id: str, revision: str | None, part: Part) -> Path:
         return folder
     try:
         commit = resolve(repository, revision)
-        entries = files_of(repository, commit)
-        small = small_files(entries)
-        weights_named(entries)  # before anything is fetched
+        listing = files_of(repository, commit)
+        small = small_files(listing)
+        if listing.whole:  # before anything is fetched
+            weights_named(listing)
         folder = fetch(repository, commit, [entry for entry in small if part != "config" or entry.path == CONFIG])
         if part == "all":
-            fetch(repository, commit, weight_files(entries, folder))
+            fetch(repository, commit, weight_files(listing, folder))
     except HubError as error:
         raise DataError(f"model {hub_id}: {_said(error)}") from None
     return folder
@@ -63,29 +62,29 @@ def bring_weights(hub_id: str, commit: str) -> None:
         raise DataError(f"model {hub_id}: {_said(error)}") from None
 
 
-def small_files(entries: Sequence[Entry]) -> list[Entry]:
+def small_files(listing: Listing) -> list[Entry]:
     """Return the files that are not weights: configuration, tokenizer, templates.
 
     Raises:
         HubError: There is no configuration.
     """
-    if all(entry.path != CONFIG for entry in entries):
-        raise HubError(f"it has no {CONFIG}, so that it is no model for transformers.")
+    if all(entry.path != CONFIG for entry in listing.entries):
+        raise listing.lacking(f"it has no {CONFIG}, so that it is no model for transformers.")
     return [
         entry
-        for entry in entries
+        for entry in listing.entries
         if ("/" not in entry.path and any(fnmatchcase(entry.path, pattern) for pattern in _SMALL))
         or fnmatchcase(entry.path, _TEMPLATES)
     ]
 
 
-def weights_named(entries: Sequence[Entry]) -> Entry:
+def weights_named(listing: Listing) -> Entry:
     """Return the file of weights, or the index of several: the one that transformers reads.
 
     Raises:
         HubError: There is none; pickles, which run code when they are loaded, do not count.
     """
-    by_path = {entry.path: entry for entry in entries}
+    by_path = {entry.path: entry for entry in listing.entries}
     for name in (WEIGHTS, INDEX):
         if name in by_path:
             return by_path[name]
@@ -95,28 +94,26 @@ def weights_named(entries: Sequence[Entry]) -> Entry:
             f"its weights are pickles alone ({pickles[0]}), which can run any code when they are loaded. Take a "
             f"revision with {WEIGHTS}, or convert them and give the folder: --set model=FOLDER."
         )
-    if is_offline():
-        raise HubAwayError("HF_HUB_OFFLINE is set, and its weights are not in the cache.")
-    raise HubError(f"it has neither {WEIGHTS} nor {INDEX}: no weights of a whole model.")
+    raise listing.lacking(f"it has neither {WEIGHTS} nor {INDEX}: no weights of a whole model.")
 
 
-def weight_files(entries: Sequence[Entry], folder: Path) -> list[Entry]:
+def weight_files(listing: Listing, folder: Path) -> list[Entry]:
     """Return the files of weights; an index must be in ``folder`` already.
 
     Raises:
         HubError: There are none. DataError: The index names a file that is not there, or cannot be read.
     """
-    named = weights_named(entries)
+    named = weights_named(listing)
     if named.path == WEIGHTS:
         return [named]
-    by_path = {entry.path: entry for entry in entries}
+    by_path = {entry.path: entry for entry in listing.entries}
     try:
         shards = sorted({str(name) for name in json.loads((folder / INDEX).read_bytes())["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / INDEX}: cannot be read as an index of weights: {error}.") from None
     for name in shards:
         if name not in by_path:
-            raise HubError(f"{INDEX} names {name}, which is not there.")
+            raise listing.lacking(f"its {INDEX} names {name}, which is not there.")
     return [by_path[name] for name in shards]
 
 

@@ -113,6 +113,7 @@ class Box:
 
 class _Handler(BaseHTTPRequestHandler):
     box: Box
+    fault: Fault
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *words: Any) -> None:
@@ -121,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         url = urlsplit(self.path)
-        fault = self.box.fault_of(self.command, unquote(url.path)) or Fault("")
+        fault = self.fault = self.box.fault_of(self.command, unquote(url.path)) or Fault("")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         time.sleep(fault.delay)
         if fault.status:
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         if revision not in (repository.commit, *repository.refs):
             return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         if found["at"]:
-            return self._file(repository, found["path"] or "", token, fault)
+            return self._file(repository, found["path"] or "", token)
         return self._api(repository, found["verb"] or "revision", found["path"] or "", parse_qs(url.query), body)
 
     do_HEAD = do_POST = do_GET  # noqa: N815  (so named by http.server)
@@ -175,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         after = f'<{self.box.url}{urlsplit(self.path).path}?recursive=True&cursor={more}>; rel="next"'
         return self._json(entries[start:more], {"Link": after} if more < len(entries) else {})
 
-    def _file(self, repository: Repository, path: str, token: str, fault: Fault) -> None:
+    def _file(self, repository: Repository, path: str, token: str) -> None:
         if repository.gated and token != MEMBER:
             who = f"Access to model {repository.id} is restricted"
             if not token:
@@ -190,17 +191,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repository.commit, "Accept-Ranges": "bytes"}
         if "lfs" in entry:
             headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(content))}
-        if fault.flip:
+        if self.fault.flip:
             middle = len(content) // 2
             content = content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
         start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         if start is None:
-            return self._say(200, content, headers, fault)
+            return self._say(200, content, headers)
         first = int(start[1])
         if first >= len(content):
             return self._say(416, b"", headers | {"Content-Range": f"bytes */{len(content)}"})
         headers |= {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}
-        return self._say(206, content[first:], headers, fault)
+        return self._say(206, content[first:], headers)
 
     def _json(self, answer: Any, headers: Mapping[str, str] | None = None) -> None:
         self._say(200, json.dumps(answer).encode(), {"Content-Type": "application/json", **(headers or {})})
@@ -209,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         named = {"X-Error-Code": code} if code else {}
         self._say(status, b'{"error": "no"}', {**named, "X-Error-Message": message, **(headers or {})})
 
-    def _say(self, status: int, body: bytes, headers: Mapping[str, str], fault: Fault | None = None) -> None:
+    def _say(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -217,9 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         try:
-            for part in _parts(body, fault or Fault("")):
+            for part in _parts(body, self.fault):
                 self.wfile.write(part)
-            if fault and fault.cut is not None:
+            if self.fault.cut is not None:
                 self.close_connection = True
         except OSError:  # the client has gone, as it may
             self.close_connection = True

@@ -95,17 +95,25 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
     }
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    more = {"head_dim": 8} if family == "gemma2" else {}
+    size = {
+        "hidden_size": 256,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "head_dim": 64,
+    }
     config = AutoConfig.for_model(
-        family, **size, **more, num_key_value_heads=2, vocab_size=len(tokenizer), max_position_embeddings=2048,
+        family, **size, num_key_value_heads=4, vocab_size=len(tokenizer), max_position_embeddings=2048,
         tie_word_embeddings=family == "gemma2" or "1.5b" in name or "smollm" in name, **ids,
     )  # fmt: skip
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    with torch.no_grad():  # every answer soon ends: what is random would go on for as long as a task allows
+        model.get_input_embeddings().weight[:, 0] += 1.0
+        model.get_output_embeddings().weight[tokenizer.eos_token_id, 0] += 1.0
     model.generation_config = GenerationConfig(**ids)
     with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder, max_shard_size="60KB" if "8b" in name or "7b" in name else "1GB")
+        model.save_pretrained(folder, max_shard_size="1MB" if "8b" in name or "7b" in name else "1GB")
         tokenizer.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     settings = json.loads(files["tokenizer_config.json"])
@@ -188,10 +196,12 @@ def _varied(value: Any, number: int) -> Any:
     if not isinstance(value, str):
         return value
     word = f"no{'abcdefghij'[number % 10]}{'klmnopqrst'[number // 10 % 10]}"
-    for article in (" the ", " a "):
-        if article in value:
-            return value.replace(article, f"{article}{word} ")
-    return re.sub(r"(\w)([.,?!;]\s)", rf"\1 {word}\2", value + "\n", count=1)[:-1] if " " in value.strip() else value
+    varied = value
+    for seam in (": ", " the ", " a "):
+        varied = varied.replace(seam, f"{seam}{word} ")
+    if varied == value and " " in value.strip():
+        return re.sub(r"(\w)(\W*)$", rf"\1 {word}\2", value)
+    return varied
 
 
 def _recorded() -> dict[str, list[dict[str, Any]]]:
