@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from hub.box import MEMBER, Box, Repository
+from hub.box import MEMBER, Box
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Box]]:
-    """Return what opens a box of some repositories and leads this process to it, with an empty cache."""
+def lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Box], Box]:
+    """Return what leads this process to a box, with an empty cache."""
     from secura_bench.hub import asking, listing
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -23,16 +23,21 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.setattr(asking, "_SEEN", asking._Seen())
     monkeypatch.setattr(asking, "sleep", lambda seconds: None)
     monkeypatch.setattr(listing, "_RESOLVED", {})
+
+    def to(box: Box) -> Box:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", box.url)
+        template = f"{box.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        return box
+
+    return to
+
+
+@pytest.fixture
+def serve(lead: Callable[[Box], Box]) -> Iterator[Callable[..., Box]]:
+    """Return what opens a box of some repositories and leads this process to it."""
     with ExitStack() as stack:
-
-        def open_box(repositories: Sequence[Repository], page: int = 1000) -> Box:
-            box = stack.enter_context(Box(repositories, page))
-            monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", box.url)
-            template = f"{box.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-            monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-            return box
-
-        yield open_box
+        yield lambda repositories, page=1000: lead(stack.enter_context(Box(repositories, page)))
 
 
 @pytest.fixture(scope="session")
@@ -48,4 +53,6 @@ def whole() -> Iterator[Box]:
 def _no_faults_are_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "whole" in request.fixturenames:
-        request.getfixturevalue("whole").faults.clear()
+        box = request.getfixturevalue("whole")
+        box.faults.clear()
+        box.log.clear()
