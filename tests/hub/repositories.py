@@ -241,9 +241,7 @@ def _news(tasks: Mapping[str, list[dict[str, Any]]], rows: int) -> dict[str, byt
 def _humaneval(recorded: list[dict[str, Any]], rows: int) -> dict[str, bytes]:
     files = {}
     for folder, language in LANGUAGES.items():
-        mine = [
-            {k: v for k, v in row.items() if k != "file"} for row in recorded if row.get("file") in (language, "Python")
-        ]
+        mine = [{key: value for key, value in row.items() if key != "file"} for row in recorded]
         pool = [{**row, "task_id": f"{language}/{index}"} for index, row in enumerate(many(mine, max(4, rows // 4)))]
         files[f"data/{folder}/data/humaneval.jsonl"] = "".join(json.dumps(row) + "\n" for row in pool).encode()
     return {
