@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from secura_bench.data.files import read_records
-from secura_bench.data.tasks import DATA_SUFFIXES, HubSource
+from secura_bench.data.tasks import HubSource
 from secura_bench.errors import DataError
 from secura_bench.hub.blobs import check, way_out
 from secura_bench.hub.cache import Repository
@@ -18,8 +19,10 @@ from secura_bench.hub.fetching import fetch
 from secura_bench.hub.listing import Entry, Listing, blob_name, files_of, resolve
 
 _CARD = "README.md"
-_OTHERS = {".json": "json", ".tsv": "csv", ".txt": "text", ".gz": "json", ".zst": "json", ".bz2": "json", ".xz": "json"}
-"""Kinds of files that are not read here but by ``datasets``, and its name for them."""
+_OURS = (".parquet", ".jsonl")
+_THEIRS = {".json": "json", ".csv": "csv", ".tsv": "csv", ".txt": "text"}
+"""Kinds of files that are not read here but by ``datasets``, which tells numbers from texts, and its name for them."""
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
 
 
 def hub_records(source: HubSource) -> tuple[Iterator[Mapping[str, Any]], str]:
@@ -65,7 +68,7 @@ def matches(path: str, pattern: str) -> bool:
 def _there_is(pattern: str, entries: Sequence[Entry]) -> str:
     """Return which files of rows there are beside one that is missing, as a sentence."""
     folder = pattern.rpartition("/")[0]
-    rows = [entry.path for entry in entries if PurePosixPath(entry.path).suffix in (*DATA_SUFFIXES, *_OTHERS)]
+    rows = [entry.path for entry in entries if _holds_rows(entry.path)]
     near = [path for path in rows if path.rpartition("/")[0] == folder] or rows
     more = f" and {len(near) - 5} more" if len(near) > 5 else ""
     return f"There are {', '.join(near[:5])}{more}." if near else "It has no file of rows (parquet, JSON, CSV)."
@@ -83,7 +86,7 @@ def _of_split(
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) / PurePosixPath(repository.id).name
         for entry in listing.entries:
-            if PurePosixPath(entry.path).suffix in (*DATA_SUFFIXES, *_OTHERS):
+            if _holds_rows(entry.path):
                 (folder / entry.path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / entry.path).touch()
         cards = [entry for entry in listing.entries if entry.path == _CARD]
@@ -114,19 +117,57 @@ def _rows(
             raise _unreadable(repository, folder / entry.path, entry, error) from None
 
 
+def _holds_rows(path: str) -> bool:
+    """Return whether a file is of a kind that rows are read from."""
+    return PurePosixPath(path).suffix in _OURS or _kind(path) in _THEIRS
+
+
+def _kind(path: str) -> str:
+    """Return the suffix that says what a file holds, perhaps packed; JSON lines that are packed count as JSON."""
+    name = PurePosixPath(path)
+    inner = PurePosixPath(name.stem).suffix if name.suffix in _PACKED else name.suffix
+    return ".json" if inner == ".jsonl" else inner
+
+
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.suffix in DATA_SUFFIXES:
+    """Yield a file's rows; what a line of JSON does not name is None, as it is in ``datasets``."""
+    if path.suffix == ".parquet":
         yield from (fields for _, fields in read_records(path))
-        return
+    elif path.suffix == ".jsonl":
+        found = [fields for _, fields in read_records(path)]
+        nothing = dict.fromkeys(key for fields in found for key in fields)
+        yield from ({**nothing, **fields} for fields in found)
+    else:
+        yield from _read_by_library(path)
+
+
+def _read_by_library(path: Path) -> Iterator[Mapping[str, Any]]:
     import datasets
 
-    kind = _OTHERS[path.suffix]
-    more = {"sep": "\t"} if path.suffix == ".tsv" else {}
+    kind = _kind(path.name)
+    if kind not in _THEIRS:
+        raise DataError(f"{path.name}: is no file of rows; read are {', '.join((*_OURS, *_THEIRS))}.")
+    more = {"sep": "\t"} if kind == ".tsv" else {}
     try:
-        with tempfile.TemporaryDirectory() as cache:
-            yield from datasets.load_dataset(kind, data_files=[str(path)], split="train", cache_dir=cache, **more)
+        with tempfile.TemporaryDirectory() as cache, _no_bars():
+            kept = datasets.load_dataset(_THEIRS[kind], data_files=[str(path)], split="train", cache_dir=cache, **more)
+            yield from kept
     except Exception as error:  # whatever the library raises
         raise DataError(f"{path}: cannot be read: {first_line(error)}") from None
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Let ``datasets`` show no bars, as long as this lasts."""
+    from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
 
 
 def _unreadable(repository: Repository, path: Path, entry: Entry, error: DataError) -> DataError:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from secura_bench.errors import DataError
+from secura_bench.errors import StoppedEarly
 from secura_bench.hub.asking import Patience, endpoint, is_offline, opened
 from secura_bench.hub.blobs import BLOCK, Checked, check, digest_for
 from secura_bench.hub.cache import Repository, cache_folder
@@ -27,7 +27,7 @@ def fetch(repository: Repository, commit: str, entries: Sequence[Entry]) -> Path
     """Return the folder of a commit's files once all ``entries`` are there and sound; what is missing is fetched.
 
     Raises:
-        HubError: The Hub refuses a file or is away, or one is damaged. DataError: There is no room for them.
+        HubError: The Hub refuses a file or is away, or one is damaged. StoppedEarly: The disk refuses them.
     """
     folder = repository.snapshot(commit)
     checked = Checked(repository)
@@ -48,7 +48,7 @@ def fetch(repository: Repository, commit: str, entries: Sequence[Entry]) -> Path
                         checked.add(repository.blob(str(entry.blob)))
                         _is_linked(repository, folder, entry, checked)
     except OSError as error:
-        raise DataError(
+        raise StoppedEarly(
             f"{error.filename or cache_folder()}: {error.strerror or error}. The Hub's cache is there (HF_HOME); what "
             f"was fetched stays, and the same command goes on from here."
         ) from None
@@ -91,13 +91,13 @@ def _is_linked(repository: Repository, folder: Path, entry: Entry, checked: Chec
 def _download(repository: Repository, commit: str, entry: Entry, meter: Meter) -> None:
     """Bring one file's content into ``blobs``, on from what an earlier command left of it."""
     blob = repository.blob(str(entry.blob))
-    part = blob.with_name(f"{blob.name}.secura-bench.incomplete")  # of one process at a time, unlike the library's
+    part = _part(repository, entry)
     part.parent.mkdir(parents=True, exist_ok=True)
     url = f"{endpoint()}/{repository.place}/resolve/{commit}/{quote(entry.path)}"
     refusal = Refusal(repository, commit, entry.path)
     patience, counted, whole = Patience(), 0, 0
     while True:
-        here = part.stat().st_size if part.exists() else 0
+        here = _size(part)
         if here != counted:
             meter.advance(here - counted, fresh=False)
             counted = here
@@ -114,9 +114,18 @@ def _download(repository: Repository, commit: str, entry: Entry, meter: Meter) -
             patience.wait(error)
 
 
+def _part(repository: Repository, entry: Entry) -> Path:
+    """Return the file that holds what is here of a content; one process at a time writes to it."""
+    return repository.blob(f"{entry.blob}.secura-bench.incomplete")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _body(url: str, refusal: Refusal, part: Path, entry: Entry) -> Iterator[int]:
     """Write what is missing of a file to ``part``, and yield the size of each piece."""
-    here = part.stat().st_size if part.exists() else 0
+    here = _size(part)
     if here >= entry.size > 0:
         return
     with opened(url, refusal, {"Range": f"bytes={here}-"} if here else {}) as response:
@@ -134,7 +143,7 @@ def _body(url: str, refusal: Refusal, part: Path, entry: Entry) -> Iterator[int]
 
 def _finish(part: Path, blob: Path, entry: Entry, again: bool) -> None:
     """Give a fetched content its name, if it is the one that the Hub named; what is not, not ``again`` either."""
-    here = part.stat().st_size if part.exists() else 0
+    here = _size(part)
     if here < entry.size:
         raise TransientError(f"{endpoint()} hung up after {size(here)} of {entry.path}")
     part.touch()  # an empty file has no body
@@ -171,7 +180,8 @@ def _alone(repository: Repository, entry: Entry) -> Iterator[None]:
 def _check_room(repository: Repository, wanted: Sequence[Entry]) -> None:
     """Refuse before anything is fetched where the disk has no room for it."""
     cache_folder().mkdir(parents=True, exist_ok=True)
-    needed, free = sum(entry.size for entry in wanted), shutil.disk_usage(cache_folder()).free
+    needed = sum(entry.size - _size(_part(repository, entry)) for entry in wanted)
+    free = shutil.disk_usage(cache_folder()).free
     if needed > free:
         raise HubError(
             f"it takes {size(needed)}, and {size(free)} are free at {cache_folder()}. HF_HOME names another place for "

@@ -13,7 +13,7 @@ from filelock import FileLock
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 
 from hub.box import Box, Fault, Repository, git_name
-from secura_bench.errors import DataError
+from secura_bench.errors import StoppedEarly
 from secura_bench.hub import asking, cache, fetching
 from secura_bench.hub.errors import DamagedError, HubError, HubOfflineError
 from secura_bench.hub.fetching import fetch
@@ -150,7 +150,7 @@ def test_a_disk_that_fills_is_said(box: Box, monkeypatch) -> None:
         raise OSError(28, "No space left on device", str(part))
 
     monkeypatch.setattr(fetching, "_finish", full)
-    with pytest.raises(DataError, match=r"No space left on device. The Hub's cache .* goes on from here"):
+    with pytest.raises(StoppedEarly, match=r"No space left on device. The Hub's cache .* goes on from here"):
         bring("config.json")
 
 

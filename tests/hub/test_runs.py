@@ -55,6 +55,7 @@ def test_every_preset_is_loaded(name: str, whole: Box, lead) -> None:
     assert all("/" not in path and not path.endswith((".pth", ".bin")) for path in whole.fetched())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", EXPERIMENTS)
 def test_headline_experiments_run_to_the_end(config: str, whole: Box, lead, tmp_path: Path, monkeypatch) -> None:
     lead(whole)
