@@ -132,9 +132,9 @@ def _kind(path: str) -> str:
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield a file's rows; what a line of JSON does not name is None, as it is in ``datasets``."""
     if path.suffix == ".parquet":
-        yield from (fields for _, fields in read_records(path))
+        yield from (fields for *_, fields in read_records(path))
     elif path.suffix == ".jsonl":
-        found = [fields for _, fields in read_records(path)]
+        found = [fields for *_, fields in read_records(path)]
         nothing = dict.fromkeys(key for fields in found for key in fields)
         yield from ({**nothing, **fields} for fields in found)
     else:
