@@ -14,6 +14,7 @@ from typing import Any
 from secura_bench.progress import duration
 
 EVERY = 10.0  # seconds between two lines
+SMALL = 100_000  # bytes that come in a moment, and are shown if they do not
 
 _HUSHED = ContextVar("hushed", default=False)
 
@@ -55,6 +56,8 @@ class Meter:
         self._bar: Any = None
 
     def __enter__(self) -> Meter:
+        if self.total < SMALL:
+            return self
         say(f"{self.doing} {self.of}: {size(self.total)}")
         if sys.stderr.isatty() and not _HUSHED.get():
             from rich.console import Console

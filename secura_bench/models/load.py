@@ -140,6 +140,8 @@ def load_tokenizer(model: ModelFolder) -> Any:
     """
     from transformers import AutoTokenizer
 
+    if model.hub and not any(model.path.glob("tokenizer*")):
+        raise DataError(f"model {model.hub} is not on this machine, but for its configuration.")
     try:
         return AutoTokenizer.from_pretrained(model.path)
     except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways

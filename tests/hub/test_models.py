@@ -35,6 +35,8 @@ def test_what_is_small_comes_first(served) -> None:
     box = served()
     model = find_model("some/llama", fetch="config")
     assert box.fetched() == ["config.json"]
+    with pytest.raises(DataError, match="some/llama is not on this machine, but for its configuration"):
+        load_tokenizer(find_model("some/llama", fetch="nothing"))
     model = find_model("some/llama", fetch="tokenizer")
     assert box.fetched() == TOKENIZER
     assert load_tokenizer(model).eos_token == "<|eot_id|>"

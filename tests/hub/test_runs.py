@@ -139,6 +139,7 @@ def test_ctrl_c_stops_a_download_at_once(whole: Box, tmp_path: Path) -> None:
 def test_downloads_are_shown(whole: Box, lead, tmp_path: Path, monkeypatch) -> None:
     lead(whole)
     monkeypatch.setattr(voice, "EVERY", 0.0)
+    monkeypatch.setattr(voice, "SMALL", 1000)
     plain = secura_bench("data", "fetch", "gsm8k", "--to", "a", cwd=tmp_path)
     assert "fetching data set openai/gsm8k: " in plain.stderr
     assert " of " in plain.stderr.splitlines()[-1]
