@@ -140,7 +140,7 @@ def load_tokenizer(model: ModelFolder) -> Any:
     """
     from transformers import AutoTokenizer
 
-    if model.hub and not any(model.path.glob("tokenizer*")):
+    if model.hub and [path.name for path in model.path.iterdir()] == [CONFIG]:
         raise DataError(f"model {model.hub} is not on this machine, but for its configuration.")
     try:
         return AutoTokenizer.from_pretrained(model.path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 
 import pytest
+from huggingface_hub import snapshot_download
 
 from hub.box import STRANGER, Box, Fault, Repository
 from hub.repositories import model_files
@@ -61,6 +63,19 @@ def test_a_model_of_the_cache_needs_no_hub(served, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     load_model(find_model("some/llama"))
     assert len(box.log) == requests + 3
+
+
+@pytest.mark.parametrize("tree", [True, False])
+def test_a_model_that_another_program_fetched_is_read_offline(tree: bool, served, monkeypatch) -> None:
+    box = served()
+    wanted = ["*.json", "*.safetensors"]
+    snapshot_download("some/llama", allow_patterns=wanted, cache_dir=cache.cache_folder(), endpoint=box.url)
+    if not tree:  # as older libraries leave it
+        shutil.rmtree(cache.Repository("model", "some/llama").folder / "trees")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    model = find_model("some/llama")
+    assert model.identity == f"some/llama@{COMMIT}"
+    load_model(model)
 
 
 def test_while_the_hub_is_away_the_cache_has_the_commit(served, monkeypatch, capsys) -> None:
