@@ -117,9 +117,10 @@ def _entry(answer: Mapping[str, Any]) -> Entry:
 
 
 def _safe(entry: Entry) -> Entry:
-    """Return the entry, if its names can be used as names of files below a folder."""
+    """Return the entry, if its names can be used as names of files below a folder, and be shown."""
     parts = PurePosixPath(entry.path).parts
-    if not parts or "\\" in entry.path or ".." in parts or parts[0] == "/" or not _BLOB.fullmatch(str(entry.blob)):
+    elsewhere = not parts or "\\" in entry.path or ".." in parts or parts[0] == "/"
+    if elsewhere or not entry.path.isprintable() or not _BLOB.fullmatch(str(entry.blob)):
         raise HubError(f"it lists a file that cannot be one: {entry.path!r} ({entry.blob}).")
     return entry
 

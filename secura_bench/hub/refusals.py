@@ -20,7 +20,8 @@ class Refusal:
 
     def explain(self, status: int, headers: Mapping[str, str], token: bool) -> str:
         """Return cause and way out, from an answer's status and headers and whether a token was sent with it."""
-        code, message = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "").strip().rstrip(".")
+        code, said = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "")
+        message = "".join(filter(str.isprintable, said)).strip().rstrip(".")
         page = f"huggingface.co/{self.repository.place}"
         if code == "RevisionNotFound":
             return f"it has no revision {self.revision!r} (any more); {page}/commits lists those there are."

@@ -156,7 +156,7 @@ def test_a_branch_is_where_it_was_last_seen(serve, monkeypatch, capsys) -> None:
         resolve(MODEL, "v1")
 
 
-@pytest.mark.parametrize("path", ["../out.json", "/etc/x", "a/../../b", "a\\b"])
+@pytest.mark.parametrize("path", ["../out.json", "/etc/x", "a/../../b", "a\\b", "a\x1b[2J"])
 def test_a_listing_leads_nowhere_else(path: str, serve) -> None:
     serve([Repository("model", "some/model", COMMIT, {path: b"{}"})])
     with pytest.raises(HubError, match="lists a file that cannot be one"):
