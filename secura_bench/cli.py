@@ -7,14 +7,29 @@ import sys
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from secura_bench.errors import BenchError, DataError, SpecError, StoppedEarly
 from secura_bench.harmless import plain, plain_lines, plain_note
 
+
+class _Stoppable(TyperGroup):
+    """Commands that Ctrl-C ends in one line, wherever it meets them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("stopped; the same command goes on from here", False)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Stoppable,
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -79,6 +94,7 @@ def run(
     if quiet and json_lines:
         raise BenchError("--quiet and --json-lines contradict each other; leave one of them out.")
     quiet = quiet or json_lines
+    _hush(quiet)
     _load(plugins)
     _include(includes)
     loaded = load_specs(spec, overrides)
@@ -305,6 +321,7 @@ Tasks = Annotated[list[str], typer.Argument(metavar="TASK...", help="Tasks or na
 def fetch(
     tasks: Tasks,
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where <task>.jsonl files go.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress of downloads.")] = False,
     includes: Includes = _NO_FILES,
 ) -> None:
     """Write tasks' rows from the Hub to files, to be read without a network by SECURA_BENCH_DATA=FOLDER.
@@ -315,6 +332,7 @@ def fetch(
     from secura_bench.data.fetch import fetch as write
     from secura_bench.data.tasks import expand
 
+    _hush(quiet)
     _include(includes)
     names, failed = expand(tuple(tasks)), []
     for task in names:
@@ -352,7 +370,7 @@ def check_data(
 
     _include(includes)
     names = expand(tuple(CATALOG.add_file(find_data_file(name)) if is_data_file(name) else name for name in tasks))
-    found = find_model(model)
+    found = find_model(model, fetch="tokenizer")
     try:
         settings = DataSpec(context=context, system=system, num_fewshot=num_fewshot)
     except ValidationError as error:
@@ -386,6 +404,13 @@ def _include(folders: list[Path]) -> None:
 
     _at_end.callback(CATALOG.reset)
     CATALOG.include(folders)
+
+
+def _hush(quiet: bool) -> None:
+    """Let nothing be said of downloads until the command ends, if ``quiet``."""
+    from secura_bench.hub.voice import hushed
+
+    _at_end.enter_context(hushed(quiet))
 
 
 def _say(text: str, quiet: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from secura_bench.data.sources import DATA_VARIABLE
 from secura_bench.data.tasks import CATALOG, TaskFile, load_task, restriction
+from secura_bench.hub.cache import Repository
 from secura_bench.registry import METHODS
 from secura_bench.resources import shipped
 from secura_bench.yaml_file import YamlFile
@@ -126,15 +127,9 @@ def _place(task: TaskFile) -> _Place:
     hub = task.hub
     if hub is None:  # the task file's validator saw to it that there is one
         return _Place("–", "no", task.licence, "", None)
-    cached = _hub_cache() / "datasets" / hub.path.replace("/", "___")
-    here = "cached" if cached.is_dir() else "Hub"
+    snapshots = Repository("dataset", hub.path).folder / "snapshots"
+    here = "cached" if snapshots.is_dir() else "Hub"
     return _Place("–", here, hub.licence or task.licence, hub.path, hub.stand_in)
-
-
-def _hub_cache() -> Path:
-    """Return the home of the Hub's libraries, as they find it."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(home).expanduser()
 
 
 def _yes(path: Path) -> str:

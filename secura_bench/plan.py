@@ -139,7 +139,7 @@ def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
 def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fetch: bool = True) -> tuple[Plan, ...]:
     """Return a plan for every spec, as ``make_plan`` does; what they share is read once.
 
-    ``fetch`` says whether a model that is not on this machine is fetched from the Hub.
+    ``fetch`` says whether what of a model is not on this machine is fetched from the Hub: no weights, in any case.
     """
     read: dict[str, Inputs] = {}
     plans = []
@@ -234,7 +234,7 @@ def _code_of(method: Any) -> str | None:
 
 
 def _read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool) -> Inputs:
-    model = find_model(spec.model, fetch=fetch)
+    model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
     chat = ChatFormat(load_tokenizer(model), spec.data.system, model.label)
     trained = spec.task_names
     shares = -(-(spec.probe_rows or PROBE_ROWS) // len(spec.probe_parts))

@@ -17,6 +17,7 @@ from filelock import FileLock
 from secura_bench.errors import BenchError, RecordError, SpecError, StoppedEarly, unknown_name
 from secura_bench.experiment import run_experiment
 from secura_bench.locks import Held, RunLock, note_of
+from secura_bench.models.load import fetch_weights
 from secura_bench.plan import Plan, Run
 from secura_bench.plugins import in_a_line, plugin_fault
 from secura_bench.progress import Beacon, JsonLines, Progress, Reporter, Several, Silent, Warnings, retained
@@ -66,6 +67,8 @@ def execute(
     notes: list[str] = []
     missing = [runs[i] for i in on_main(lambda: _missing(runs, results, force, outcome, notes.append))]
     on_main(lambda: _note_plan(plan, results))
+    if missing:
+        on_main(lambda: fetch_weights(plan.inputs.model))
     units = sum(work_units(run, plan.inputs) for run in missing)
     with Stop() as stop, _Voice(voice, units, len(missing)) as progress:
         for note in notes:

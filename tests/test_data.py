@@ -168,27 +168,6 @@ def test_generated_rows_are_distinct_and_seeded() -> None:
         assert origin.source.startswith("generated:")
 
 
-def test_hub_is_read_through_datasets(monkeypatch, tmp_path: Path) -> None:
-    """The real call of ``datasets``, on a folder in place of a repository."""
-    file = tmp_path / "train.jsonl"
-    file.write_text("".join(json.dumps({"question": f"q{i}", "answer": f"#### {i}"}) + "\n" for i in range(5)))
-    import datasets
-
-    real = datasets.load_dataset
-    asked = {}
-
-    def from_folder(path, config=None, **words):
-        asked.update({"path": path, "config": config, **words})
-        return real("json", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))
-
-    monkeypatch.setattr(datasets, "load_dataset", from_folder)
-    monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
-    rows, origin = read_rows(load_task("gsm8k"), 1000)
-    assert [r.prompt for r in rows] == [f"q{i}" for i in range(5)]
-    assert (asked["path"], asked["config"], asked["split"]) == ("openai/gsm8k", "main", "train")
-    assert len(asked["revision"]) == 40 and origin.revision == asked["revision"]
-
-
 def test_no_network_is_one_clear_error(monkeypatch) -> None:
     monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
     for task in ("gsm8k", "absnarr", "multipl_e"):

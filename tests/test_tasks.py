@@ -354,8 +354,6 @@ def test_data_check(tmp_path: Path) -> None:
 
 
 def test_fetched_rows_read_as_those_of_the_hub(tmp_path: Path, monkeypatch) -> None:
-    import datasets
-
     from secura_bench.data import sources
 
     raw = {
@@ -364,8 +362,7 @@ def test_fetched_rows_read_as_those_of_the_hub(tmp_path: Path, monkeypatch) -> N
         "wikitext": [{"text": ""}, {"text": " = Title = \n"}, {"text": " Words . \n"}],
     }
     served = {load_task(task).hub.path: rows for task, rows in raw.items()}
-    monkeypatch.setattr(sources, "resolve", lambda kind, path, revision: "c" * 40)
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, *words, **more: served[path])
+    monkeypatch.setattr(sources, "_fetch", lambda task, source, where: (served[source.path], "c" * 40))
     target = tmp_path / "data"
     done = secura_bench("data", "fetch", *raw, "--to", str(target), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -428,41 +425,3 @@ def test_an_unreachable_hub_is_one_clear_error(tmp_path: Path) -> None:
     assert f"{CLOSED} does not answer" in line
     assert "SECURA_BENCH_DATA" in line
     assert not (tmp_path / "here").exists()
-
-
-def test_the_hub_is_asked_once(monkeypatch) -> None:
-    """No retry, for data or models: the libraries' own would take minutes."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.utils import _http
-
-    from secura_bench import hub
-    from secura_bench.models import load
-
-    asked = []
-
-    def refuse(*words, **more):
-        asked.append(more["timeout"])
-        raise ConnectionError("Connection refused")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(HfApi, "dataset_info", refuse)
-    monkeypatch.setattr(HfApi, "model_info", refuse)
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: pytest.fail("waits to try again"))
-    monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
-    with pytest.raises(DataError, match=r"does not answer: Connection refused. Without a network, set SECURA_BENCH_DA"):
-        read_rows(load_task("absnarr"), 10)
-    with pytest.raises(DataError, match=r"does not answer: Connection refused. It is not in the cache either. Without"):
-        load.find_model("someone/nothing-of-the-kind")
-    assert asked == [hub.SECONDS, hub.SECONDS]
-
-
-def test_what_the_hub_refuses_is_said(monkeypatch) -> None:
-    from secura_bench.data import sources
-
-    def refuse(*words):
-        raise ValueError("404 Not Found: no such revision")
-
-    monkeypatch.setattr(sources, "resolve", refuse)
-    monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
-    with pytest.raises(DataError, match="hub:openai/gsm8k/main cannot be loaded: 404 Not Found: no such revision"):
-        read_rows(load_task("gsm8k"), 10)

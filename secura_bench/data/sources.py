@@ -1,4 +1,4 @@
-"""Where rows come from: the Hub through ``datasets``, a file, or a generator."""
+"""Where rows come from: the Hub, a file, or a generator."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from secura_bench.data.example import Row
 from secura_bench.data.fetched import FetchedLine, Side, fetched_name, fetched_source
 from secura_bench.data.files.reading import open_file
 from secura_bench.data.files.records import read_records
+from secura_bench.data.hub_files import hub_records
 from secura_bench.data.references import check_references
 from secura_bench.data.tasks import FileSource, HubSource, LocalSource, TaskFile
 from secura_bench.data.templates import CompiledColumns, names_of
 from secura_bench.data.values import NotTextError, as_text, has_surrogate
 from secura_bench.errors import DataError
-from secura_bench.hub import HubOfflineError, HubUnreachableError, first_line, resolve
+from secura_bench.hub.errors import HubAwayError
 
 DATA_VARIABLE = "SECURA_BENCH_DATA"
 
@@ -155,34 +156,12 @@ def hub_rows(task: TaskFile, source: HubSource) -> tuple[list[Row], Origin]:
 
 def _fetch(task: TaskFile, source: HubSource, where: str) -> tuple[Iterable[Mapping[str, Any]], str]:
     """Return the raw rows of a Hub data set, and the commit they are of."""
-    way_out = f"Without a network, set {DATA_VARIABLE} to a folder of <task>.jsonl files."
-    failed = f"task {task.id!r}: {where} cannot be loaded:"
-    revision, why = source.revision, ""
     try:
-        revision = resolve("dataset", source.path, source.revision)
-    except HubOfflineError as error:  # then the cache may have it
-        why = f"{error}, and it is not in the cache: "
-    except HubUnreachableError as error:
-        again = "If it was loaded here before, HF_HUB_OFFLINE=1 reads it from the cache."
-        raise DataError(f"{failed} {first_line(error)} {way_out} {again}") from None
-    except Exception as error:  # the Hub's refusals: no such repository, revision or licence
-        raise DataError(f"{failed} {first_line(error)} {way_out}") from None
-    import datasets
-
-    try:
-        if source.files:
-            fields: Iterable[Mapping[str, Any]] = [
-                {**record, "file": label}
-                for label, name in source.files.items()
-                for record in datasets.load_dataset(
-                    "json", data_files=f"hf://datasets/{source.path}@{revision}/{name}", split="train"
-                )
-            ]
-        else:
-            fields = datasets.load_dataset(source.path, source.config, split=source.split, revision=revision)
-    except Exception as error:  # whatever the libraries below raise, the way out is the same
-        raise DataError(f"{failed} {why}{first_line(error)} {way_out}") from None
-    return fields, revision
+        return hub_records(source)
+    except DataError as error:
+        away = isinstance(error, HubAwayError)
+        way_out = f" Without a network, set {DATA_VARIABLE} to a folder of <task>.jsonl files." if away else ""
+        raise DataError(f"task {task.id!r}: {where} cannot be loaded: {error}{way_out}") from None
 
 
 def _rows(

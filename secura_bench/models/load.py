@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 
 from secura_bench.errors import DataError, SpecError, unknown_name
-from secura_bench.hub import HubUnreachableError, first_line, resolve
+from secura_bench.home import from_home
+from secura_bench.hub.cache import Repository
+from secura_bench.hub.errors import first_line
+from secura_bench.models.from_hub import CONFIG, Part, bring, bring_weights
 from secura_bench.models.shape import Shape
 from secura_bench.resources import PACKAGE
 from secura_bench.schema import slug
 from secura_bench.yaml_file import YamlFile
-
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class ModelFolder:
     """A model on this machine's disk.
 
     ``label`` names it in folders and tables. ``identity`` is its Hub id and commit, or a hash over the files of a
-    folder: what makes two models the same.
+    folder: what makes two models the same. ``hub`` is the id where it is of the Hub: its weights may not be here yet.
     """
 
     label: str
     path: Path
     identity: str
+    hub: str | None = None
 
 
 class Preset(BaseModel):
@@ -78,29 +79,39 @@ def presets() -> dict[str, Preset]:
     return {name: file.check(Preset, fields, (name,)) for name, fields in file.data.items()}
 
 
-def find_model(name: str, *, fetch: bool = True) -> ModelFolder:
-    """Return the folder of a preset, of a model folder or of a Hub id, which is downloaded if need be.
+def find_model(name: str, *, fetch: Part = "all") -> ModelFolder:
+    """Return the folder of a preset, of a model folder or of a Hub id, of which ``fetch`` is fetched if need be.
 
     Raises:
         SpecError: ``name`` is none of them.
-        DataError: The Hub cannot be reached, or does not give the model; or ``fetch`` is off and it is not here.
+        DataError: The Hub cannot be reached, or does not give the model; or ``fetch`` is "nothing" and it is not here.
     """
     path, hub_id = _locate(name, fetch)
-    return ModelFolder(model_label(name), path, f"{hub_id}@{path.name}" if hub_id else _folder_identity(path))
+    return ModelFolder(model_label(name), path, f"{hub_id}@{path.name}" if hub_id else _folder_identity(path), hub_id)
 
 
-def _locate(name: str, fetch: bool) -> tuple[Path, str | None]:
+def fetch_weights(model: ModelFolder) -> None:
+    """Fetch a model's weights, where they are not here yet, and check once that they are what the Hub has.
+
+    Raises:
+        DataError: The Hub does not give them, or what is here is damaged.
+    """
+    if model.hub:
+        bring_weights(model.hub, model.path.name)
+
+
+def _locate(name: str, fetch: Part) -> tuple[Path, str | None]:
     """Return the folder that a model lies in, and its id where it came from the Hub."""
     preset = presets().get(name)
     if preset and preset.folder:
         return PACKAGE / "models" / preset.folder, None
     if preset and preset.hub:
-        return _from_hub(preset.hub, preset.revision, preset.access, fetch), preset.hub
-    path = Path(name).expanduser()
+        return bring(preset.hub, preset.revision, fetch), preset.hub
+    path = from_home(name)
     if (path / "config.json").is_file():
         return path, None
     model_label(name)  # refuses what is no model at all
-    return _from_hub(name, None, "", fetch), name
+    return bring(name, None, fetch), name
 
 
 def model_label(name: str) -> str:
@@ -111,7 +122,7 @@ def model_label(name: str) -> str:
     """
     if name in presets():
         return name
-    path = Path(name).expanduser()
+    path = from_home(name)
     if (path / "config.json").is_file():
         return slug(path.resolve().name, "model")
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and not path.exists():
@@ -123,22 +134,44 @@ def model_label(name: str) -> str:
 
 
 def load_tokenizer(model: ModelFolder) -> Any:
-    """Return the model's tokenizer."""
+    """Return the model's tokenizer.
+
+    Raises:
+        DataError: There is none, or it is damaged.
+    """
     from transformers import AutoTokenizer
 
+    if model.hub and [path.name for path in model.path.iterdir()] == [CONFIG]:
+        raise DataError(f"model {model.hub} is not on this machine, but for its configuration.")
     try:
         return AutoTokenizer.from_pretrained(model.path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
         raise DataError(f"model {model.label!r}: its tokenizer cannot be loaded: {first_line(error)}") from None
 
 
 def load_model(model: ModelFolder, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return the pretrained causal language model in eval mode."""
+    """Return the pretrained causal language model in eval mode.
+
+    Raises:
+        DataError: Its weights cannot be fetched or loaded, or lack a tensor, which would be drawn at random.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    fetch_weights(model)
     logging.disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, use_safetensors=True)
+    try:
+        loaded, found = AutoModelForCausalLM.from_pretrained(
+            model.path, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
+        raise DataError(f"model {model.label!r}: cannot be loaded from {model.path}: {first_line(error)}") from None
+    if missing := sorted(found["missing_keys"]):
+        raise DataError(
+            f"model {model.label!r}: {model.path} lacks {missing[0]} and {len(missing) - 1} more of its weights."
+        )
     return loaded.eval()
 
 
@@ -151,16 +184,23 @@ def shapes_of(name: str) -> nn.Module:
     from transformers import AutoConfig
 
     preset = presets().get(name)
-    if preset and preset.family:
+    if preset and preset.family and not _is_here(preset):
         return _shapes(AutoConfig.for_model(preset.family, **(preset.shape or {})))
-    return _shapes(AutoConfig.from_pretrained(_locate(name, fetch=False)[0]))
+    return _shapes(_config(_locate(name, fetch="nothing")[0]))
 
 
 def shapes_in(model: ModelFolder) -> nn.Module:
     """Return a model of this machine on the meta device, in eval mode: whatever of it needs no weights."""
+    return _shapes(_config(model.path)).eval()
+
+
+def _config(folder: Path) -> Any:
     from transformers import AutoConfig
 
-    return _shapes(AutoConfig.from_pretrained(model.path)).eval()
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
+        raise DataError(f"{folder / 'config.json'}: cannot be read as a configuration: {first_line(error)}") from None
 
 
 def _shapes(config: Any) -> nn.Module:
@@ -171,52 +211,43 @@ def _shapes(config: Any) -> nn.Module:
 
 
 def shape_of(name: str) -> Shape | None:
-    """Return a model's shape, from its preset or its config.json; None where it has another layout.
+    """Return a model's shape, from its config.json where it is here, else its preset; None where it has another layout.
 
     Raises:
         DataError: It is no preset and not on this machine.
     """
     preset = presets().get(name)
-    if preset and preset.family:
+    if preset and preset.family and not _is_here(preset):
         return Shape.from_config(preset.family, preset.shape or {})
-    return _shape_in(_locate(name, fetch=False)[0])
+    return _shape_in(_locate(name, fetch="nothing")[0])
+
+
+def learn_shape(name: str) -> bool:
+    """Return whether a preset's configuration, which was not here, came from the Hub: it says more than the preset."""
+    preset = presets().get(name)
+    if preset is None or not preset.hub or _is_here(preset):
+        return False
+    try:
+        find_model(name, fetch="config")
+    except DataError:  # whoever needs the model says why
+        return False
+    return True
+
+
+def _is_here(preset: Preset) -> bool:
+    """Return whether the configuration of a preset of the Hub is on this machine."""
+    return (
+        bool(preset.hub) and (Repository("model", str(preset.hub)).snapshot(preset.revision or "") / CONFIG).is_file()
+    )
 
 
 @cache
 def _shape_in(folder: Path) -> Shape | None:
-    config: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return Shape.from_config(config.get("model_type", ""), config)
-
-
-def _from_hub(hub_id: str, revision: str | None, access: str, fetch: bool) -> Path:
-    if not fetch and not _in_hub_cache(hub_id):
-        raise DataError(f"model {hub_id} is not on this machine. {access}".strip())
-    from huggingface_hub import snapshot_download
-
-    away: str | None = None
     try:
-        if fetch:
-            try:
-                revision = resolve("model", hub_id, revision)
-            except HubUnreachableError as error:
-                away = first_line(error)  # then the cache may have it
-        offline = away is not None or not fetch
-        found = snapshot_download(hub_id, revision=revision, allow_patterns=_WANTED, local_files_only=offline)
-    except Exception as error:  # whatever the libraries below raise, the way out is the same
-        reason = f"{away} It is not in the cache either." if away else first_line(error)
-        licence = f" {access}" if access and not away else ""
-        raise DataError(
-            f"model {hub_id}: cannot be fetched: {reason}{licence} Without a network, give a folder that holds the "
-            f"model: --set model=FOLDER."
-        ) from None
-    return Path(found)
-
-
-def _in_hub_cache(hub_id: str) -> bool:
-    """Return whether the Hub's cache has anything of a model, without an import that takes half a second."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    cache_folder = os.environ.get("HF_HUB_CACHE") or Path(home) / "hub"
-    return (Path(cache_folder).expanduser() / f"models--{hub_id.replace('/', '--')}" / "snapshots").is_dir()
+        config: Mapping[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return Shape.from_config(config.get("model_type", ""), config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / CONFIG}: cannot be read as a configuration: {first_line(error)}") from None
 
 
 def _folder_identity(path: Path) -> str:

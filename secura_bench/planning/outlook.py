@@ -12,7 +12,7 @@ from secura_bench.data.tasks import load_task
 from secura_bench.errors import DataError, SpecError
 from secura_bench.locks import note_of, read_holder
 from secura_bench.methods.base import Method, ParameterCount
-from secura_bench.models.load import model_label, presets, shape_of, shapes_of
+from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
 from secura_bench.models.shape import Shape
 from secura_bench.plan import Draft, Inputs, Plan, Run, drafts, make_plans
 from secura_bench.planning.device import EFFICIENCY, TOLERANCE, Device
@@ -132,28 +132,39 @@ def _look_out(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
 def refuse_what_cannot_fit(specs: Sequence[ExperimentSpec], device: Device) -> None:
     """Stop before anything is loaded where a run needs far more memory than ``device`` has.
 
+    A preset's shape is believed as long as it fits; before a model is refused, its own configuration is looked at.
+
     Raises:
         SpecError: Names the method, the memory, and what would fit.
     """
     for spec in specs:
         try:
-            shape = _shape(spec.model)
-        except DataError:  # it has to be fetched first, and then tells
-            return
-        if shape is None:
-            return
-        rows, answers = _rows(spec, None)
-        scoring = Scoring.of(spec, answers, 0)
-        for label, draft in {draft.method.label: draft for draft in drafts(spec)}.items():
-            line = _line(draft, shape, rows, scoring, answers, device)
-            if line.needs:
-                raise SpecError(line.needs)
-            if line.memory and not fits(line.memory, device, TOLERANCE):
-                needed = line.memory.on_cpu() if device.is_cpu else line.memory.device
-                raise SpecError(
-                    f"method {label!r} on {spec.model} would need about {needed / 2**30:.0f} GiB, and "
-                    f"{device.memory / 2**30:.0f} GiB are free ({device.name}). {way_out(spec, line, device)}"
-                )
+            _refuse_what_cannot_fit(spec, device)
+        except SpecError:
+            if not learn_shape(spec.model):
+                raise
+            _refuse_what_cannot_fit(spec, device)
+
+
+def _refuse_what_cannot_fit(spec: ExperimentSpec, device: Device) -> None:
+    try:
+        shape = _shape(spec.model)
+    except DataError:  # it has to be fetched first, and then tells
+        return
+    if shape is None:
+        return
+    rows, answers = _rows(spec, None)
+    scoring = Scoring.of(spec, answers, 0)
+    for label, draft in {draft.method.label: draft for draft in drafts(spec)}.items():
+        line = _line(draft, shape, rows, scoring, answers, device)
+        if line.needs:
+            raise SpecError(line.needs)
+        if line.memory and not fits(line.memory, device, TOLERANCE):
+            needed = line.memory.on_cpu() if device.is_cpu else line.memory.device
+            raise SpecError(
+                f"method {label!r} on {spec.model} would need about {needed / 2**30:.0f} GiB, and "
+                f"{device.memory / 2**30:.0f} GiB are free ({device.name}). {way_out(spec, line, device)}"
+            )
 
 
 def fits(memory: Memory, device: Device, tolerance: float = 1.0) -> bool:
