@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
         except Exception as error:  # a constructor's own, of any kind
             problem = f"{quoted(node.value)} is not what its tag says ({type(error).__name__})"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
-        if isinstance(value, int) and abs(value) >= 2**63:
+        if isinstance(value, int) and abs(value) >= 10**100:
             problem = "a number has more digits than anything here has"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return value

@@ -159,8 +159,11 @@ def _fetch(task: TaskFile, source: HubSource, where: str) -> tuple[Iterable[Mapp
     try:
         return hub_records(source)
     except DataError as error:
-        away = isinstance(error, HubAwayError)
-        way_out = f" Without a network, set {DATA_VARIABLE} to a folder of <task>.jsonl files." if away else ""
+        folder = os.environ.get(DATA_VARIABLE)
+        file = task.local.file if task.local else fetched_name(task.id)
+        lacking = f" {folder} ({DATA_VARIABLE}) has no {file}." if folder else ""
+        away = isinstance(error, HubAwayError) and not folder
+        way_out = f" Without a network, set {DATA_VARIABLE} to a folder of <task>.jsonl files." if away else lacking
         raise DataError(f"task {task.id!r}: {where} cannot be loaded: {error}{way_out}") from None
 
 

@@ -48,9 +48,10 @@ Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab
 class HubSource(Part):
     """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts).
 
-    With ``files``, these JSON-lines files of the repository are read, and the key of each is the column ``file`` of
-    its rows. ``revision`` is a commit where one is attested, else a branch; the manifest records the commit used.
-    ``licence``, here and in the other sources, is named where it is not the task's.
+    With ``files``, these files of the repository are read, by their paths or by patterns (``main/train-*.parquet``);
+    of a mapping the key of each is the column ``file`` of its rows. ``revision`` is a commit where one is attested,
+    else a branch; the manifest records the commit used. ``licence``, here and in the other sources, is named where it
+    is not the task's.
     """
 
     path: str
@@ -58,7 +59,7 @@ class HubSource(Part):
     config: str | None = None
     split: str = "train"
     revision: str = "main"
-    files: dict[str, str] | None = None
+    files: dict[str, str] | tuple[str, ...] | str | None = None
     stand_in: str | None = None
     licence: str | None = None
 

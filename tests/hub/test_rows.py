@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -108,10 +107,8 @@ def test_rows_are_those_of_the_library(layout: str, config, split: str, fetched:
 
 
 def source(**fields) -> HubSource:
-    """Return a source as a task file has it; ``files`` as patterns, in whatever form."""
-    files = fields.pop("files", None)
-    made = HubSource(columns={"text": "{{ text }}"}, **fields)
-    return made if files is None else SimpleNamespace(**{**vars(made), "files": files})
+    """Return a source as a task file has it."""
+    return HubSource(columns={"text": "{{ text }}"}, **fields)
 
 
 @pytest.mark.parametrize(
