@@ -33,7 +33,7 @@ def attached(
     prepare(model)
     if untouched is not None:
         method.lend(wrap(untouched.beside(model, method)))
-    method.start(model)
+    type(method).start(method, model)  # the class's: an attribute that a plug-in calls so is no hook
     return model
 
 

@@ -141,7 +141,7 @@ class Stack(Method):
     def start(self, model: nn.Module) -> None:
         """Thread the hook through the parts, all on the adapted model."""
         for part in self.parts:
-            part.start(model)
+            type(part).start(part, model)  # the class's: an attribute that a plug-in calls so is no hook
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Return the groups of the one part that makes its own; without one, one group of all."""
