@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,7 @@ from secura_bench.registry import METHODS
 def plugin(tmp_path: Path, monkeypatch) -> Path:
     """The method that the README shows, in a file; forgotten after the test."""
     monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    text = next(block for block in blocks if "class " in block)
-    assert len(text.splitlines()) <= 30
-    path = tmp_path / "l2_to_start.py"
-    path.write_text(text)
-    return path
+    return Path(shutil.copy(ROOT / "docs/methods/l2_to_start.py", tmp_path))
 
 
 def test_the_readmes_method_runs(plugin: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Unsaved:
         self._marks = [self._marks_of(part) for part in self._parts]
         self._tensors = {name: bits_of(tensor) for name, tensor in _persistent(model) if not tensor.requires_grad}
         self._trained = {name for name, p in model.named_parameters() if p.requires_grad}
-        self._hooks = _hooks(model)
+        self._hooks = self._hooks_on_model()
 
     def began(self) -> None:
         """Take note that the first task began: copies of the model that are made then are made again on a resume."""
@@ -87,11 +87,16 @@ class Unsaved:
                 f"{_place(self._method)}{_these('tensor', moved)} of the model moved, and trained_state does not "
                 f"return {'it' if len(moved) == 1 else 'them'}: no checkpoint holds what was learned there."
             )
-        if _hooks(self._model) != self._hooks:
+        if self._hooks_on_model() != self._hooks:
             raise SpecError(
                 f"{_place(self._method)}hooks on the model's modules came or went after the start, and no checkpoint "
                 f"holds them; register them in attach or start, which are called again on a resume."
             )
+
+    def _hooks_on_model(self) -> int:
+        """Return how many hooks the method's own code has on the model; transformers puts its own there as it goes."""
+        packages = {one.__module__.partition(".")[0] for part in self._parts for one in type(part).__mro__}
+        return sum(_package(hook) in packages for hook in _hooks(self._model))
 
     def _marks_of(self, part: Method) -> dict[str, str]:
         marker = Marker(self._model, part.base if part.needs_base else None)
@@ -171,13 +176,20 @@ def _persistent(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
-def _hooks(model: nn.Module) -> int:
-    """Return how many hooks there are on the modules and parameters of ``model``."""
-    of_modules = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    of_tensors = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return sum(len(getattr(module, kind)) for module in model.modules() for kind in of_modules) + sum(
-        len(getattr(parameter, kind, None) or ()) for parameter in model.parameters() for kind in of_tensors
-    )
+def _hooks(model: nn.Module) -> Iterator[Any]:
+    """Yield the hooks on the modules and parameters of ``model``."""
+    for module in model.modules():
+        for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
+            yield from getattr(module, kind).values()
+    for parameter in model.parameters():
+        for kind in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+            yield from (getattr(parameter, kind, None) or {}).values()
+
+
+def _package(hook: Any) -> str:
+    """Return the package of a hook's code, or of the class whose object it is."""
+    inner = getattr(hook, "func", hook)  # of a partial
+    return str(getattr(inner, "__module__", None) or type(inner).__module__).partition(".")[0]
 
 
 def _these(what: str, names: list[str]) -> str:
