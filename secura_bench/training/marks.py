@@ -148,9 +148,9 @@ def _reached(value: Any) -> Any:
     if isinstance(value, GeneratorType):
         frame = value.gi_frame
         return (value.__qualname__, frame and frame.f_lasti, frame and dict(frame.f_locals))
-    if hasattr(type(value), "__next__") and not (attributes := _attributes(value)):
+    if hasattr(type(value), "__next__") and not hasattr(value, "__dict__"):
         return _unknown(value)
-    return attributes if hasattr(type(value), "__next__") else _attributes(value)
+    return _attributes(value)
 
 
 def _unknown(value: Any) -> Any:
