@@ -145,7 +145,7 @@ def test_every_hook_of_a_part_is_called_and_heard() -> None:
     assert next(stack.weights(model))[0] == "told" and next(stack.former_weights(model))[0] == "former"
     assert stack.trained_state(model).keys() == {"told"}
     assert stack.merges and stack.replays and not stack.starts_as_base and stack.anchors_weights and stack.needs_base
-    assert (stack.relative_rows, stack.relative_work) == (3.0, 7.5)
+    assert (stack.relative_rows, stack.relative_work) == (3.0, 5.0)
     threaded = {name for name, value in vars(Told).items() if callable(value)} - {"__init__", "note"}
     assert set(part.told) >= threaded - {"name"}
 
