@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,17 +45,13 @@ LOADS_NOTHING = """
     def load_state_dict(self, state):
         pass
 """
-ANCHORS_IN_ATTACH = """
+AS_BEFORE_START = """
+    base = None
+
     def attach(self, model):
         model = super().attach(model)
         self.start = [p.detach().clone() for p in model.parameters()]
         return model
-
-    def terms(self, model, batch, logits):
-        return {"l2": sum((p - q).square().sum() for p, q in zip(model.parameters(), self.start))}
-"""
-COPIES_IN_BEGIN_TASK = """
-    base = None
 
     def begin_task(self, model, task):
         import copy
@@ -65,23 +62,22 @@ COPIES_IN_BEGIN_TASK = """
         from secura_bench.models.head import answer_logits
         with torch.no_grad():
             before = answer_logits(self.base, batch)
-        return {"apart": (logits - before).square().mean()}
+        pull = sum((p - q).square().sum() for p, q in zip(model.parameters(), self.start))
+        return {"apart": (logits - before).square().mean(), "pull": pull}
 """
 STANDS_STILL = """
+    def loss(self, model, batch):
+        return super().loss(model, batch)
+
+    def terms(self, model, batch, logits):
+        return {"own": logits.float().square().mean() * len(batch.input_ids)}
+
     def after_backward(self, model, step):
         for p in model.parameters():
             p.grad = torch.zeros_like(p.grad)
 
     def parameter_groups(self, model):
         return [{"params": list(model.parameters()), "weight_decay": 0.0}]
-"""
-OWN_LOSS = """
-    def loss(self, model, batch):
-        return super().loss(model, batch)
-"""
-PER_ROW = """
-    def terms(self, model, batch, logits):
-        return {"own": logits.float().square().mean() * len(batch.input_ids)}
 """
 
 
@@ -93,13 +89,12 @@ def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 def lines_of(text: str) -> dict[str, tuple[str, str]]:
     """Return what each line of a table says: whether it holds, and the rest."""
     found: dict[str, tuple[str, str]] = {}
-    last = ""
     for line in text.splitlines()[1:-1]:
-        if line[2] == " ":
-            found[last] = (found[last][0], f"{found[last][1]} {line.strip()}")
-            continue
-        what, holds, said = line[2:25].strip(), line[25:32].strip(), line[32:].strip()
-        found[last := what] = (holds, said)
+        if start := re.match(r"  (\S.*?)  +(holds|FAILS|no|–)  *(.*)$", line):
+            what, holds, said = start.groups()
+            found[what] = (holds, said)
+        else:
+            found[what] = (holds, f"{found[what][1]} {line.strip()}")
     return found
 
 
@@ -128,17 +123,21 @@ def test_examples_hold(file: Path, tmp_path: Path) -> None:
                 "stacks on LoRA": ("FAILS", "undisturbed"),
             },
         ),
-        (ANCHORS_IN_ATTACH, 0, {"killed within tasks": ("holds", "equal"), "stacks on LoRA": ("holds", "equal")}),
-        (COPIES_IN_BEGIN_TASK, 0, {"killed within tasks": ("holds", "equal"), "stacks on LoRA": ("holds", "equal")}),
-        (STANDS_STILL, 1, {"trains": ("FAILS", "no trained tensor moved"), "killed within tasks": ("holds", "equal")}),
-        (OWN_LOSS, 0, {"stacks on LoRA": ("no", "it replaces the loss"), "exports": ("holds", "merged")}),
-        (PER_ROW, 0, {"micro-batches agree": ("no", "is .* for four rows at once, and .* one by one")}),
+        (AS_BEFORE_START, 0, {"killed within tasks": ("holds", "equal"), "stacks on LoRA": ("holds", "equal")}),
+        (
+            STANDS_STILL,
+            1,
+            {
+                "trains": ("FAILS", "no trained tensor moved"),
+                "micro-batches agree": ("no", "is .* for four rows at once, and .* one by one"),
+                "stacks on LoRA": ("no", "it replaces the loss"),
+                "exports": ("holds", "merged"),
+            },
+        ),
     ],
-    ids=["attribute", "loads-nothing", "attach", "begin-task", "still", "loss", "per-row"],
+    ids=["attribute", "loads-nothing", "before-start", "still"],
 )
 def test_each_fault_stands_in_its_line(text: str, code: int, told: dict, tmp_path: Path) -> None:
-    import re
-
     (tmp_path / "mine.py").write_text(HEAD + text)
     done = secura_bench("check-method", "mine.py", cwd=tmp_path)
     assert done.returncode == code, done.stdout + done.stderr
@@ -162,8 +161,6 @@ def test_each_fault_stands_in_its_line(text: str, code: int, told: dict, tmp_pat
     ],
 )
 def test_what_cannot_be_checked_is_said(text: str | None, words: list[str], reason: str, tmp_path: Path) -> None:
-    import re
-
     if text is not None:
         (tmp_path / "mine.py").write_text(text)
     done = secura_bench("check-method", "mine.py", *words, cwd=tmp_path)
@@ -177,8 +174,8 @@ def test_options_that_are_wrong_or_missing_are_the_first_line(tmp_path: Path) ->
     (tmp_path / "mine.py").write_text(needs)
     done = secura_bench("check-method", "mine.py", cwd=tmp_path)
     assert done.returncode == 1
-    (what, (holds, said)), *_ = lines_of(done.stdout.replace("options  ", f"{'options':<21}  ")).items()
-    assert (what, holds) == ("options", "FAILS") and "strength" in said
+    holds, said = lines_of(done.stdout)["options"]
+    assert holds == "FAILS" and "strength" in said
 
 
 def test_a_table_tells_what_is_needed_from_what_is_not() -> None:
