@@ -161,3 +161,36 @@ def test_a_plugin_that_no_model_can_take_is_one_line(own, tmp_path: Path) -> Non
     done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "no attribute 'no_such_thing' (" in done.stderr and f"{tmp_path / 'mine.py'}:9)" in done.stderr
+
+
+REMEMBERS = """\
+from secura_bench.methods.base import Method
+
+
+class Remembers(Method):
+    name = "remembers"
+
+    def __init__(self, options=None):
+        super().__init__(options)
+        self.memory = []
+
+    def mix(self, examples):
+        self.memory.extend(examples)
+        return examples
+"""
+
+
+@pytest.mark.parametrize("entry", ["remembers", "{stack: [{name: lora, r: 2}, remembers]}"])
+def test_what_a_plugin_would_forget_ends_its_run_at_the_first_checkpoint(own, tmp_path: Path, entry: str) -> None:
+    own(REMEMBERS, "remembers")
+    spec = (tmp_path / "spec.yaml").read_text().replace("[{name: lora, r: 2}, remembers]", f"[{entry}]")
+    spec = spec.replace("steps: 2,", "steps: 6,") + "checkpoint: {every_steps: 2}\n"
+    (tmp_path / "spec.yaml").write_text(spec)
+    done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (failed,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert "mine.py: method 'remembers': its attribute 'memory' changed after the start" in failed
+    assert "state_dict" in failed and "start" in failed
+    (log,) = tmp_path.glob("results/trial/*remembers*/log.jsonl")
+    assert len(log.read_text().splitlines()) == 2, "not a step further"
+    assert not list(tmp_path.rglob("state.json"))

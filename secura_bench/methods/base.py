@@ -106,7 +106,8 @@ class Method:
     """The untouched model, where it is needed: frozen, in eval mode, from ``start`` on, and there again on a resume.
 
     It shares whatever tensors stay as they are, so beside an adapter it costs next to nothing, and beside full
-    fine-tuning one copy. ``answer_logits(self.base, batch)`` belongs under ``torch.no_grad()``.
+    fine-tuning one copy. ``answer_logits(self.base, batch)`` belongs under ``torch.no_grad()``. In a loop of one's own
+    ``methods.lending.attached`` attaches, lends and starts.
     """
 
     published_per_layer: ClassVar[int | None] = None
@@ -216,10 +217,11 @@ class Method:
         trainable = sum(trained.values())
         layers = {match.group() for name in trained if (match := re.search(r"\.\d+\.", name))}
         own = {id(p) for p in model.parameters()}
+        base = self.base.parameters() if self.needs_base and self.base is not None else ()
         return ParameterCount(
             trainable=trainable,
             total=sum(p.numel() for p in model.parameters()),
-            held=sum(p.numel() for p in self.base.parameters() if id(p) not in own) if self.base is not None else 0,
+            held=sum(p.numel() for p in base if id(p) not in own),
             effective=trainable,
             per_layer=trainable / max(1, len(layers)),
         )

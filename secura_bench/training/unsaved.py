@@ -199,5 +199,6 @@ def _these(what: str, names: list[str]) -> str:
 
 
 def _place(method: Method) -> str:
-    file = inspect.getsourcefile(type(method)) if not is_ours(type(method)) else None
+    kind = type(method)
+    file = None if is_ours(kind) else getattr(sys.modules.get(kind.__module__), "__file__", None)
     return f"{file + ': ' if file else ''}method {method.name!r}: "
