@@ -79,6 +79,9 @@ STANDS_STILL = """
     def parameter_groups(self, model):
         return [{"params": list(model.parameters()), "weight_decay": 0.0}]
 """
+MIXES = """
+    stream = "mixed"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -130,12 +133,13 @@ def test_examples_hold(file: Path, tmp_path: Path) -> None:
             {
                 "trains": ("FAILS", "no trained tensor moved"),
                 "micro-batches agree": ("no", "is .* for four rows at once, and .* one by one"),
-                "stacks on LoRA": ("no", "it replaces the loss"),
+                "stacks on LoRA": ("no", "^'mine' cannot be stacked: it replaces the loss"),
                 "exports": ("holds", "merged"),
             },
         ),
+        (MIXES, 0, {"killed within tasks": ("holds", "2 ×"), "stacks on LoRA": ("no", "^'mine' cannot be stacked")}),
     ],
-    ids=["attribute", "loads-nothing", "before-start", "still"],
+    ids=["attribute", "loads-nothing", "before-start", "still", "mixed"],
 )
 def test_each_fault_stands_in_its_line(text: str, code: int, told: dict, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(HEAD + text)

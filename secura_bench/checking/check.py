@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -45,14 +46,15 @@ def check_method(name: str, options: Mapping[str, Any], plugin: Path, work: Path
     ``say`` is told what is being tried.
     """
     kind: type[Method] = METHODS.get(name)
-    shown = ", ".join(f"{key} {field.default!r}" for key, field in kind.Options.model_fields.items()) or "none"
+    fields = kind.Options.model_fields.items()
+    shown = ", ".join(f"{key} {'required' if field.is_required() else repr(field.default)}" for key, field in fields)
     entry = {"name": name, **options}
     try:
         alone = Trial.of(work / "alone", plugin, entry)
     except BenchError as error:
-        yield Verdict("options", False, f"{str(error).removeprefix(f'{work}/alone/')}")
+        yield Verdict("options", False, _without_place(error))
         return
-    yield Verdict("options", True, shown if not options else f"{shown}; here {_listed(options)}")
+    yield Verdict("options", True, f"{shown or 'none'}{f'; here {_listed(options)}' if options else ''}")
     if kind.stream == "none":
         yield Verdict("trains", None, "it trains nothing, so there is nothing to resume", needed=False)
         return
@@ -103,8 +105,7 @@ def _attempt(what: str, find: Callable[[], str | None], well: str, needed: bool 
 
 def _trains(trial: Trial, folder: RunFolder) -> Verdict:
     said = []
-    for task in trial.run.tasks:
-        path = losses(folder, task)
+    for task, path in losses(folder).items():
         said.append(f"{sum(path[:3]) / 3:.2f} to {sum(path[-3:]) / 3:.2f} on {task}")
     try:
         session = live.Live(trial.run, trial.plan.inputs)
@@ -172,8 +173,7 @@ def _stacks(entry: Mapping[str, Any], plugin: Path, work: Path, say: Say) -> Ite
     try:
         stacked = Trial.of(work / "stacked", plugin, {"stack": parts, "train": {"lr": 5e-3}})
     except BenchError as error:
-        said = str(error)
-        yield Verdict(what, False, said[said.find("stack") :] if "stack" in said else said, needed=False)
+        yield Verdict(what, False, _without_place(error), needed=False)
         return
     say(f"{entry['name']}: the same on LoRA")
     try:
@@ -183,6 +183,11 @@ def _stacks(entry: Mapping[str, Any], plugin: Path, work: Path, say: Say) -> Ite
         return
     verdict = _resumes(stacked, peace, ("in-second-task",), what)
     yield verdict
+
+
+def _without_place(error: BenchError) -> str:
+    """Return what is wrong with a trial's spec, without the file, which nobody wrote."""
+    return re.sub(r"^\S*spec\.yaml(:\d+)?: (methods\.0(\.(?=\w)|: ))?", "", str(error))
 
 
 def _listed(options: Mapping[str, Any]) -> str:

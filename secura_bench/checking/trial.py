@@ -19,6 +19,7 @@ from secura_bench.experiment import run_experiment
 from secura_bench.plan import Plan, Run, make_plan
 from secura_bench.plugins import in_a_line, plugin_fault
 from secura_bench.progress import At, Silent
+from secura_bench.records import MIXED
 from secura_bench.spec import load_spec
 from secura_bench.stopping import Stop
 from secura_bench.store import RECORD, RunFolder
@@ -45,6 +46,11 @@ _SPEC: dict[str, Any] = {
 }
 
 When = Literal["in-task", "in-second-task", "at-boundary"]
+_MOMENTS: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "in-task": (("tiny_group", KILLED_AFTER), (MIXED, KILLED_AFTER)),
+    "in-second-task": (("tiny_count", KILLED_AFTER), (MIXED, STEPS + KILLED_AFTER)),
+}
+"""The task and its step; a method that mixes the tasks has one, twice as long."""
 
 
 class Fault(BenchError):  # noqa: N818 - an outcome of a check, not ours
@@ -120,11 +126,9 @@ class _Bomb(Silent):
 
     def advance(self, units: float, at: At) -> None:
         """Look where the run is."""
-        training = at.activity == "training"
-        task = {"in-task": "tiny_group", "in-second-task": "tiny_count"}.get(self._when)
-        self._trained |= training
-        if training:
-            here = at.task == task and at.step == KILLED_AFTER
+        if at.activity == "training":
+            self._trained = True
+            here = (at.task, at.step) in _MOMENTS.get(self._when, ())
         else:  # the first scoring after a task: its end is in a checkpoint, the boundary behind it
             here = self._trained and self._when == "at-boundary"
         if here:
@@ -155,9 +159,13 @@ def _log(folder: RunFolder) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def losses(folder: RunFolder, task: str) -> list[float]:
-    """Return the cross-entropy of each step of a task."""
-    return [line["loss"] for line in _log(folder) if line["task"] == task and "loss" in line]
+def losses(folder: RunFolder) -> dict[str, list[float]]:
+    """Return the cross-entropy of each step, by task."""
+    found: dict[str, list[float]] = {}
+    for line in _log(folder):
+        if "loss" in line:
+            found.setdefault(line["task"], []).append(line["loss"])
+    return found
 
 
 def _victim(folder: str, plugin: str, results: str, when: When) -> None:
