@@ -18,6 +18,7 @@ from secura_bench.base_scores import BaseScores
 from secura_bench.data.example import Task
 from secura_bench.manifest import changed_since, make_manifest
 from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.lending import attached
 from secura_bench.models.load import load_model, shapes_in
 from secura_bench.plan import Inputs, Run
 from secura_bench.progress import At, Progress, duration
@@ -33,6 +34,7 @@ from secura_bench.training.norms import frobenius
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import gather, is_main, on_main
 from secura_bench.training.seeds import generator_states, load_generator_states, seed_everything
+from secura_bench.training.unsaved import Unsaved
 from secura_bench.work import TRAINED_ROW, courses, scored_tasks, work_units
 
 if TYPE_CHECKING:
@@ -77,9 +79,12 @@ def run_experiment(
     if run.spec.log.weight_norms:
         norms = {"before": dict(frobenius(Method().weights(model)))}
     bases = {id(parameter) for parameter in model.parameters()}
-    model = method.attach(model)
-    if method.stream != "none":
-        prepare_training(model, run.train)
+    model = attached(
+        method,
+        model,
+        lambda model: prepare_training(model, run.train) if method.stream != "none" else None,
+        lambda base: accelerator.prepare_model(base, evaluation_mode=True),
+    )
     # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
     recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
         parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
@@ -171,6 +176,7 @@ class _Session:
         self.scorer, self.meter, self.stop = scorer, meter, stop
         self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log)
         self.courses = list(courses(run, inputs, method))
+        self.unsaved = Unsaved(method, model)
         self.at = _Position()
         self.seconds, self.tokens, self.steps = 0.0, 0, 0
         self.notes: list[str] = []
@@ -200,13 +206,19 @@ class _Session:
         task, stream, steps = self.courses[self.at.course]
         self._ticked = time.monotonic()
         if self.at.step == 0:
-            self.method.begin_task(self.model, task)
+            self._begin(task)
         self.loop.run_task(task, stream, steps, self._on_step, self.at.step)
         self.method.end_task(self.model, task)
         if figures := self.method.measures(self.model):  # of the boundary's merge, after which no step may follow
             self._log({"task": task.name, "step": steps, "boundary": True, **figures})
         self._tick()
         self.at = _Position(self.at.course, steps, "end")
+
+    def _begin(self, task: Task) -> None:
+        """Begin a task: when it comes, and the first one on a resume too, on the model as it was then."""
+        self.method.begin_task(self.model, task)
+        if task is self.courses[0][0]:
+            self.unsaved.began()
 
     def _on_step(self, report: StepReport) -> None:
         task, _, steps = self.courses[self.at.course]
@@ -265,7 +277,12 @@ class _Session:
         return bool(often.every_steps and step % often.every_steps == 0) or any(gather(due))
 
     def _save(self) -> None:
-        """Write the whole state to disk."""
+        """Write the whole state to disk.
+
+        Raises:
+            SpecError: It would not be the whole state.
+        """
+        self.unsaved.check()
         _, stream, _ = self.courses[self.at.course]
         generators = gather(generator_states())
 
@@ -297,9 +314,11 @@ class _Session:
         self._saved_at = time.monotonic()
 
     def load(self, state: Mapping[str, Any], folder: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; the model is as it was before the first step."""
         run = state["run"]
         self.at = _Position(**run["at"])
+        if self.at.course or self.at.step:
+            self._begin(self.courses[0][0])
         self.seconds, self.tokens, self.steps = run["seconds"], run["tokens"], run["steps"]
         self.meter.units = run["units"]
         self.notes += [note for note in run["notes"] if note not in self.notes]

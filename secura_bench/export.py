@@ -19,6 +19,7 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.errors import BenchError
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.lending import attached
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
 from secura_bench.records import RunRecord
 from secura_bench.spec import load_run_spec
@@ -73,7 +74,7 @@ def restore(base: ModelFolder, method: Method, kept: Path, dtype: torch.dtype = 
     """
     from safetensors.torch import load_file
 
-    model = method.attach(load_model(base, dtype))
+    model = attached(method, load_model(base, dtype))
     tensors = load_file(kept)
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     with torch.no_grad():

@@ -74,19 +74,19 @@ def load_plugin(path: Path) -> list[str]:
 
     found = spec_from_file_location(f"plugin_{path.stem}", path)
     if found is None or found.loader is None or not path.is_file():
-        raise SpecError(f"--plugin {path}: no such Python file.")
+        raise SpecError(f"plug-in {path}: no such Python file.")
     module = sys.modules[found.name] = module_from_spec(found)  # inspect and dataclasses look a class's module up
     try:
         found.loader.exec_module(module)
     except Exception as error:
-        raise SpecError(f"--plugin {path}: fails with {type(error).__name__}: {error}") from error
+        raise SpecError(f"plug-in {path}: fails with {type(error).__name__}: {error}") from error
     own = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
     if not own:
-        raise SpecError(f"--plugin {path}: defines no subclass of secura_bench.methods.base.Method.")
+        raise SpecError(f"plug-in {path}: defines no subclass of secura_bench.methods.base.Method.")
     for method in own:
         METHODS.add(method.name, method)
     return [method.name for method in own]

@@ -68,6 +68,19 @@ def test_restraint_against_plain_python(scale: float) -> None:
     assert torch.allclose(restraint(former, delta, scale, 1e-10), restraint_by_entry(former, delta, scale, 1e-10))
 
 
+def test_epsilon_has_the_sign_of_the_weight_and_zero_has_one_too() -> None:
+    """Added plainly, ε would divide an entry of −ε by zero, and one entry would decide max M for the whole matrix."""
+    former = torch.tensor([[-1e-10, 1e-10, 0.0, -0.0, 0.5, -0.5, 1e-30, -1e-30]])
+    delta = torch.zeros_like(former)
+    found = restraint(former, delta, 6.0, 1e-10)
+    M = torch.tensor([[0.5, 0.5, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]])
+    torch.testing.assert_close(found, 2 - torch.sigmoid((M - 0.5) * 6.0))
+    torch.testing.assert_close(restraint(-former, -delta, 6.0, 1e-10), found, msg="a weight's sign decides nothing")
+    moved = torch.full_like(former, 1e-3)
+    assert restraint(former, moved, 6.0, 1e-10).isfinite().all()
+    torch.testing.assert_close(restraint(-former, -moved, 6.0, 1e-10), restraint(former, moved, 6.0, 1e-10))
+
+
 @pytest.mark.parametrize(("scale", "value"), [(4.0, 1.1192), (6.0, 1.0474), (8.0, 1.0180)])
 def test_resting_restraint(scale: float, value: float) -> None:
     assert resting_restraint(scale) == pytest.approx(value, abs=5e-5)

@@ -13,6 +13,7 @@ from secura_bench.data.collate import collate
 from secura_bench.errors import SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.spec import TrainSpec
+from secura_bench.training.groups import Group, groups_of
 from secura_bench.training.optimizers import StochasticAdamW, missing_extra, new_optimizer, round_stochastically
 from secura_bench.training.precision import prepare_training
 
@@ -135,7 +136,7 @@ def test_adafactor_trains(llama, examples) -> None:
     method = build_method("seq")
     model = method.attach(llama()).train()
     train = TrainSpec(lr=1e-2, optimizer="adafactor")
-    optimizer = new_optimizer(model.parameters(), train)
+    optimizer = new_optimizer(groups_of(method, model, train), train)
     losses = []
     for _ in range(10):
         loss = method.loss(model, collate(examples, 0))
@@ -155,4 +156,4 @@ def test_eight_bits_need_an_extra() -> None:
         return
     assert "pip install 'secura-bench[lowmem]'" in (missing_extra(train) or "")
     with pytest.raises(SpecError, match="needs torchao"):
-        new_optimizer([torch.nn.Parameter(torch.ones(1))], train)
+        new_optimizer([Group(("w",), (torch.nn.Parameter(torch.ones(1)),), 1e-3, 0.0)], train)

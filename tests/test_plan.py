@@ -156,13 +156,15 @@ print(peak_memory(torch.device("cpu")))
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16_pure"])
 def test_optimizer_state_is_as_large_as_estimated(optimizer: str, precision: str) -> None:
+    from secura_bench.methods.base import Method
+    from secura_bench.training.groups import groups_of
     from secura_bench.training.optimizers import new_optimizer
     from secura_bench.training.precision import prepare_training
 
     train = TrainSpec(optimizer=optimizer, precision=precision)
     model = load_model(find_model("tiny"))
     prepare_training(model, train)
-    chosen = new_optimizer(model.parameters(), train)
+    chosen = new_optimizer(groups_of(Method(), model, train), train)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     chosen.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,7 @@ from secura_bench.registry import METHODS
 def plugin(tmp_path: Path, monkeypatch) -> Path:
     """The method that the README shows, in a file; forgotten after the test."""
     monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    text = next(block for block in blocks if "class " in block)
-    assert len(text.splitlines()) <= 30
-    path = tmp_path / "l2_to_start.py"
-    path.write_text(text)
-    return path
+    return Path(shutil.copy(ROOT / "docs/methods/l2_to_start.py", tmp_path))
 
 
 def test_the_readmes_method_runs(plugin: Path, tmp_path: Path) -> None:
@@ -165,3 +161,36 @@ def test_a_plugin_that_no_model_can_take_is_one_line(own, tmp_path: Path) -> Non
     done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "no attribute 'no_such_thing' (" in done.stderr and f"{tmp_path / 'mine.py'}:9)" in done.stderr
+
+
+REMEMBERS = """\
+from secura_bench.methods.base import Method
+
+
+class Remembers(Method):
+    name = "remembers"
+
+    def __init__(self, options=None):
+        super().__init__(options)
+        self.memory = []
+
+    def mix(self, examples):
+        self.memory.extend(examples)
+        return examples
+"""
+
+
+@pytest.mark.parametrize("entry", ["remembers", "{stack: [{name: lora, r: 2}, remembers]}"])
+def test_what_a_plugin_would_forget_ends_its_run_at_the_first_checkpoint(own, tmp_path: Path, entry: str) -> None:
+    own(REMEMBERS, "remembers")
+    spec = (tmp_path / "spec.yaml").read_text().replace("[{name: lora, r: 2}, remembers]", f"[{entry}]")
+    spec = spec.replace("steps: 2,", "steps: 6,") + "checkpoint: {every_steps: 2}\n"
+    (tmp_path / "spec.yaml").write_text(spec)
+    done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (failed,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert "mine.py: method 'remembers': its attribute 'memory' changed after the start" in failed
+    assert "state_dict" in failed and "start" in failed
+    (log,) = tmp_path.glob("results/trial/*remembers*/log.jsonl")
+    assert len(log.read_text().splitlines()) == 2, "not a step further"
+    assert not list(tmp_path.rglob("state.json"))

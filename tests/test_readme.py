@@ -36,7 +36,11 @@ def test_its_commands_and_options_exist() -> None:
     from secura_bench.cli import app
 
     commands = get_command(app).commands
-    named = set(re.findall(r"secura-bench ([a-z]+)", "\n".join([*blocks("console"), *re.findall(r"`(.*?)`", README)])))
+    named = set(
+        re.findall(
+            r"secura-bench ([a-z]+(?:-[a-z]+)*)", "\n".join([*blocks("console"), *re.findall(r"`(.*?)`", README)])
+        )
+    )
     assert {"run", "report"} <= named <= set(commands)
     known = {option for command in commands.values() for parameter in command.params for option in parameter.opts}
     ours = re.sub(r"torchrun\s+--\S+\s+\d+", "", README)
@@ -62,6 +66,12 @@ def test_its_methods_are_the_registered_ones() -> None:
     assert named | {"stack"} == set(METHODS.names())
 
 
+def test_its_method_is_the_one_in_the_docs() -> None:
+    (method,) = (block for block in blocks("python") if "class " in block)
+    assert method == (ROOT / "docs/methods/l2_to_start.py").read_text()
+    assert len(method.splitlines()) <= 30
+
+
 def test_every_named_file_exists() -> None:
-    for path in set(re.findall(r"`((?:configs|tasks|scripts)/[\w./-]+)`", README)):
+    for path in set(re.findall(r"`((?:configs|tasks|scripts|docs)/[\w./-]+)`", README)):
         assert (ROOT / path).exists(), path

@@ -731,6 +731,14 @@ def test_two_processes_of_one_run_agree_with_one(tmp_path: Path) -> None:
         for mine, other in zip(one["scores"], found[1][name]["scores"], strict=True):
             assert mine["values"]["loss"] == pytest.approx(other["values"]["loss"], rel=1e-4)
         assert one["cost"]["tokens"] == found[1][name]["cost"]["tokens"]
+    logs = [{path.parent.name: path.read_text() for path in (tmp_path / n).rglob("log.jsonl")} for n in ("one", "two")]
+    assert len(logs[0]) == 3 and logs[0].keys() == logs[1].keys()
+    for name, text in logs[0].items():
+        for mine, other in zip(text.splitlines(), logs[1][name].splitlines(), strict=True):
+            one, two = json.loads(mine), json.loads(other)
+            if "loss" in one:
+                assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
+                assert one["terms"] == pytest.approx(two["terms"], rel=2e-2, abs=1e-6), "a term enters a step once"
 
 
 def test_checkpoints_are_no_part_of_a_runs_identity(work: Path) -> None:

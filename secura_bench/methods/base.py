@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
+from secura_bench.methods.lending import attached
 from secura_bench.models.head import answer_logits
 
 if TYPE_CHECKING:
@@ -82,14 +83,32 @@ class Method:
     """Plain sequential fine-tuning (``seq``); every other method is a difference from it.
 
     A method owns no loop, optimizer, device or logger. ``train()`` and ``eval()`` mode are the loop's business too.
+
+    A run may be killed at any moment and goes on in another process, from its last checkpoint, on a new object of the
+    class and the untouched model. There ``attach``, ``start`` and the *first* task's ``begin_task`` are called again,
+    all on the model as it was before the first step; then the trained tensors come back into the model and
+    ``load_state_dict`` gets what ``state_dict`` returned; then the next step follows. No other hook is called for what
+    was done before. So whatever else a method keeps belongs into its state: an attribute that changed and that nothing
+    brings back ends the run at its next checkpoint, by name.
     """
 
     Options: ClassVar[type[Options]] = Options
     name: ClassVar[str] = "seq"
     stream: ClassVar[Literal["in_order", "mixed", "none"]] = "in_order"
     """``mixed`` draws from all tasks at once, ``none`` trains nothing."""
-    anchors_weights: ClassVar[bool] = False
+    anchors_weights: bool = False
     """Whether a merge into the weights would break it: such a method cannot be stacked on one that merges."""
+
+    needs_base: bool = False
+    """Whether it compares with the untouched model, which then is lent as ``base``."""
+
+    base: nn.Module | None = None
+    """The untouched model, where it is needed: frozen, in eval mode, from ``start`` on, and there again on a resume.
+
+    It shares whatever tensors stay as they are, so beside an adapter it costs next to nothing, and beside full
+    fine-tuning one copy. ``answer_logits(self.base, batch)`` belongs under ``torch.no_grad()``. In a loop of one's own
+    ``methods.lending.attached`` attaches, lends and starts.
+    """
 
     published_per_layer: ClassVar[int | None] = None
     """What the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, where it gives anything."""
@@ -115,7 +134,7 @@ class Method:
     def attach(self, model: nn.Module) -> nn.Module:
         """Return the model to train; exactly its trainable tensors require grad.
 
-        Called once, on the base model, perhaps on the meta device (shapes alone).
+        Called on the base model, in every process of a run: on a resume too. Perhaps on the meta device (shapes alone).
 
         Raises:
             SpecError: The options do not fit the model's modules.
@@ -123,11 +142,35 @@ class Method:
         model.requires_grad_(True)
         return model
 
+    def lend(self, base: nn.Module) -> None:
+        """Take the untouched model, if ``needs_base``; called before ``start``."""
+        self.base = base
+
+    def start(self, model: nn.Module) -> None:
+        """Look at the attached model as it is before the first step: the place for anchors, copies and hooks.
+
+        Called once in every process of a run, on a resume too, and there *before* the trained tensors come back; so
+        what is made from ``model`` here needs no state. In a stack every part's is called, on the adapted model.
+        """
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Return the optimizer's parameter groups, as torch's: every trained tensor of ``model`` in one of them, once.
+
+        Beside ``params`` a group may have a rate, ``lr`` (absolute) or ``lr_scale`` (times the spec's), and
+        ``weight_decay``; what it leaves out is the spec's. A schedule multiplies every group's own rate. Called in
+        every process, on a resume too, and when the optimizer is made anew; the order must be the same each time.
+        """
+        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
+
     def begin_task(self, model: nn.Module, task: Task) -> None:
-        """Prepare for ``task``."""
+        """Prepare for ``task``, before its first step.
+
+        On a resume it is called again for the run's first task alone, right after ``start``: a copy of the model that
+        is made there once is there again. What is made anew for each task needs ``state_dict``.
+        """
 
     def mix(self, examples: Sequence[Example]) -> Sequence[Example]:
-        """Return one step's examples, before padding and micro-batches. Replay adds its own here."""
+        """Return one step's examples, before padding and micro-batches: once a step. Replay adds its own here."""
         return examples
 
     def extra_rows(self, rows: int, task: int) -> int:
@@ -153,26 +196,32 @@ class Method:
         return {}
 
     def after_backward(self, model: nn.Module, step: StepContext) -> None:
-        """Work on the gradients: once per optimizer step, before clipping."""
+        """Work on the gradients: once per optimizer step, before clipping; never again for a step that is done."""
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Work on the weights: once per optimizer step, never per micro-batch. Averages and merges live here."""
+        """Work on the weights: once per optimizer step, never per micro-batch. Averages and merges live here.
+
+        Never again for a step that is done: what it moves outside of the trained tensors belongs in ``trained_state``.
+        """
 
     def end_task(self, model: nn.Module, task: Task) -> None:
-        """Consolidate ``task``: Fisher information, buffers, merging at the boundary."""
+        """Consolidate ``task``: Fisher information, buffers, merging at the boundary. Once a task, never again."""
 
     def evaluating(self, model: nn.Module) -> AbstractContextManager[nn.Module]:
-        """Lend the model as it is to be scored."""
+        """Lend the model as it is to be scored; called as often as it is scored, and leaves it as it was."""
         return nullcontext(model)
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
-        """Count the attached model's parameters, and what the method holds beside them."""
+        """Count the attached model's parameters, and what the method holds beside them: here, of a lent base."""
         trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
         trainable = sum(trained.values())
         layers = {match.group() for name in trained if (match := re.search(r"\.\d+\.", name))}
+        own = {id(p) for p in model.parameters()}
+        base = self.base.parameters() if self.needs_base and self.base is not None else ()
         return ParameterCount(
             trainable=trainable,
             total=sum(p.numel() for p in model.parameters()),
+            held=sum(p.numel() for p in base if id(p) not in own),
             effective=trainable,
             per_layer=trainable / max(1, len(layers)),
         )
@@ -185,7 +234,7 @@ class Method:
         Raises:
             SpecError: The options do not fit the model's modules.
         """
-        return self.count_parameters(self.attach(model))
+        return self.count_parameters(attached(self, model))
 
     @property
     def relative_rows(self) -> float:
@@ -194,8 +243,8 @@ class Method:
 
     @property
     def relative_work(self) -> float:
-        """Time of a row, forwards and backwards, relative to plain training; for a plan."""
-        return 1.0
+        """Time of a row, forwards and backwards, relative to plain training; for a plan. A lent base adds a forward."""
+        return 1.5 if self.needs_base else 1.0
 
     def kept_weights(self, adapted: int) -> int:
         """Return how many scalars a layer's forward keeps for the backward pass of weights made on the way.
@@ -226,15 +275,18 @@ class Method:
         return self.weights(model)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the tensors that, put into a freshly attached model, make it the trained one."""
+        """Return the tensors that, put into a freshly attached and started model, make it the trained one."""
         return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the method holds outside the model: tensors and plain containers alone."""
+        """Return what the method holds outside the model: tensors and plain containers alone. Asked at checkpoints."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned."""
+        """Go on from what ``state_dict`` returned: on a resume, after ``attach``, ``start`` and the model's tensors.
+
+        Tensors come on the CPU.
+        """
 
 
 def count_adapted(model: nn.Module, paths: Sequence[str], trained_by: Callable[[int, int], int]) -> ParameterCount:

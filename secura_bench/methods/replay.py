@@ -176,5 +176,6 @@ def example_from(fields: Mapping[str, Any]) -> Example:
     row = dict(fields["row"])
     if row["choices"] is not None:
         row["choices"] = tuple(row["choices"])
+    row["history"] = tuple((role, text) for role, text in row["history"])
     ids = {key: tuple(fields[key]) for key in ("prompt_ids", "answer_ids")}
     return Example(**{**fields, **ids, "row": Row(**row)})

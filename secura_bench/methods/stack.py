@@ -49,26 +49,25 @@ class StackOptions(Options):
 
         Beside a part that anchors weights, an adapter goes on over boundaries unless its ``boundary`` is spelled out.
         """
-        methods = [METHODS.get(part["name"]) for part in self.parts]
-        anchored = any(getattr(method, "anchors_weights", False) for method in methods)
-        built = []
-        for method, part in zip(methods, self.parts, strict=True):
-            options = {key: value for key, value in part.items() if key != "name"}
-            if anchored and "boundary" in method.Options.model_fields:
-                options.setdefault("boundary", "continue")
-            built.append(build_method(part["name"], **options))
+        given = [{key: value for key, value in part.items() if key != "name"} for part in self.parts]
+        names = [part["name"] for part in self.parts]
+        built = [build_method(name, **options) for name, options in zip(names, given, strict=True)]
+        if any(method.anchors_weights for method in built):
+            for place, (name, options) in enumerate(zip(names, given, strict=True)):
+                if "boundary" in METHODS.get(name).Options.model_fields and "boundary" not in options:
+                    built[place] = build_method(name, **options, boundary="continue")
         return built
 
 
 class Stack(Method):
-    """Runs its parts' hooks in the order given: usually an adapter first, then replay, penalties and the like.
+    """Runs its parts' hooks in the order given: an adapter first, then replay, penalties and the like.
 
     One forward serves all: the parts' extra terms are joined to the first part's cross-entropy. State is nested by
-    position and name.
+    position and name. Whatever ``Method`` has is said here again, part by part: a test compares the two.
 
     Raises:
-        SpecError: A part anchors weights while another merges into them, more than one part replaces the model or
-            the loss, or nothing is stacked.
+        SpecError: A part anchors weights while another merges into them, more than one part replaces the model, the
+            loss or the optimizer's groups, or nothing is stacked.
     """
 
     name = "stack"
@@ -98,9 +97,55 @@ class Stack(Method):
         """Whether every part leaves the base as it is at the start."""
         return all(part.starts_as_base for part in self.parts)
 
+    @property
+    def anchors_weights(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.anchors_weights for part in self.parts)
+
+    @property
+    def needs_base(self) -> bool:  # type: ignore[override]
+        """Whether any part does."""
+        return any(part.needs_base for part in self.parts)
+
     def attach(self, model: nn.Module) -> nn.Module:
-        """Let the one part that adapts the model do so; without one, everything trains."""
-        return self._adapter().attach(model)
+        """Let the part that adapts the model do so; without one, everything trains.
+
+        Other parts may look at the adapted model in their ``attach``, after it. They do not decide what trains there.
+
+        Raises:
+            SpecError: Two parts put tensors or modules of their own into the model.
+        """
+        attaching = [part for part in self.parts if overrides(type(part), "attach")] or [Method()]
+        model = attaching[0].attach(model)
+        for part in attaching[1:]:
+            trained = {name: p.requires_grad for name, p in model.named_parameters()}
+            modules = list(map(id, model.modules()))
+            after = part.attach(model)
+            own = dict(after.named_parameters())
+            if own.keys() != trained.keys() or list(map(id, after.modules())) != modules:
+                raise SpecError(
+                    f"a stack adapts the model once, and {part.name!r} changes it after {attaching[0].name!r}. List "
+                    f"the one that adapts first; what only looks at the model does so in 'start'."
+                )
+            for name, parameter in own.items():
+                parameter.requires_grad_(trained[name])
+        return model
+
+    def lend(self, base: nn.Module) -> None:
+        """Lend the untouched model to the parts that need it: one for all."""
+        super().lend(base)
+        for part in self.parts:
+            if part.needs_base:
+                part.lend(base)
+
+    def start(self, model: nn.Module) -> None:
+        """Thread the hook through the parts, all on the adapted model."""
+        for part in self.parts:
+            type(part).start(part, model)  # the class's: an attribute that a plug-in calls so is no hook
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Return the groups of the one part that makes its own; without one, one group of all."""
+        return self._one("parameter_groups").parameter_groups(model)
 
     def begin_task(self, model: nn.Module, task: Task) -> None:
         """Thread the hook through the parts."""
@@ -162,6 +207,10 @@ class Stack(Method):
             effective=min(count.effective for count in counts),
         )
 
+    def count_on(self, model: nn.Module) -> ParameterCount:
+        """Count once attached: what the others hold beside an adapter is told by the adapted model alone."""
+        return super().count_on(model)
+
     @property
     def relative_rows(self) -> float:
         """Those of the one part that replays."""
@@ -187,19 +236,19 @@ class Stack(Method):
 
     def weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights as the part that adapts the model has them."""
-        return self._adapter().weights(model)
+        return self._one("attach").weights(model)
 
     def former_weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights before a normalisation."""
-        return self._adapter().former_weights(model)
+        return self._one("attach").former_weights(model)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the tensors of the part that adapts the model."""
-        return self._adapter().trained_state(model)
+        return self._one("attach").trained_state(model)
 
-    def _adapter(self) -> Method:
-        """Return the part that adapts the model; without one, plain fine-tuning."""
-        return next((part for part in self.parts if overrides(type(part), "attach")), Method())
+    def _one(self, hook: str) -> Method:
+        """Return the first part that replaces ``hook``, of those that only one part can; else plain fine-tuning."""
+        return next((part for part in self.parts if overrides(type(part), hook)), Method())
 
     def state_dict(self) -> dict[str, Any]:
         """Nest the parts' states."""
@@ -209,6 +258,11 @@ class Stack(Method):
         """Hand each part its own state."""
         for i, part in enumerate(self.parts):
             part.load_state_dict(state[f"{i}.{part.name}"])
+
+
+def is_ours(method: type[Method]) -> bool:
+    """Return whether a method class is one of this package."""
+    return method.__module__.partition(".")[0] == "secura_bench"
 
 
 def overrides(method: type[Method], hook: str) -> bool:
@@ -229,9 +283,15 @@ def check_parts(parts: Sequence[Method]) -> None:
             raise SpecError(f"{part.name!r} cannot be stacked: it decides by itself what is trained.")
         if overrides(type(part), "loss"):
             raise SpecError(f"{part.name!r} cannot be stacked: it replaces the loss; extra terms belong in 'terms'.")
-    adapters = [part.name for part in parts if overrides(type(part), "attach")]
+    # A part of someone else's may only look at the model in its 'attach': the model's shapes tell, in Stack.attach.
+    adapters = [part.name for part in parts if overrides(type(part), "attach") and is_ours(type(part))]
     if len(adapters) > 1:
         raise SpecError(f"a stack adapts the model once, and {' and '.join(map(repr, adapters))} both do.")
+    grouping = [part.name for part in parts if overrides(type(part), "parameter_groups")]
+    if len(grouping) > 1:
+        raise SpecError(
+            f"a stack has one optimizer, and {' and '.join(map(repr, grouping))} both make its 'parameter_groups'."
+        )
     mixing = [part.name for part in parts if part.replays]
     if len(mixing) > 1:
         raise SpecError(f"a stack replays once, and {' and '.join(map(repr, mixing))} both do.")

@@ -12,6 +12,7 @@ from secura_bench.data.tasks import TaskFile
 from secura_bench.errors import SpecError
 from secura_bench.evaluation.evaluate import evaluate
 from secura_bench.evaluation.items import answerable
+from secura_bench.methods.lending import attached
 from secura_bench.models.load import load_model
 from secura_bench.plan import Inputs, Run
 from secura_bench.training.loop import StepReport, TrainingLoop
@@ -32,7 +33,12 @@ class Trial:
         seed_everything(run.seed, run.threads)
         accelerator = new_accelerator(run.train.precision)
         method = run.build()
-        model = method.attach(load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device))
+        model = attached(
+            method,
+            load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device),
+            lambda model: prepare_training(model, run.train) if method.stream != "none" else None,
+            lambda base: accelerator.prepare_model(base, evaluation_mode=True),
+        )
         moments: list[float] = []
 
         def on_step(report: StepReport) -> None:
@@ -41,7 +47,6 @@ class Trial:
         if method.stream == "none":
             model = accelerator.prepare_model(model, evaluation_mode=True)
         else:
-            prepare_training(model, run.train)
             name = run.tasks[0]
             task = Task(name, 0, inputs.tasks[name].train, 1)
             loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id)

@@ -17,9 +17,10 @@ from secura_bench.data.streams import MixedStream, RowStream
 from secura_bench.methods.base import Method, StepContext
 from secura_bench.spec import LogSpec, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
+from secura_bench.training.groups import check_order, groups_of
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import gradient_norms, total_norm
-from secura_bench.training.optimizers import new_optimizer, set_rate
+from secura_bench.training.optimizers import new_optimizer, set_rates
 from secura_bench.training.processes import gather
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class StepReport:
     """What one optimizer step did.
 
     Attributes:
-        step: 1-based within the task. lr: the rate it used.
+        step: 1-based within the task. lr: the rate it used, where the method gives its parameters no other.
         loss: mean cross-entropy over the step's answer tokens. terms: the method's extra terms.
         grad_norm: L2 norm over all trained tensors, before clipping. tokens: answer tokens of the step.
         rows: rows of the step, replayed ones too. fed: tokens that went through the model, padding left out.
@@ -82,12 +83,13 @@ class TrainingLoop:
         self.micro_batch = train.micro_batch_size
         self.notes: list[str] = []
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = self._new_optimizer()
         self.inner = model  # without the wrapper of several processes: asking accelerate each time is slow
+        self.optimizer = self._new_optimizer()
         self.model = accelerator.prepare_model(model)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return new_optimizer(self.trained, self.train)
+        self.groups = groups_of(self.method, self.inner, self.train)
+        return new_optimizer(self.groups, self.train)
 
     def run_task(
         self,
@@ -110,7 +112,7 @@ class TrainingLoop:
         self.resume_training()
         for step in range(done + 1, steps + 1):
             rate = learning_rate(self.train, step, steps)
-            set_rate(self.optimizer, rate)
+            set_rates(self.optimizer, [learning_rate(self.train, step, steps, group.lr) for group in self.groups])
             examples = self.method.mix([task.train[i] for i in stream.draw(self.train.batch_size)])
             on_step(self._step(examples, step, rate))
 
@@ -122,12 +124,19 @@ class TrainingLoop:
         """Return the optimizer's state, and the micro-batch if it had to be made smaller."""
         return {
             "optimizer": optimizer_state(self.optimizer),
+            "groups": [list(group.names) for group in self.groups],
             "micro_batch": self.micro_batch,
             "notes": list(self.notes),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Go on from ``state``.
+
+        Raises:
+            SpecError: The method groups its parameters in another way than it did.
+        """
+        if "groups" in state:
+            check_order(self.method, self.groups, state["groups"])
         load_optimizer_state(self.optimizer, state["optimizer"])
         self.micro_batch, self.notes = state["micro_batch"], list(state["notes"])
 
@@ -225,16 +234,19 @@ class TrainingLoop:
         return batches[self.accelerator.process_index :: self.accelerator.num_processes]
 
 
-def learning_rate(train: TrainSpec, step: int, steps: int) -> float:
+def learning_rate(train: TrainSpec, step: int, steps: int, lr: float | None = None) -> float:
     """Return the rate of ``step`` (1-based) out of a task's ``steps``: a linear warm-up, then the schedule.
+
+    ``lr`` is where it starts: the spec's, or a group's own.
 
     ``linear`` falls to 0 after the last step, ``cosine`` follows half a cosine to 0; ``constant`` stays.
     """
+    lr = train.lr if lr is None else lr
     if step <= train.warmup_steps:
-        return train.lr * step / train.warmup_steps
+        return lr * step / train.warmup_steps
     done = (step - 1 - train.warmup_steps) / max(1, steps - train.warmup_steps)
     if train.schedule == "linear":
-        return train.lr * (1 - done)
+        return lr * (1 - done)
     if train.schedule == "cosine":
-        return train.lr * 0.5 * (1 + math.cos(math.pi * done))
-    return train.lr
+        return lr * 0.5 * (1 + math.cos(math.pi * done))
+    return lr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, overload
 
@@ -12,18 +12,19 @@ from torch.optim import Optimizer
 
 from secura_bench.errors import SpecError
 from secura_bench.spec import TrainSpec
+from secura_bench.training.groups import Group
 
 _CHUNK = 1 << 24
 """Scalars updated at once: a large embedding would otherwise take several fp32 copies of itself."""
 
 
-def new_optimizer(trained: Iterable[nn.Parameter], train: TrainSpec) -> Optimizer:
-    """Return the optimizer that ``train`` asks for.
+def new_optimizer(groups: Sequence[Group], train: TrainSpec) -> Optimizer:
+    """Return the optimizer that ``train`` asks for, with a group of parameters for each of ``groups``.
 
     Raises:
         SpecError: It needs a package that is not installed.
     """
-    parameters = list(trained)
+    parameters = [group.settings() for group in groups]
     settings: dict[str, Any] = {"lr": train.lr, "weight_decay": train.weight_decay}
     adam = {**settings, "betas": train.betas, "eps": train.eps}
     stochastic = train.precision == "bf16_stochastic"
@@ -37,7 +38,7 @@ def new_optimizer(trained: Iterable[nn.Parameter], train: TrainSpec) -> Optimize
     if stochastic:
         return StochasticAdamW(parameters, **adam)
     # On a GPU torch would update all tensors at once, which takes as much memory again as they do.
-    return torch.optim.AdamW(parameters, **adam, foreach=False if parameters[0].is_cuda else None)
+    return torch.optim.AdamW(parameters, **adam, foreach=False if groups[0].parameters[0].is_cuda else None)
 
 
 def missing_extra(train: TrainSpec) -> str | None:
@@ -49,7 +50,7 @@ def missing_extra(train: TrainSpec) -> str | None:
     return "train.optimizer: adamw_8bit needs torchao: pip install 'secura-bench[lowmem]' (or set adamw)."
 
 
-def _eight_bit(parameters: list[nn.Parameter], adam: dict[str, Any], stochastic: bool) -> Optimizer:
+def _eight_bit(parameters: list[dict[str, Any]], adam: dict[str, Any], stochastic: bool) -> Optimizer:
     if find_spec("torchao"):
         from torchao.optim import AdamW8bit
 
@@ -61,9 +62,9 @@ def _eight_bit(parameters: list[nn.Parameter], adam: dict[str, Any], stochastic:
     raise SpecError("train.optimizer: adamw_8bit needs torchao: pip install 'secura-bench[lowmem]' (or set adamw).")
 
 
-def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set the learning rate of all groups; torchao keeps it in a tensor, which must stay that tensor."""
-    for group in optimizer.param_groups:
+def set_rates(optimizer: Optimizer, rates: Sequence[float]) -> None:
+    """Set the learning rate of each group; torchao keeps it in a tensor, which must stay that tensor."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:
@@ -81,7 +82,7 @@ class StochasticAdamW(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

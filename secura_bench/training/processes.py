@@ -28,7 +28,14 @@ def join() -> None:
     if count() > 1:
         from accelerate import PartialState
 
-        PartialState(timeout=_PATIENCE)
+        PartialState(cpu=on_cpu(), timeout=_PATIENCE)
+
+
+def on_cpu() -> bool:
+    """Return whether several processes compute on CPUs: accelerate joins them there only if it is told so."""
+    import torch
+
+    return count() > 1 and not torch.cuda.is_available()
 
 
 def on_main(work: Callable[[], T]) -> T:

@@ -12,9 +12,11 @@ from conftest import example, random_llama
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
 from secura_bench.methods.base import Method
+from secura_bench.methods.lending import attached
 from secura_bench.spec import TrainSpec
 from secura_bench.training.loop import StepReport, TrainingLoop
 from secura_bench.training.precision import new_accelerator, prepare_training
+from secura_bench.training.unsaved import Unsaved
 
 SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 
@@ -65,9 +67,9 @@ class Session:
 
     def __init__(self, model: torch.nn.Module, method: Method, **train: Any) -> None:
         self.method = method
-        self.model = method.attach(model)
         spec = TrainSpec(**{"lr": 1e-2, "steps": 1, "batch_size": 2} | train)
-        prepare_training(self.model, TrainSpec())
+        self.model = attached(method, model, lambda model: prepare_training(model, spec))
+        self.unsaved = Unsaved(method, self.model)
         self.loop = TrainingLoop(new_accelerator(spec.precision, cpu=True), self.model, method, spec, pad_id=0)
         self.stream: RowStream | None = None
         self.reports: list[StepReport] = []
@@ -75,6 +77,8 @@ class Session:
     def begin(self, task: Task) -> None:
         self.stream = RowStream(len(task.train), "replacement", task.name)
         self.method.begin_task(self.model, task)
+        if task.index == 0:
+            self.unsaved.began()
 
     def steps(self, task: Task, count: int) -> list[StepReport]:
         self.loop.run_task(task, self.stream, count, self.reports.append)
@@ -88,11 +92,12 @@ class Session:
 
     def save(self) -> io.BytesIO:
         """Return all state, through a file that may hold tensors and plain containers alone."""
+        self.unsaved.check()
         file = io.BytesIO()
         state = {
-            "model": self.model.state_dict(),
+            "model": {name: tensor.detach() for name, tensor in self.method.trained_state(self.model).items()},
             "method": self.method.state_dict(),
-            "optimizer": self.loop.optimizer.state_dict(),
+            "loop": self.loop.state_dict(),
             "stream": self.stream.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -102,9 +107,12 @@ class Session:
 
     def restore(self, file: io.BytesIO) -> None:
         state = torch.load(file, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        with torch.no_grad():
+            for name, tensor in state["model"].items():
+                own[name].copy_(tensor)
         self.method.load_state_dict(state["method"])
-        self.loop.optimizer.load_state_dict(state["optimizer"])
+        self.loop.load_state_dict(state["loop"])
         self.stream = RowStream(1, "replacement", 0)
         self.stream.load_state_dict(state["stream"])
         torch.set_rng_state(state["random"])
@@ -121,6 +129,7 @@ def assert_resumes(make_session: Any, at: int) -> Session:
     whole.stream.size = len(second.train)
     whole.steps(second, 6 - at)
     resumed = make_session()
+    resumed.method.begin_task(resumed.model, first)
     resumed.restore(saved)
     resumed.stream.size = len(second.train)
     resumed.steps(second, 6 - at)

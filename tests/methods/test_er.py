@@ -168,7 +168,7 @@ def test_loss_is_the_mean_of_two_row_means(micro: int | None, ratio: float) -> N
     assert len(replayed) == 4 * ratio and len({row.supervised for row in rows}) > 1
     loss = (row_losses(twin, new).mean() + row_losses(twin, replayed).mean()) / 2
     loss.backward()
-    session.loop.train = session.loop.train.model_copy(update={"lr": 0.1})
+    session.loop.groups = [replace(group, lr=0.1) for group in session.loop.groups]
     (report,) = session.steps(second, 1)
     assert report.loss == pytest.approx(loss.item(), rel=1e-5)
     assert report.fed == sum(map(len, rows))

@@ -156,7 +156,7 @@ def test_bf16_works_on_a_cpu(case: Case) -> None:
         precision="bf16", lr=case.lr, batch_size=6,
     )  # fmt: skip
     for name, parameter in ours.model.named_parameters():
-        assert parameter.dtype == (torch.float32 if parameter.requires_grad else parameter.dtype), name
+        assert parameter.dtype == (torch.float32 if parameter.requires_grad else torch.bfloat16), name
     task = tasks(1)[0]
     ours.begin(task)
     reports = ours.steps(task, 40)

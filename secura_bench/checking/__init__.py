@@ -1,0 +1,1 @@
+"""Checking a method of someone else's: `secura-bench check-method`."""
