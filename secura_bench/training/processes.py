@@ -80,11 +80,12 @@ def join() -> None:
     import torch
     import torch.distributed as dist
     from accelerate import PartialState
+    from torch.distributed.rendezvous import rendezvous
 
     on_gpu = torch.cuda.is_available()
     if not dist.is_initialized():
         try:
-            store, rank, size = next(dist.rendezvous("env://", timeout=MEETING))
+            store, rank, size = next(rendezvous("env://", timeout=MEETING))
         except (RuntimeError, ValueError, OSError) as error:
             minutes = MEETING.total_seconds() / 60
             where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
