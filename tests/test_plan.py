@@ -63,6 +63,16 @@ def test_parameters_are_counted_exactly_without_building_the_model(name: str, op
     assert count_on_shape(method, shape_of("tiny")) == real.count_parameters(model)
 
 
+def test_shapes_are_built_once_for_the_same_method(monkeypatch) -> None:
+    """A matrix has it for every rate; other options, and other models, are counted for themselves."""
+    built, inner = [], Shape.skeleton
+    monkeypatch.setattr(Shape, "skeleton", lambda self, layers: built.append(layers) or inner(self, layers))
+    shape = shape_of("tiny")
+    counts = [count_on_shape(build_method("lora", r=rank), shape).trainable for rank in (5, 5, 7, 5)]
+    assert counts[0] == counts[1] == counts[3] != counts[2] and built == [1, 2, 1, 2]
+    assert count_on_shape(build_method("lora", r=5), shape_of("smollm2-135m")).trainable != counts[0]
+
+
 @pytest.mark.parametrize(("name", "times"), [("lora", 1.0), ("i_lora", 1.5)])
 def test_the_work_of_a_method_is_in_its_time(name: str, times: float) -> None:
     shape, train = shape_of("tiny"), TrainSpec(gradient_checkpointing=True)

@@ -6,6 +6,7 @@ Bytes are bytes, and sizes of tensors are in scalars. Where a number is a guess 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.models.shape import Shape
@@ -20,7 +21,26 @@ def count_on_shape(method: Method, shape: Shape) -> ParameterCount:
     Layers are alike, so a count over L layers is n(1) + (L − 1) (n(2) − n(1)), counted on skeletons of one and two
     layers. ``method`` is not changed: fresh ones of its kind are attached.
     """
-    one, two = (_count(method, shape, layers) for layers in (1, 2))
+    return _counted(_Kind(method), shape)
+
+
+class _Kind:
+    """A method's class and options, as a key: equal where the options are spelled alike."""
+
+    def __init__(self, method: Method) -> None:
+        self.kind, self.options = type(method), method.options
+        self._key = (self.kind, repr(method.options))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kind) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+@lru_cache(maxsize=1024)  # a matrix has the same method for many rates
+def _counted(key: _Kind, shape: Shape) -> ParameterCount:
+    one, two = (key.kind(key.options).count_on(shape.skeleton(layers)) for layers in (1, 2))
 
     def extended(name: str) -> int:
         first, second = getattr(one, name), getattr(two, name)
@@ -28,11 +48,6 @@ def count_on_shape(method: Method, shape: Shape) -> ParameterCount:
 
     count = ParameterCount(**{name: extended(name) for name in ("trainable", "total", "held", "effective")})
     return replace(count, per_layer=count.trainable / shape.layers)
-
-
-def _count(method: Method, shape: Shape, layers: int) -> ParameterCount:
-    fresh = type(method)(method.options)
-    return fresh.count_on(shape.skeleton(layers))
 
 
 def restricted(count: ParameterCount, shape: Shape, train: TrainSpec) -> ParameterCount:
