@@ -1,6 +1,6 @@
 """A run's peak memory, from shapes alone: the largest of the moments that a run goes through.
 
-Bytes are bytes, and sizes of tensors are in scalars. ``make measure`` holds the sums against processes.
+Bytes are bytes, and sizes of tensors are in scalars. ``scripts/measure_plan.py`` holds the sums against processes.
 """
 
 from __future__ import annotations
