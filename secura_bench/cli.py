@@ -90,7 +90,9 @@ def run(
         plan(spec, results, 0, overrides, plugins, includes)
         return
     from secura_bench.spec import load_specs
+    from secura_bench.training.processes import MEETING, check_launch, count, is_main
 
+    check_launch()
     if quiet and json_lines:
         raise BenchError("--quiet and --json-lines contradict each other; leave one of them out.")
     quiet = quiet or json_lines
@@ -111,11 +113,12 @@ def run(
     from secura_bench.report.report import make_report
     from secura_bench.runner import execute_all
     from secura_bench.stopping import Stopped
-    from secura_bench.training.processes import is_main
 
     refuse_what_cannot_fit(loaded, this_device())
     plans = make_plans(loaded, allow_code)
     runs = [run for one in plans for run in one.runs]
+    if count() > 1 and is_main():
+        _say(f"waiting for {count()} processes, {MEETING.total_seconds() / 60:g} minutes at most", quiet)
     try:
         outcome = execute_all(
             plans, results, "machine" if json_lines else "quiet" if quiet else "person", only, force, report_to

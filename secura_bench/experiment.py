@@ -16,18 +16,19 @@ from torch import nn
 from secura_bench import __version__
 from secura_bench.base_scores import BaseScores
 from secura_bench.data.example import Task
-from secura_bench.manifest import changed_since, make_manifest
+from secura_bench.manifest import make_manifest
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.methods.lending import attached
 from secura_bench.models.load import load_model, shapes_in
 from secura_bench.plan import Inputs, Run
 from secura_bench.progress import At, Progress, duration
 from secura_bench.records import Cost, RunRecord
+from secura_bench.resuming import go_on, take_up
 from secura_bench.scorer import Scorer, finite, shelf_in
 from secura_bench.stopping import Stop
 from secura_bench.store import RunFolder
 from secura_bench.trackers import Trackers
-from secura_bench.training.checkpoints import latest_checkpoint, read_checkpoint, save_checkpoint
+from secura_bench.training.checkpoints import read_checkpoint, save_checkpoint
 from secura_bench.training.loop import Diverged, StepReport, TrainingLoop
 from secura_bench.training.memory import peak_memory, reset_peak_memory
 from secura_bench.training.norms import frobenius
@@ -64,7 +65,7 @@ def run_experiment(
     accelerator = new_accelerator(run.train.precision)
     reset_peak_memory(accelerator.device)
     manifest = make_manifest(run, inputs, accelerator.device)
-    saved, notes = on_main(lambda: _take_up(run, folder, manifest, progress))
+    saved, notes = on_main(lambda: take_up(run, folder, manifest, progress))
     state = read_checkpoint(saved) if saved else None
     progress.start_run(run.name, _title(run), work_units(run, inputs), state["run"]["units"] if state else 0.0)
     method = run.build()
@@ -98,7 +99,7 @@ def run_experiment(
         if recast or not method.starts_as_base:
             session.at.due = "start"
         if state is not None and saved is not None:
-            session.load(state, saved)
+            go_on(session.load, state, saved)
         with _trackers(run, folder, report_to, progress) as session.trackers:
             outcome = session.go()
 
@@ -288,13 +289,14 @@ class _Session:
 
         def write() -> Path:
             run = {
+                "fingerprint": self.run.fingerprint,
                 "at": asdict(self.at),
                 "seconds": self.seconds,
                 "tokens": self.tokens,
                 "steps": self.steps,
                 "units": self.meter.units,
                 "notes": list(self._own_notes()),
-                "log": self.folder.log_size(),
+                "log": self.folder.settle_log(),
             }
             return save_checkpoint(
                 self.folder.checkpoint,
@@ -378,23 +380,6 @@ def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progr
         yield trackers
     finally:
         trackers.finish()
-
-
-def _take_up(
-    run: Run, folder: RunFolder, manifest: Mapping[str, Any], progress: Progress
-) -> tuple[Path | None, list[str]]:
-    """Make the run's folder ready: return the checkpoint to go on from, None to begin anew, and notes for readers."""
-    saved, problems = latest_checkpoint(folder.checkpoint)
-    for problem in problems:
-        way = "going on from the one before" if saved else "the run begins anew; nothing that was finished is lost"
-        progress.note(f"{problem} So {way}.")
-    if saved is None:
-        folder.begin(run.resolved(), manifest)
-        return None, []
-    notes = [f"continued under other versions: {line}" for line in changed_since(folder.manifest(), manifest)]
-    folder.resume(read_checkpoint(saved)["run"]["log"])
-    folder.describe(run.resolved(), manifest)
-    return saved, notes
 
 
 def _record(

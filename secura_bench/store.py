@@ -58,8 +58,16 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         if number is None:
             raise
         raise OSError(int(number.group(1)), os.strerror(int(number.group(1))), str(path)) from None
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """Make the system write a file, or a folder's names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def to_json(value: Any) -> str:
@@ -100,16 +108,14 @@ class RunFolder:
         write_atomically(self.path / "spec.yaml", yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True))
         write_atomically(self.path / MANIFEST, to_json(manifest))
 
-    def resume(self, log_bytes: int) -> None:
-        """Cut the log where a checkpoint has it, and forget what an earlier process failed at or left half written.
-
-        Raises:
-            RecordError: The log is shorter than the checkpoint says.
-        """
+    def lost_lines(self, log_bytes: int) -> str | None:
+        """Return what is wrong with a log that a checkpoint has ``log_bytes`` bytes of, None if they are there."""
         size = self.log_size()
-        if size < log_bytes:
-            raise RecordError(f"{self.path / LOG}: has lost lines: {size} bytes of {log_bytes}.")
-        if size > log_bytes:
+        return f"{self.path / LOG}: has lost lines: {size} bytes of {log_bytes}." if size < log_bytes else None
+
+    def resume(self, log_bytes: int) -> None:
+        """Cut the log where a checkpoint has it, and forget what an earlier process failed at or left half written."""
+        if self.log_size() > log_bytes:
             os.truncate(self.path / LOG, log_bytes)
         for left in (*self.path.rglob(".*"), self.failure, self.traceback):
             if left.is_file():
@@ -118,6 +124,13 @@ class RunFolder:
     def log_size(self) -> int:
         """Return the length of ``log.jsonl`` in bytes."""
         return (self.path / LOG).stat().st_size if (self.path / LOG).exists() else 0
+
+    def settle_log(self) -> int:
+        """Make the system put the log on the disk, so that a checkpoint may count on it; return its length."""
+        for path in (self.path / LOG, self.path):
+            if path.exists():
+                sync(path)
+        return self.log_size()
 
     def manifest(self) -> Mapping[str, Any]:
         """Return the manifest that is there, empty if none can be read."""

@@ -11,7 +11,8 @@ from conftest import example
 from secura_bench.data.collate import collate
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import shape_of
-from secura_bench.planning.estimate import Scoring, count_on_shape, memory_of, training_flops
+from secura_bench.planning.estimate import count_on_shape, training_flops
+from secura_bench.planning.memory import Scoring, memory_of
 from secura_bench.spec import TrainSpec
 
 RANKS = {"r": 4, "m": 6}
@@ -87,7 +88,7 @@ def test_kept_weights_are_those_that_autograd_keeps(llama: Any, options: dict[st
 def test_anchors_take_what_their_tensors_take(
     llama: Any, examples: Any, options: Any, on_device: int, on_host: int
 ) -> None:
-    """F and θ*: bytes of each trained scalar, where they lie; and three fp32 copies of the largest along the way."""
+    """F and θ*: bytes of each trained scalar, where they lie."""
     from secura_bench.data.example import Task
 
     method, plain = build_method("ewc", fisher_samples=1, **options), build_method("seq")
@@ -103,5 +104,5 @@ def test_anchors_take_what_their_tensors_take(
         memory_of(one, count_on_shape(one, shape), shape, train, SCORING, 16) for one in (method, plain)
     )
     assert (anchored.held, anchored.host) == (on_device * shape.parameters, on_host * shape.parameters)
-    assert anchored.activations - without.activations == 12 * shape.largest
+    assert anchored.activations > without.activations  # the pull's own, which tests/test_plan_memory.py measures
     assert anchored.gradients == without.gradients == 4 * shape.parameters

@@ -355,6 +355,92 @@ def test_the_checkpoint_before_stays_until_the_new_one_is_whole(work: Path, peac
     assert_same(peace, work / "results")
 
 
+def altered(folder: Path, number: str, **changes: Any) -> Path:
+    """Return a whole copy of the latest checkpoint, with another number and other figures of the run."""
+    good = latest_checkpoint(folder / "checkpoint")[0]
+    assert good
+    state = read_checkpoint(good)
+    state["run"] |= changes
+    made = save_checkpoint(folder.parent / "altered", state)
+    target = good.with_name(number)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.move(made, target)
+    shutil.rmtree(folder.parent / "altered")
+    return target
+
+
+FOREIGN = {
+    "a shorter log": ({"log": 10**6}, r"log.jsonl: has lost lines: \d+ bytes of 1000000\."),
+    "another run": ({"fingerprint": "0" * 10}, "checkpoint of the run 0{10}, and this is [0-9a-f]{10}"),
+}
+
+
+@pytest.mark.parametrize("only", [True, False])
+@pytest.mark.parametrize(("changes", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_a_checkpoint_that_does_not_fit_the_folder_is_passed_over(
+    work: Path, peace: Path, at_step, monkeypatch, changes: dict[str, Any], said: str, only: bool
+) -> None:
+    """As the only one, and as the later one of two."""
+    folder = stop_once(work, at_step, monkeypatch)
+    good = latest_checkpoint(folder / "checkpoint")[0]
+    assert read_checkpoint(good)["run"]["fingerprint"].startswith(folder.name.rpartition("-")[2])
+    altered(folder, good.name if only else "000099", **changes)
+    again = secura_bench("run", "spec.yaml", cwd=work)
+    assert again.returncode == 0, again.stderr
+    told = " ".join(again.stderr.split())
+    assert re.search(said, told), told
+    assert ("the run begins anew" if only else "going on from the one before") in told
+    assert_same(peace, work / "results")
+
+
+def test_a_log_that_lost_lines_ends_no_run(work: Path, peace: Path, at_step, monkeypatch) -> None:
+    folder = stop_once(work, at_step, monkeypatch)
+    half(folder / "log.jsonl")
+    again = secura_bench("run", "spec.yaml", cwd=work)
+    assert again.returncode == 0 and "has lost lines" in again.stderr, again.stderr
+    assert_same(peace, work / "results")
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_counts_on_it(work: Path, monkeypatch) -> None:
+    order: list[int] = []
+    inner = os.fsync
+
+    def fsync(handle: int) -> None:
+        order.append(os.fstat(handle).st_ino)
+        inner(handle)
+
+    logs: list[tuple[int, int, int]] = []
+
+    def save(root: Path, parts: Any) -> Path:
+        log, before = root.parent / "log.jsonl", len(order)
+        assert not log.exists() or parts["run"]["log"] == log.stat().st_size
+        made = save_checkpoint(root, parts)
+        if log.exists():
+            logs.append((log.stat().st_ino, before, order.index((made / "state.json").stat().st_ino)))
+        return made
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr("secura_bench.experiment.save_checkpoint", save)
+    assert secura_bench("run", "spec.yaml", "--quiet", cwd=work).returncode == 0
+    assert logs and all(log in order[:before] and before <= state for log, before, state in logs)
+
+
+def test_a_state_that_the_code_cannot_load_names_the_way_out(work: Path, peace: Path, at_step, monkeypatch) -> None:
+    stop_once(work, at_step, monkeypatch)
+
+    def changed(self: Any, state: Any) -> None:
+        self.gone = state["no such key"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(METHODS.get("lora"), "load_state_dict", changed)
+        again = secura_bench("run", "spec.yaml", cwd=work)
+    told = " ".join(again.stderr.split())
+    assert again.returncode == 1 and "does not fit the run's code as it is now: KeyError: 'no such key'" in told
+    assert "--force moves the run's folder aside and begins it anew" in told
+    assert secura_bench("run", "spec.yaml", cwd=work).returncode == 0
+    assert_same(peace, work / "results")
+
+
 def test_a_full_disk_ends_the_command_and_leaves_the_last_checkpoint(
     work: Path, peace: Path, at_step, monkeypatch
 ) -> None:

@@ -58,7 +58,7 @@ class CURLinear(nn.Module, ABC):
     def delta(self) -> Tensor:
         """Return the update that is being trained, C · trained core · R, as an h×d matrix in fp32."""
         with full_precision(self.K):
-            return core_weight(self.C.float(), self.trained_core(), self.R.float())
+            return core_weight(self.C.float(), self.trained_core().float(), self.R.float())
 
     def weight(self) -> Tensor:
         """Return the weight that the forward stands for, h×d in fp32."""

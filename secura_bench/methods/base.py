@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
+from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.lending import attached
 from secura_bench.models.head import answer_logits
 
@@ -256,6 +257,24 @@ class Method:
     def held_memory(self, count: ParameterCount) -> tuple[int, int]:
         """Return the bytes of what is held beside the model, on the run's device and in the CPU's memory."""
         return 4 * count.held, 0
+
+    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
+        """Return the bytes that ``end_task`` takes beside what is held, on the run's device and in the CPU's memory."""
+        return 0, 0
+
+    @property
+    def adapted(self) -> Sequence[str]:
+        """The names of the adapted modules, for a plan; of a method that trains everything nobody asks."""
+        return getattr(self.options, "target_modules", None) or DEFAULT_TARGETS
+
+    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+        """Return what an adapted outputs×inputs module keeps for the backward pass, ``kept_weights`` left out."""
+        return Kept()
+
+    @property
+    def kept_logits(self) -> int:
+        """How many fp32 scalars a vocabulary entry and answer token takes beside the cross-entropy's."""
+        return 0
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return named figures for the log, as they are after a step (merge survival, median Res)."""

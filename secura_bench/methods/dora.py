@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
+from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.lora import LoRA
 
 
@@ -17,3 +19,10 @@ class DoRA(LoRA):
     def trained_by(self, h: int, d: int) -> int:
         """Return LoRA's and a magnitude a row."""
         return super().trained_by(h, d) + h
+
+    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+        """Return LoRA's, the outputs of W and of B A, which the magnitude scales, and a unit matrix for the norm."""
+        lora = super().kept(inputs, outputs, computing)
+        return replace(
+            lora, token=lora.token + 2 * outputs * computing.scalar, weights=computing.trained * inputs * inputs
+        )

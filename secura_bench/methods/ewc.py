@@ -120,6 +120,11 @@ class EWC(Method):
         size = count.held * (2 if self.options.dtype == "bf16" else 4)
         return (0, size) if self.options.device == "cpu" else (size, 0)
 
+    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
+        """Return the bytes of the new F, in fp32 beside what is held, and where it is summed."""
+        size = 4 * count.trainable
+        return (0, size) if self.options.device == "cpu" else (size, 0)
+
     def state_dict(self) -> dict[str, Any]:
         """Return F, θ*, the constant and F's mean."""
         tensors = {"fisher": dict(self.fisher), "anchors": dict(self.anchors)}
@@ -155,6 +160,7 @@ def diagonal_fisher(model: nn.Module, rows: Sequence[Example], *, on_cpu: bool =
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
                 fisher[name] += (gradient.float().square() / len(rows)).to(fisher[name].device)
+        del gradient, gradients, loss  # or they would stay while the next row's are made
     model.train(was_training)
     return fisher
 

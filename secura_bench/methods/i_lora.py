@@ -19,6 +19,7 @@ from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import OwnSeed, Positive, Targets, resolve_seed
 from secura_bench.methods.replay import Reservoir, halves
 from secura_bench.models.head import answer_logits, head_at
@@ -224,6 +225,15 @@ class ILoRA(Method):
     def relative_work(self) -> float:
         """The long-term pairs' forward comes on a forward and a backward of the same size."""
         return 1.5
+
+    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+        """Return A x; x itself is shared."""
+        return Kept(computing.scalar * self.options.r)
+
+    @property
+    def kept_logits(self) -> int:
+        """With ``logits``, those of the long-term pairs and their difference from the working ones."""
+        return 2 if self.options.consistency == "logits" else 0
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the long-term pairs, and the token ids in the buffer by now."""

@@ -13,6 +13,7 @@ from secura_bench.adapters.peft_layers import effective_weight, lora_layers, mer
 from secura_bench.data.example import Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import Fraction, Positive, Targets
 
 
@@ -82,6 +83,12 @@ class LoRA(Method):
     def trained_by(self, h: int, d: int) -> int:
         """Return the scalars of A and B of an h×d module: r (h + d)."""
         return int(self.options.r * (h + d))
+
+    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+        """Return A x, dropout's mask and what it lets through; without dropout x is shared, but under autocast cast."""
+        dropout, own = self.options.dropout > 0, self.options.dropout > 0 or computing.autocast
+        token = computing.scalar * (self.options.r + inputs * own) + computing.mask * inputs * dropout
+        return Kept(token, shares=not own)
 
     def end_task(self, model: nn.Module, task: Task) -> None:
         """Merge at the boundary, if there is one and that is wanted."""

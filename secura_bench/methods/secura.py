@@ -16,6 +16,7 @@ from secura_bench.adapters.secura_layer import Merge, PublicSecuraLinear, Secura
 from secura_bench.methods.base import ParameterCount, count_adapted
 from secura_bench.methods.cabr_lora import CABRLoRA, CABROptions
 from secura_bench.methods.cur_adapter import layers
+from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import Positive, resolve_size
 from secura_bench.spec import Number
 
@@ -140,6 +141,10 @@ class Secura(CABRLoRA):
     def kept_weights(self, adapted: int) -> int:
         """With the paper's SigNorm and B not zero, W_updated and Res of every module are kept."""
         return 0 if self.always_merged or self.options.signorm != "paper" else 2 * adapted
+
+    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+        """Return, with the published code's SigNorm, Res of every output, in the dtype of the adapter's bias."""
+        return Kept(computing.trained * outputs if self.options.signorm == "public_code" else 0.0)
 
     @property
     def has_bias(self) -> bool:

@@ -17,6 +17,7 @@ from secura_bench.data.example import Example, Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, StepContext
 from secura_bench.methods.build import build_method
+from secura_bench.methods.kept import Computing, Kept
 from secura_bench.registry import METHODS
 
 
@@ -229,6 +230,25 @@ class Stack(Method):
         """Return where the part with the anchors holds them: beside these, what others hold is small."""
         holder = next((part for part in self.parts if part.anchors_weights), None)
         return holder.held_memory(count) if holder else super().held_memory(count)
+
+    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
+        """Return the most that a part takes: they end a task one after another."""
+        each = [part.boundary_memory(count) for part in self.parts]
+        return max(device for device, _ in each), max(host for _, host in each)
+
+    @property
+    def adapted(self) -> Sequence[str]:
+        """Those of the part that adapts the model."""
+        return self._one("attach").adapted
+
+    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+        """Return what the part that adapts the model keeps."""
+        return self._one("attach").kept(inputs, outputs, computing)
+
+    @property
+    def kept_logits(self) -> int:
+        """Those of all parts."""
+        return sum(part.kept_logits for part in self.parts)
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Join the parts' figures."""

@@ -17,18 +17,16 @@ from secura_bench.models.shape import Shape
 from secura_bench.plan import Draft, Inputs, Plan, Run, drafts, make_plans
 from secura_bench.planning.device import EFFICIENCY, TOLERANCE, Device
 from secura_bench.planning.estimate import (
-    Memory,
     Rows,
-    Scoring,
     Work,
     count_on_shape,
     disk_of,
-    memory_of,
     restricted,
     scoring_flops,
     training_flops,
     work_of,
 )
+from secura_bench.planning.memory import Memory, Scoring, memory_of
 from secura_bench.plugins import plugin_fault
 from secura_bench.spec import PROBE_ROWS, ExperimentSpec, TrainSpec
 from secura_bench.store import RECORD, RunFolder
@@ -51,7 +49,7 @@ class Line:
     Attributes:
         runs, done, running: numbers of runs. ``memory`` and ``seconds`` are None where the model's layout is not known.
         seconds: of one run. left: bytes that a run leaves on disk; checkpoint: that it takes meanwhile.
-        needs: a package that is not installed, if any.
+        tasks: of one run. needs: a package that is not installed, if any.
         fault: what ended the estimate or the trial within a method that is not ours; what is unknown then counts none.
     """
 
@@ -67,6 +65,7 @@ class Line:
     seconds: float | None
     left: float
     checkpoint: float
+    tasks: int
     needs: str | None = None
     fault: str | None = None
 
@@ -102,9 +101,9 @@ def _look_out(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     if trial_steps and plan is None:
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
     shape = _shape(spec.model)
-    rows, answers = _rows(spec, plan.inputs if plan else None)
+    rows, longest, answers = _rows(spec, plan.inputs if plan else None)
     new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.probe_parts))
-    scoring = Scoring.of(spec, answers, new_tokens)
+    scoring = Scoring.of(spec, longest, answers, new_tokens)
     runs: Sequence[Draft] = plan.runs if plan else drafts(spec)
     lines = []
     for label in dict.fromkeys(run.method.label for run in runs):
@@ -153,8 +152,8 @@ def _refuse_what_cannot_fit(spec: ExperimentSpec, device: Device) -> None:
         return
     if shape is None:
         return
-    rows, answers = _rows(spec, None)
-    scoring = Scoring.of(spec, answers, 0)
+    rows, longest, answers = _rows(spec, None)
+    scoring = Scoring.of(spec, longest, answers, 0)
     for label, draft in {draft.method.label: draft for draft in drafts(spec)}.items():
         line = _line(draft, shape, rows, scoring, answers, device)
         if line.needs:
@@ -179,14 +178,14 @@ def way_out(spec: ExperimentSpec, line: Line, device: Device) -> str:
     shape = _shape(spec.model)
     if shape is None:
         return ""
-    _, answers = _rows(spec, None)
+    _, longest, answers = _rows(spec, None)
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
     count = count_on_shape(line.method, shape)
+    scoring = Scoring.of(smaller, longest, answers, 0)
     for savings in accumulate(SAVINGS, lambda before, more: before | more):
         train = line.train.model_copy(update=savings)
-        memory = memory_of(
-            line.method, restricted(count, shape, train), shape, train, Scoring.of(smaller, answers, 0), answers
-        )
+        counted = restricted(count, shape, train)
+        memory = memory_of(line.method, counted, shape, train, scoring, answers, line.tasks, not device.is_cpu)
         if fits(memory, device):
             changed = {key: value for key, value in savings.items() if getattr(line.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
@@ -209,17 +208,21 @@ def _shape(model: str) -> Shape | None:
     return shape_of(model)
 
 
-def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int]:
-    """Return the numbers of rows and tokens, and the most answer tokens of a row; bounds where there is no data."""
+def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
+    """Return the numbers of rows and tokens, and the most tokens and answer tokens of a row.
+
+    They are bounds where there is no data.
+    """
     if inputs is None:
         bound = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
-        return Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context), spec.data.context // 2
+        return Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context), spec.data.context, spec.data.context // 2
     trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
     scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)
     tokens = sum(map(len, trained)) / len(trained)
     answers = max(example.supervised for example in (*trained, *scored))
-    return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), answers
+    longest = max(len(example) for example in (*trained, *scored))
+    return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
 
 
 def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answers: int, device: Device) -> Line:
@@ -238,6 +241,7 @@ def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answe
         seconds=None,
         left=0,
         checkpoint=0,
+        tasks=len(draft.tasks),
         needs=missing_extra(train),
     )
     try:
@@ -263,7 +267,7 @@ def _estimated(
     flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
     left, checkpoint = disk_of(draft.spec, count, train, work, method, shape)
-    memory = memory_of(method, count, shape, train, scoring, answers)
+    memory = memory_of(method, count, shape, train, scoring, answers, line.tasks, not device.is_cpu)
     seconds = flops / (device.speed(draft.threads) * EFFICIENCY)
     return replace(line, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from secura_bench.errors import BenchError
-from secura_bench.store import save_tensors
+from secura_bench.store import save_tensors, sync
 
 SCHEMA = 1
 STATE = "state.json"
@@ -65,22 +65,30 @@ def save_checkpoint(root: Path, parts: Mapping[str, Any]) -> Path:
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
-    _sync(root)
+    sync(root)
     for old in _numbers(root):
         if old < number:
             shutil.rmtree(root / f"{old:06d}")
     return folder
 
 
-def latest_checkpoint(root: Path) -> tuple[Path | None, list[str]]:
-    """Return the folder of the latest whole checkpoint below ``root``, and a sentence for each damaged one."""
+def latest_checkpoint(
+    root: Path, refuse: Callable[[Mapping[str, Any]], str | None] = lambda state: None
+) -> tuple[Path | None, list[str]]:
+    """Return the folder of the latest whole checkpoint below ``root``, and a sentence for each damaged one.
+
+    ``refuse`` says what else is wrong with a state, of which it sees what is no tensor; None if nothing is.
+    """
     problems: list[str] = []
     for number in sorted(_numbers(root), reverse=True):
         folder = root / f"{number:06d}"
         try:
-            for name, digest in _read_body(folder)["files"].items():
+            body = _read_body(folder)
+            for name, digest in body["files"].items():
                 if _digest(folder / name) != digest:
                     raise CheckpointError(f"{folder / name}: is damaged: its SHA-256 is another.")
+            if problem := refuse(body["state"]):
+                raise CheckpointError(problem)
         except OSError as error:
             problems.append(f"{error.filename}: is damaged: {error.strerror}.")
         except CheckpointError as error:
@@ -233,12 +241,3 @@ def _digest(path: Path) -> str:
 
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Make the system write a file, or a folder's names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,7 +10,6 @@ from torch import nn
 from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.errors import SpecError
 from secura_bench.spec import Precision, TrainSpec
-from secura_bench.training.processes import on_cpu
 
 
 def new_accelerator(precision: Precision, cpu: bool = False) -> Accelerator:
@@ -19,7 +18,7 @@ def new_accelerator(precision: Precision, cpu: bool = False) -> Accelerator:
     Accelerate keeps one precision a process; runs of one plan may differ, so what the last run set is forgotten.
     """
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu or on_cpu())
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu)
 
 
 def weights_dtype(precision: Precision) -> torch.dtype:

@@ -15,7 +15,8 @@ from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.load import shape_of
-from secura_bench.planning.estimate import Scoring, count_on_shape, memory_of
+from secura_bench.planning.estimate import count_on_shape
+from secura_bench.planning.memory import Scoring, memory_of
 from secura_bench.spec import TrainSpec
 
 RANKS = {"r": 8, "m": 12}
@@ -162,7 +163,7 @@ def test_every_hook_of_a_part_is_called_and_heard() -> None:
 )  # fmt: skip
 def test_a_stack_needs_what_its_largest_part_needs(parts: list, as_much_as: tuple[str, dict]) -> None:
     """Rows of a micro-batch are the same for both: what is compared is what is held and kept."""
-    shape, train = shape_of("smollm2-135m"), TrainSpec(micro_batch_size=2)
+    shape, train = shape_of("smollm2-135m"), TrainSpec(batch_size=2, micro_batch_size=1)
     scoring = Scoring(1, 64, 16, 0, ("teacher_forced",))
     stack, alone = build_method("stack", parts=parts), build_method(as_much_as[0], **as_much_as[1])
     together, single = (memory_of(m, count_on_shape(m, shape), shape, train, scoring, 16) for m in (stack, alone))
