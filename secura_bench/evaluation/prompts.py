@@ -42,6 +42,14 @@ class Opening:
         device = next(model.parameters()).device
         return branch(self.cache, torch.zeros(rows, dtype=torch.long, device=device))
 
+    @classmethod
+    def of(cls, model: nn.Module, ids: tuple[int, ...]) -> Opening:
+        """Let ``model`` read the tokens."""
+        cache = new_cache(model)
+        device = next(model.parameters()).device
+        model(input_ids=torch.tensor([ids], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cls(ids, cache)
+
 
 NO_OPENING = Opening()
 
@@ -60,11 +68,19 @@ def read_opening(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Opening:
     length = min(length, min(map(len, prompts)) - 1)
     if length < _WORTH_IT:
         return NO_OPENING
-    ids = low[:length]
+    return Opening.of(model, low[:length])
+
+
+def read_ids(model: nn.Module, rows: Sequence[Sequence[int]], pad_id: int = 0) -> Tensor:
+    """Return the logits (B, T, vocabulary) of rows padded on the right, read without a cache."""
+    ids = torch.full((len(rows), max(map(len, rows))), pad_id)
+    mask = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        mask[number, : len(row)] = 1
     device = next(model.parameters()).device
-    cache = new_cache(model)
-    model(input_ids=torch.tensor([ids], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return Opening(ids, cache)
+    logits: Tensor = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
+    return logits
 
 
 def read(model: nn.Module, prompts: Sequence[Sequence[int]], pad_id: int, opening: Opening = NO_OPENING) -> Prompts:
