@@ -23,7 +23,7 @@ _LONG, _SHORT, _SHARED, _MORE = 24, 15, 8, 3  # tokens: of the two prompts, of t
 _WIDEST = 1024  # of the windows that the prompts are made longer than
 _PAD = 0  # it is masked
 _ROUNDING, _OWN_ROUNDING = 1e-3, 8  # of the logits' spread; of what a longer row changes before its end
-_READS_AHEAD = 0.25  # of the logits' spread
+_READS_AHEAD, _READS_AHEAD_ROUNDED = 1e-2, 0.25  # of the logits' spread, in fp32 and in 16 bits
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def _ask(model: nn.Module) -> Memory:
         allowed = max(_ROUNDING * spread, _OWN_ROUNDING * own)
         padded = read_ids(model, whole)
         beside = [padded[row, len(ids) - _MORE - 1 : len(ids)].float() for row, ids in enumerate(whole)]
-        if own > _READS_AHEAD * spread or not _apart(torch.stack(beside), truth) <= allowed:
+        ahead = _READS_AHEAD_ROUNDED if _is_rounded(truth) else _READS_AHEAD
+        if own > ahead * spread or not _apart(torch.stack(beside), truth) <= allowed:
             raise DataError(
                 f"model {type(model).__name__}: what it says at a token depends on what comes after it, or on padding: "
                 f"it is no causal language model that rows can be scored in batches with."
@@ -184,3 +185,8 @@ def _agrees(say: Callable[[], Tensor], truth: Tensor, allowed: float) -> bool:
 def _apart(said: Tensor, truth: Tensor) -> float:
     """Return the root mean square of a difference, of the worst position."""
     return (said - truth).square().mean(dim=-1).sqrt().max().item()
+
+
+def _is_rounded(said: Tensor) -> bool:
+    """Return whether every number fits 16 bits: it was computed in them, whatever holds it now."""
+    return any(torch.equal(said.to(dtype).float(), said) for dtype in (torch.bfloat16, torch.float16))

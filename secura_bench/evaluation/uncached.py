@@ -19,7 +19,7 @@ Ids = Sequence[int]
 
 @torch.no_grad()
 def greedy_uncached(model: nn.Module, prompts: Sequence[Ids], chat: ChatFormat, max_new_tokens: int) -> list[list[int]]:
-    """Return what ``greedy`` does: each prompt's continuation, up to and with its end of turn; all is read each time."""
+    """Return what ``greedy`` does, each prompt's continuation up to and with its end of turn, reading all each time."""
     rows = [list(prompt) for prompt in prompts]
     alive = list(range(len(rows)))
     for _ in range(max_new_tokens):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +16,10 @@ from torch import nn
 
 from secura_bench.errors import DataError, SpecError, unknown_name
 from secura_bench.hub import HubUnreachableError, first_line, resolve
+from secura_bench.models.config import configuration, read_config
 from secura_bench.models.shape import Shape
+from secura_bench.models.sound import load_sound
+from secura_bench.plugins import in_a_line
 from secura_bench.resources import PACKAGE
 from secura_bench.schema import slug
 from secura_bench.yaml_file import YamlFile
@@ -123,9 +124,10 @@ def model_label(name: str) -> str:
 
 
 def load_tokenizer(model: ModelFolder) -> Any:
-    """Return the model's tokenizer."""
+    """Return the model's tokenizer, after a look at its configuration, which decides its kind."""
     from transformers import AutoTokenizer
 
+    configuration(model.path)
     try:
         return AutoTokenizer.from_pretrained(model.path)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -133,13 +135,27 @@ def load_tokenizer(model: ModelFolder) -> Any:
 
 
 def load_model(model: ModelFolder, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return the pretrained causal language model in eval mode."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    """Return the pretrained causal language model in eval mode.
 
-    logging.disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, use_safetensors=True)
-    return loaded.eval()
+    Raises:
+        DataError: Its weights lack a tensor, have one of another shape or one that is no number; or the folder is
+            another than it was when it was identified.
+    """
+    refuse_changed(model)
+    return load_sound(model.label, model.path, dtype).eval()
+
+
+def refuse_changed(model: ModelFolder) -> None:
+    """Refuse a folder that holds another model than the one that was identified.
+
+    Raises:
+        DataError: A file of it was written since.
+    """
+    if model.identity.startswith("sha256:") and _folder_identity(model.path) != model.identity:
+        raise DataError(
+            f"model {model.label!r}: {model.path} has changed since this command began; run it again, for the model "
+            f"that is there now."
+        )
 
 
 def shapes_of(name: str) -> nn.Module:
@@ -153,21 +169,22 @@ def shapes_of(name: str) -> nn.Module:
     preset = presets().get(name)
     if preset and preset.family:
         return _shapes(AutoConfig.for_model(preset.family, **(preset.shape or {})))
-    return _shapes(AutoConfig.from_pretrained(_locate(name, fetch=False)[0]))
+    return _shapes(configuration(_locate(name, fetch=False)[0]))
 
 
 def shapes_in(model: ModelFolder) -> nn.Module:
     """Return a model of this machine on the meta device, in eval mode: whatever of it needs no weights."""
-    from transformers import AutoConfig
-
-    return _shapes(AutoConfig.from_pretrained(model.path)).eval()
+    return _shapes(configuration(model.path)).eval()
 
 
 def _shapes(config: Any) -> nn.Module:
     from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # sizes that do not go together end in whatever the library divides
+        raise DataError(f"a model of type {config.model_type!r} cannot be built: {in_a_line(error)}") from None
 
 
 def shape_of(name: str) -> Shape | None:
@@ -184,8 +201,11 @@ def shape_of(name: str) -> Shape | None:
 
 @cache
 def _shape_in(folder: Path) -> Shape | None:
-    config: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return Shape.from_config(config.get("model_type", ""), config)
+    config = read_config(folder)
+    try:
+        return Shape.from_config(config["model_type"], config)
+    except KeyError:  # a size is left to transformers' default, which only it knows
+        return None
 
 
 def _from_hub(hub_id: str, revision: str | None, access: str, fetch: bool) -> Path:
@@ -221,11 +241,19 @@ def _in_hub_cache(hub_id: str) -> bool:
 
 def _folder_identity(path: Path) -> str:
     """Return "sha256:..." over the files that make up the model: configuration, tokenizer, template and weights."""
+    suffixes = (".json", ".safetensors", ".jinja", ".model", ".txt")
+    files = sorted(file for file in path.iterdir() if file.suffix in suffixes)
+    stats = [(file, file.stat()) for file in files]
+    return _hash_of(tuple((file, stat.st_size, stat.st_mtime_ns, stat.st_ino) for file, stat in stats))
+
+
+@cache
+def _hash_of(files: tuple[tuple[Path, int, int, int], ...]) -> str:
+    """Return the hash of files as they are; sizes, times and places say whether they still are."""
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
-        if file.suffix in (".json", ".safetensors", ".jinja", ".model", ".txt"):
-            digest.update(file.name.encode() + b"\0")
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 22):
-                    digest.update(block)
+    for file, *_ in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
     return f"sha256:{digest.hexdigest()}"
