@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
+from secura_bench.adapters.peft_layers import tuner_layers
 from secura_bench.data.collate import Batch
 from secura_bench.errors import SpecError, unknown_name
 from secura_bench.methods.base import Method, Options, StepContext
 from secura_bench.methods.options import Targets
+from secura_bench.models.tensors import without_copies
 
 # What is the bench's to say, or PEFT's own bookkeeping.
 _NOT_OPTIONS = {
@@ -152,7 +154,7 @@ class Peft(Method):
             for name, tensor in layer.state_dict().items():
                 if moved or not name.startswith("base_layer."):
                     state[f"{path}.{name}"] = tensor
-        return state
+        return without_copies(state)  # VeRA's matrices, for one, are every layer's
 
     def state_dict(self) -> dict[str, Any]:
         """Return what AdaLoRA knows of its ranks' importance; other tuners are wholly in the model."""
@@ -173,13 +175,6 @@ class Peft(Method):
 
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
-
-
-def tuner_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield the path and PEFT layer of every adapted module."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return ((path, module) for path, module in model.named_modules() if isinstance(module, BaseTunerLayer))
 
 
 def orthogonality(tuner: nn.Module) -> Tensor:
