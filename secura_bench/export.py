@@ -93,7 +93,7 @@ def _written(form: Form, folder: Path, base: nn.Module) -> nn.Module:
         return load_sound("export", folder, torch.float32)
     from peft import PeftModel
 
-    loaded: nn.Module = PeftModel.from_pretrained(base, str(folder))  # type: ignore[arg-type]
+    loaded: nn.Module = PeftModel.from_pretrained(base, str(folder))
     return loaded
 
 
@@ -145,7 +145,7 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
         use_dora=normed,
         task_type="CAUSAL_LM",
     )
-    stock: Any = get_peft_model(stock_base, config)  # type: ignore[arg-type]
+    stock: Any = get_peft_model(stock_base, config)
     with torch.no_grad():
         for path, layer in lora_layers(stock):
             ours = adapted[path.removeprefix("base_model.model.")]

@@ -44,7 +44,7 @@ def resolve_size(size: float, model: nn.Module) -> int:
     """
     if size >= 1:
         return int(size)
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config  # of several parts
     hidden = getattr(text, "hidden_size", None)
     if hidden is None:

@@ -5,12 +5,17 @@ Bytes are bytes, and sizes of tensors are in scalars. Where a number is a guess 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.models.shape import Shape
 from secura_bench.spec import ExperimentSpec, Precision, TrainSpec
 from secura_bench.work import SCORED_ROW
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PROCESS = 600 * 2**20
 """What a process takes with nothing loaded: the libraries on a CPU, about as much for the context on a GPU."""
@@ -47,12 +52,15 @@ def trained_bytes(precision: Precision) -> int:
     return 4 if precision in ("fp32", "bf16") else 2
 
 
-def count_on_shape(method: Method, shape: Shape) -> ParameterCount:
+def count_on_shape(method: Method, shape: Shape, whole: Callable[[], nn.Module] | None = None) -> ParameterCount:
     """Return what ``method.count_parameters`` gives once attached to a model of ``shape``, without building it.
 
     Layers are alike, so a count over L layers is n(1) + (L − 1) (n(2) − n(1)), counted on skeletons of one and two
-    layers. ``method`` is not changed: fresh ones of its kind are attached.
+    layers. ``method`` is not changed: fresh ones of its kind are attached. Where that does not do for a method, it is
+    counted on ``whole()``, the model with all its layers and its configuration.
     """
+    if whole is not None and not method.counts_by_layer:
+        return type(method)(method.options).count_on(whole())
     one, two = (_count(method, shape, layers) for layers in (1, 2))
 
     def extended(name: str) -> int:
