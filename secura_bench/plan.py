@@ -22,6 +22,7 @@ from secura_bench.home import without_home
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
+from secura_bench.models.config import memory_mark
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import ModelFolder, find_model, load_tokenizer, model_label, shapes_of
 from secura_bench.records import DataNote
@@ -183,6 +184,7 @@ def _fingerprint(
         ],
         "metrics": [[metric.name, metric.signature] for metric in inputs.metrics],
         "numbers": NUMBERS,
+        **memory_mark(inputs.model.path),
         "context": spec.data.context,
         "limit": spec.evaluate.limit,
         "precision": train.precision,

@@ -50,7 +50,8 @@ def _merged_by_peft(model: Any) -> Any:
         plain = unload()
     except Exception as error:  # each tuner says in its own way that it cannot
         raise BenchError(
-            f"PEFT cannot merge this adapter into the weights: {in_a_line(error)}. `--to peft` writes the adapter."
+            f"PEFT cannot merge this adapter into the weights: {in_a_line(error).rstrip('.')}. `--to peft` writes the "
+            f"adapter."
         ) from None
     settle_tie(plain)
     return plain
@@ -64,9 +65,17 @@ def _give_its_own(model: nn.Module, module: nn.Module) -> None:
 
 
 def settle_tie(plain: Any) -> None:
-    """Let the configuration say that head and embedding are two, where they are: else loading makes them one."""
+    """Let a model hold apart what loading would not make one again, and its configuration say so of its head.
+
+    Head and embedding that are two must be called so, else loading ties them; layers that are one, which an adapter
+    replicated, are written as many.
+    """
     head, embedding = plain.get_output_embeddings(), plain.get_input_embeddings()
-    if head is None or head.weight is embedding.weight:
-        return
-    for config in (plain.config, plain.config.get_text_config(decoder=True)):
-        config.tie_word_embeddings = False
+    tied = head is not None and head.weight is embedding.weight
+    ends = {id(part) for part in (head, embedding)} if tied else set()
+    for module in plain.modules():
+        if id(module) not in ends:
+            _give_its_own(plain, module)
+    if head is not None and not tied:
+        for config in (plain.config, plain.config.get_text_config(decoder=True)):
+            config.tie_word_embeddings = False

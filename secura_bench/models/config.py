@@ -17,6 +17,12 @@ _SIZES = (
     "max_position_embeddings", "n_positions",
 )  # fmt: skip
 
+_OTHER_MEMORY = frozenset((
+    "mamba", "mamba2", "falcon_mamba", "rwkv", "recurrent_gemma", "mpt", "gpt_neo", "xlstm", "jamba", "bamba", "lfm2",
+    "zamba", "zamba2", "falcon_h1", "granitemoehybrid", "nemotron_h", "qwen3_next",
+))  # fmt: skip
+"""Families that were scored through a cache that does not hold what they remember, before each model was asked."""
+
 
 def read_config(folder: Path) -> Mapping[str, Any]:
     """Return a model folder's configuration as plain values, without an import of transformers.
@@ -53,6 +59,11 @@ def read_config(folder: Path) -> Mapping[str, Any]:
             f"{path}: is_encoder_decoder: an encoder-decoder is no causal language model; take one that is."
         )
     return config
+
+
+def memory_mark(folder: Path) -> Mapping[str, int]:
+    """Return what sets scores of a family whose memory is no plain cache apart from those made by trusting it."""
+    return {"memory": 1} if read_config(folder)["model_type"] in _OTHER_MEMORY else {}
 
 
 def _is_size(value: object) -> bool:

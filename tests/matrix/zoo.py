@@ -195,3 +195,19 @@ def write(name: str, folder: Path) -> Path:
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(shipped / file, folder / file)
     return folder
+
+
+def shapes(name: str) -> nn.Module:
+    """Return a model of an architecture on the meta device."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config_for(name))
+
+
+def quiet() -> None:
+    """Let transformers say nothing of its progress and its defaults."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
