@@ -142,3 +142,31 @@ def test_secura_on_a_row_of_zeros(tmp_path: Path) -> None:
     adapter = secura_bench("export", run, "adapter", cwd=tmp_path)
     assert adapter.returncode == 2 and "row 5 of the weight is all zero" in adapter.stderr, adapter.stderr
     assert secura_bench("export", run, "merged", "--to", "merged", cwd=tmp_path).returncode == 0
+
+
+HUB = "org/model@" + "a1" * 20
+
+
+@pytest.mark.parametrize(
+    ("trained", "there", "folder", "says"),
+    [
+        (HUB, HUB, "snapshots/x", None),
+        (HUB, "sha256:1", f"snapshots/{'a1' * 20}", None),
+        (HUB, "sha256:1", "folder", "cannot be shown to be the run's model"),
+        ("sha256:1", HUB, "snapshots/x", "cannot be shown to be the run's model"),
+        (HUB, "org/model@" + "b2" * 20, "snapshots/x", "is another model"),
+        ("sha256:1", "sha256:2", "folder", "is another model"),
+    ],
+)
+def test_what_makes_two_bases_the_same(tmp_path: Path, trained: str, there: str, folder: str, says: str | None) -> None:
+    from types import SimpleNamespace
+
+    from secura_bench.errors import BenchError
+    from secura_bench.exporting.identity import refuse_another_base
+    from secura_bench.models.load import ModelFolder
+
+    record, base = SimpleNamespace(model={"identity": trained}), ModelFolder("m", tmp_path / folder, there)
+    if says is None:
+        return refuse_another_base(record, base)
+    with pytest.raises(BenchError, match=says):
+        refuse_another_base(record, base)
