@@ -35,30 +35,31 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         text = path.read_bytes().decode("utf-8")
         config = json.loads(text)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
+        raise _refused(folder, error.strerror or str(error)) from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text (byte {error.start}); save it as UTF-8.") from None
+        raise _refused(folder, f"it is no UTF-8 text (byte {error.start})") from None
     except RecursionError:
-        raise DataError(f"{path}: is nested too deep to be a configuration.") from None
+        raise _refused(folder, "it is nested too deep") from None
     except ValueError as error:
-        said = str(error) if text.strip() else "it is empty"
-        raise DataError(f"{path}: is no JSON: {said}. Fetch the model's own again.") from None
+        raise _refused(folder, f"it is no JSON: {error}" if text.strip() else "it is empty") from None
     if not isinstance(config, dict):
-        raise DataError(f"{path}: holds a {type(config).__name__}, and a configuration is an object.")
+        raise _refused(folder, f"it holds a {type(config).__name__}, and a configuration is an object")
     family = config.get("model_type")
     if not isinstance(family, str) or not family:
-        raise DataError(f"{path}: model_type: {quoted(family)} names no kind of model.")
+        raise _refused(folder, f"model_type: {quoted(family)} names no kind of model")
     inner = config.get("text_config")
     for where, values in (("", config), ("text_config.", inner if isinstance(inner, dict) else {})):
         for key in _SIZES:
             value = values.get(key)
             if value is not None and not _is_size(value):
-                raise DataError(f"{path}: {where}{key}: {quoted(value)} is no size; a whole number from 1 is.")
+                raise _refused(folder, f"{where}{key}: {quoted(value)} is no size; a whole number from 1 is")
     if config.get("is_encoder_decoder"):
-        raise DataError(
-            f"{path}: is_encoder_decoder: an encoder-decoder is no causal language model; take one that is."
-        )
+        raise _refused(folder, "is_encoder_decoder: it is no causal language model; take one that is")
     return config
+
+
+def _refused(folder: Path, reason: str) -> DataError:
+    return DataError(f"{folder / CONFIG}: cannot be read as a configuration: {reason}.")
 
 
 def memory_mark(folder: Path) -> Mapping[str, int]:
@@ -80,18 +81,18 @@ def configuration(folder: Path) -> Any:
         DataError: It is none, of a family that transformers does not know, needs code of its own, or is of no causal
             language model.
     """
-    path, plain = folder / CONFIG, read_config(folder)
+    plain = read_config(folder)
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     family = plain["model_type"]
     if family not in CONFIG_MAPPING_NAMES:
-        own = " It comes with code of its own (auto_map), which is never run." if "auto_map" in plain else ""
-        raise DataError(f"{path}: model_type: {quoted(family)} is unknown to this version of transformers.{own}")
+        own = "; it comes with code of its own (auto_map), which is never run" if "auto_map" in plain else ""
+        raise _refused(folder, f"model_type: {quoted(family)} is unknown to this version of transformers{own}")
     if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise DataError(f"{path}: model_type: {quoted(family)} is no causal language model; take one that is.")
+        raise _refused(folder, f"model_type: {quoted(family)} is no causal language model; take one that is")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever the library below raises: a damaged file is told in many ways
-        raise DataError(f"{path}: cannot be read as a configuration: {in_a_line(error)}") from None
+        raise _refused(folder, in_a_line(error).rstrip(".")) from None

@@ -73,7 +73,7 @@ def test_weights_that_change_within_a_command(tmp_path: Path) -> None:
 
 
 CONFIGS = {
-    "empty": (b"", "is no JSON: it is empty"),
+    "empty": (b"", "cannot be read as a configuration: it is empty"),
     "cut": (b'{"model_type": "llama"', "is no JSON"),
     "a list": (b"[1, 2]", "holds a list"),
     "no UTF-8": (b'{"model_type": "ll\xff"}', "is no UTF-8"),
