@@ -57,7 +57,8 @@ def refuse_unsound(what: str, model: nn.Module, found: Mapping[str, Any]) -> Non
         strange = sorted(found["unexpected_keys"])
         hint = f" It holds {strange[0]} instead: its names must be the model's own." if strange else ""
         raise DataError(
-            f"{what} lacks {missing[0]} and {len(missing) - 1} more of its weights, which would be drawn at random.{hint}"
+            f"{what} lacks {missing[0]} and {len(missing) - 1} more of its weights, which would be drawn at random."
+            f"{hint}"
         )
     if wrong := sorted(map(_first, found["mismatched_keys"])):
         raise DataError(f"{what} holds another shape than config.json says: {_named(wrong)}.")
