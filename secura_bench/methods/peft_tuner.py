@@ -102,6 +102,8 @@ class Peft(Method):
         if "target_modules" not in self.options.config and name not in _NOT_LINEAR:
             check_targets(model, targets or DEFAULT_TARGETS)
         leave_other_towers(model, config)
+        if self.options.config.get("layer_replication"):
+            _refuse_replication(model)
         finish = None
         if any(parameter.is_meta for parameter in model.parameters()):
             config, finish = stand_in(name, config)
@@ -226,6 +228,21 @@ class Peft(Method):
         parameters = dict(self._tuner.model.named_parameters())
         for name in _SCORES:
             setattr(self._allocator, name, {key: t.to(parameters[key].device) for key, t in state[name].items()})
+
+
+def _refuse_replication(model: nn.Module) -> None:
+    """Refuse to replicate layers of which the configuration says what each is: PEFT's copies are not spoken of.
+
+    Raises:
+        SpecError: It does.
+    """
+    config = getattr(model, "config", None)
+    for name in ("layer_types", "layers_block_type", "block_types", "attention_layers"):
+        if getattr(config, name, None):
+            raise SpecError(
+                f"layer_replication: the model's configuration says of each layer what it is ({name}), and PEFT adds "
+                f"layers that it says nothing of; leave layer_replication out."
+            )
 
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")

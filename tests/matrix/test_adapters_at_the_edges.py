@@ -78,6 +78,14 @@ def test_what_does_not_go_on_a_tied_model(method: dict[str, Any], says: str) -> 
         build_method(name, **options).attach(shapes("llama-tied"))
 
 
+@pytest.mark.parametrize("row", ["qwen3", "jamba"])
+@pytest.mark.parametrize("make", [shapes, build])
+def test_layers_that_the_configuration_tells_apart_are_not_replicated(row: str, make: Any) -> None:
+    config = {"target_modules": ["q_proj"], "layer_replication": [[0, 2], [1, 2]]}
+    with pytest.raises(SpecError, match="leave layer_replication out"):
+        peft("lora", config).attach(make(row))
+
+
 @pytest.mark.parametrize("start", ["eva", "EVA", "corda", "lora_ga"])
 def test_starts_that_want_rows_are_refused(start: str) -> None:
     with pytest.raises(SpecError, match="another start under that name"):
