@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import example
+from conftest import SPEC, example, secura_bench
 from torch import nn
-from zoo import ARCHITECTURES, build
+from zoo import ARCHITECTURES, build, config_for, write
 
 from secura_bench.errors import DataError
 from secura_bench.evaluation.choice import choice
 from secura_bench.evaluation.generate import generate
 from secura_bench.evaluation.memory import Memory, memory_of, note_of
 from secura_bench.evaluation.teacher_forced import teacher_forced
+from secura_bench.models.config import memory_mark
 
 UNTRUSTED = ("mamba", "mamba2", "rwkv", "recurrent-gemma", "jamba", "bamba", "lfm2", "qwen3-next")
 COUNTS_PADDING = ("mpt", "gpt-neo", "gemma3", "gemma3-vision")
@@ -95,3 +97,26 @@ def test_a_model_that_reads_ahead_is_refused() -> None:
             nn.init.normal_(parameter, std=0.2)
     with pytest.raises(DataError, match="depends on what comes after it"):
         memory_of(model)
+
+
+def test_a_record_says_that_no_cache_was_used(tmp_path: Path) -> None:
+    import json
+
+    folder = write("mamba", tmp_path / "m")
+    (tmp_path / "spec.yaml").write_text(
+        SPEC.replace("model: tiny", f"model: {folder}").replace("{name: lora, r: 2}", "seq")
+    )
+    done = secura_bench("run", "spec.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for path in tmp_path.rglob("record.json"):
+        assert any("scored without it" in note for note in json.loads(path.read_text())["notes"])
+
+
+def test_old_scores_of_such_models_are_not_taken_for_new_ones(tmp_path: Path) -> None:
+    marked = {name for name in ARCHITECTURES if memory_mark(_config_alone(name, tmp_path / name))}
+    assert marked == {*UNTRUSTED, "mpt", "gpt-neo"}
+
+
+def _config_alone(name: str, folder: Path) -> Path:
+    config_for(name).save_pretrained(folder)
+    return folder
