@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.errors import DataError
-from secura_bench.evaluation.prompts import NO_OPENING, Opening, branch, config_of, read, read_ids, read_opening
+from secura_bench.evaluation.prompts import NO_OPENING, Opening, branch, config_of, read, read_opening, read_uncached
 
 _LONG, _SHORT, _SHARED, _MORE = 24, 15, 8, 3  # tokens: of the two prompts, of their beginning, and after them
 _WIDEST = 1024  # of the windows that the prompts are made longer than
@@ -75,18 +75,17 @@ def _ask(model: nn.Module) -> Memory:
     try:
         prompts, more = _rows(model)
         whole = [(*prompt, *ids) for prompt, ids in zip(prompts, more, strict=True)]
-        alone = [read_ids(model, [row])[0, -_MORE - 1 :].float() for row in whole]
-        truth = torch.stack(alone)
+        end = _MORE + 1
+        truth = torch.stack([read_uncached(model, [row], [end], _PAD).float() for row in whole])
         if not truth.isfinite().all():  # a model that has lost its numbers says nothing, one way or the other
             return PLAIN
         spread = truth.std().item()
-        first = torch.stack([read_ids(model, [prompt])[0, -1].float() for prompt in prompts])
+        first = torch.cat([read_uncached(model, [prompt], [1], _PAD).float() for prompt in prompts])
         own = _apart(first, truth[:, 0])
         allowed = max(_ROUNDING * spread, _OWN_ROUNDING * own)
-        padded = read_ids(model, whole)
-        beside = [padded[row, len(ids) - _MORE - 1 : len(ids)].float() for row, ids in enumerate(whole)]
+        beside = read_uncached(model, whole, [end, end], _PAD).float().view_as(truth)
         ahead = _READS_AHEAD_ROUNDED if _is_rounded(truth) else _READS_AHEAD
-        if own > ahead * spread or not _apart(torch.stack(beside), truth) <= allowed:
+        if own > ahead * spread or not _apart(beside, truth) <= allowed:
             raise DataError(
                 f"model {type(model).__name__}: what it says at a token depends on what comes after it, or on padding: "
                 f"it is no causal language model that rows can be scored in batches with."

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from secura_bench.models.head import head_at
+
 _WORTH_IT = 4  # tokens
 
 
@@ -71,16 +73,22 @@ def read_opening(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Opening:
     return Opening.of(model, low[:length])
 
 
-def read_ids(model: nn.Module, rows: Sequence[Sequence[int]], pad_id: int = 0) -> Tensor:
-    """Return the logits (B, T, vocabulary) of rows padded on the right, read without a cache."""
+def read_uncached(model: nn.Module, rows: Sequence[Sequence[int]], ends: Sequence[int], pad_id: int) -> Tensor:
+    """Return the logits (N, vocabulary) at the last ``ends`` positions of each row, one row after another.
+
+    Rows are padded on the right, and nothing is remembered; the head sees those positions alone.
+    """
+    device = next(model.parameters()).device
     ids = torch.full((len(rows), max(map(len, rows))), pad_id)
-    mask = torch.zeros_like(ids)
-    for number, row in enumerate(rows):
+    mask, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
         ids[number, : len(row)] = torch.tensor(row)
         mask[number, : len(row)] = 1
-    device = next(model.parameters()).device
-    logits: Tensor = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
-    return logits
+        wanted[number, len(row) - end : len(row)] = True
+    with head_at(model, wanted.to(device)):
+        output = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+    said: Tensor = output.logits[0]
+    return said
 
 
 def read(model: nn.Module, prompts: Sequence[Sequence[int]], pad_id: int, opening: Opening = NO_OPENING) -> Prompts:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from secura_bench.data.chat import ChatFormat
-from secura_bench.models.head import head_at
+from secura_bench.evaluation.prompts import read_uncached
 
 Ids = Sequence[int]
 
@@ -23,7 +23,7 @@ def greedy_uncached(model: nn.Module, prompts: Sequence[Ids], chat: ChatFormat, 
     rows = [list(prompt) for prompt in prompts]
     alive = list(range(len(rows)))
     for _ in range(max_new_tokens):
-        best = _said(model, [rows[row] for row in alive], [1] * len(alive), chat.pad_id).argmax(dim=-1)
+        best = read_uncached(model, [rows[row] for row in alive], [1] * len(alive), chat.pad_id).argmax(dim=-1)
         for row, token in zip(alive, best.tolist(), strict=True):
             rows[row].append(token)
         alive = [row for row in alive if rows[row][-1] not in chat.stop_ids]
@@ -44,24 +44,9 @@ def log_likelihoods_uncached(
         chunk = places[start : start + batch_size]
         texts = [choices[row][n] for row, n in chunk]
         rows = [(*prompts[row], *ids[:-1]) for (row, _), ids in zip(chunk, texts, strict=True)]
-        logits = _said(model, rows, [len(ids) for ids in texts], pad_id).float()
+        logits = read_uncached(model, rows, [len(ids) for ids in texts], pad_id).float()
         targets = torch.tensor([token for ids in texts for token in ids], device=logits.device)
         losses = F.cross_entropy(logits, targets, reduction="none").double().split([len(ids) for ids in texts])
         for (row, n), mine in zip(chunk, losses, strict=True):
             sums[row][n] = -mine.sum().item()
     return sums
-
-
-def _said(model: nn.Module, rows: Sequence[Ids], ends: Sequence[int], pad_id: int) -> Tensor:
-    """Return the logits (N, vocabulary) at the last ``ends`` positions of each row, one row after another."""
-    device = next(model.parameters()).device
-    ids = torch.full((len(rows), max(map(len, rows))), pad_id)
-    mask, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
-    for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
-        ids[number, : len(row)] = torch.tensor(row)
-        mask[number, : len(row)] = 1
-        wanted[number, len(row) - end : len(row)] = True
-    with head_at(model, wanted.to(device)):
-        output = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
-    said: Tensor = output.logits[0]
-    return said

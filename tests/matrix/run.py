@@ -25,18 +25,25 @@ SIGNS = {"right": "+", "refused": ".", "wrong": "X"}
 Table = dict[tuple[str, str], Outcome]
 
 
-def fill(rows: Sequence[str], columns: Sequence[str], work: Path, say: bool = True) -> Table:
-    """Return every cell's outcome, each row said as it is done."""
+def fill(rows: Sequence[str], columns: Sequence[str], work: Path, file: Path | None = None) -> Table:
+    """Return every cell's outcome, each row said as it is done, and each cell's reason in ``file``."""
     table: Table = {}
     for row in rows:
         began = time.monotonic()
         model, names = write(row, work / row), Names.of(row)
         for column in columns:
             table[row, column] = cell(column, model, names, work / "cell")
-        if say:
-            signs = " ".join(SIGNS[table[row, column].kind] for column in columns)
-            print(f"{row:<16} {signs}  {time.monotonic() - began:.0f} s", flush=True)
+        signs = " ".join(SIGNS[table[row, column].kind] for column in columns)
+        print(f"{row:<16} {signs}  {time.monotonic() - began:.0f} s", flush=True)
+        if file:
+            file.write_text("\n".join(lines(table)) + "\n")
     return table
+
+
+def lines(table: Table) -> list[str]:
+    """Return every cell's outcome and reason, a line each."""
+    said = (f"{row}; {column}; {outcome.kind}; {outcome.why}" for (row, column), outcome in table.items())
+    return [" ".join(line.split()) for line in said]
 
 
 def main() -> int:
@@ -51,16 +58,11 @@ def main() -> int:
     for number, column in enumerate(columns):
         print(f"{' ' * 17}{'| ' * number}{column}")
     with tempfile.TemporaryDirectory() as work:
-        table = fill(rows, columns, Path(work))
+        table = fill(rows, columns, Path(work), asked.say)
     counts = Counter(outcome.kind for outcome in table.values())
     print(f"\n{SIGNS['right']} right   {SIGNS['refused']} refused, with a reason   {SIGNS['wrong']} wrong")
     print(", ".join(f"{counts[kind]} {kind}" for kind in SIGNS), f"of {len(table)} cells")
-    lines = [f"{row}; {column}; {outcome.kind}; {outcome.why}" for (row, column), outcome in table.items()]
-    if asked.say:
-        asked.say.write_text("\n".join(" ".join(line.split()) for line in lines) + "\n")
-    for line in lines:
-        if "; wrong; " in line:
-            print(line)
+    print("\n".join(line for line in lines(table) if "; wrong; " in line))
     return int(counts["wrong"] > 0)
 
 
