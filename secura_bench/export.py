@@ -73,7 +73,7 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
             again, used_up = _restored(spec, base, kept, dtype)
             _write_merged(base, merged_model(base, again, used_up, dtype), folder)
         untrained = load_model(base, dtype).float()
-        refuse_disagreement(method, model, untrained, lambda: _written(form, folder, untrained), _OTHER[form])
+        refuse_disagreement(method, model, untrained, lambda: _written(form, folder, base, dtype), _OTHER[form])
         chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label)
         (folder / "README.md").write_text(_card(record, base, chat, form), encoding="utf-8")
         if target.exists():
@@ -87,13 +87,15 @@ def _restored(spec: ExperimentSpec, base: ModelFolder, kept: Path, dtype: torch.
     return method, restore(base, method, kept, dtype, targets_alone=spec.train.parameters == "targets")
 
 
-def _written(form: Form, folder: Path, base: nn.Module) -> nn.Module:
-    """Return what stock PEFT or transformers make of what was written; ``base`` may be used up."""
+def _written(form: Form, folder: Path, base: ModelFolder, dtype: torch.dtype) -> nn.Module:
+    """Return what stock PEFT or transformers make of what was written."""
     if form == "merged":
         return load_sound("export", folder, torch.float32)
     from peft import PeftModel
+    from transformers import AutoModelForCausalLM
 
-    loaded: nn.Module = PeftModel.from_pretrained(base, str(folder))
+    stock = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype, use_safetensors=True).float()
+    loaded: nn.Module = PeftModel.from_pretrained(stock, str(folder))
     return loaded
 
 

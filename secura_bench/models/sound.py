@@ -24,6 +24,8 @@ def load_sound(label: str, folder: Path, dtype: torch.dtype) -> nn.Module:
     from transformers.utils import logging
 
     config = configuration(folder)
+    if getattr(config, "rescale_every", 0):
+        config.rescale_every = 0  # RWKV would divide weights in place to be read, under adapters and what is saved
     logging.disable_progress_bar()
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # what it would say of keys is said below, in a line

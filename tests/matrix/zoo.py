@@ -109,7 +109,16 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "chunk_size": 16,
         },
     ),
-    "rwkv": ("rwkv", {"hidden_size": 32, "attention_hidden_size": 32, "num_hidden_layers": 2, "context_length": 512}),
+    "rwkv": (
+        "rwkv",
+        {
+            "hidden_size": 32,
+            "attention_hidden_size": 32,
+            "num_hidden_layers": 2,
+            "context_length": 512,
+            "rescale_every": 1,
+        },
+    ),
     "recurrent-gemma": (
         "recurrent_gemma",
         {
