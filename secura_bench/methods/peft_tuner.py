@@ -121,6 +121,8 @@ class Peft(Method):
                 parameter.requires_grad_(False)
         if not any(parameter.requires_grad and parameter.numel() for parameter in adapted.parameters()):
             raise SpecError(f"peft_type: {name}: nothing is trained; its config must say what is.")
+        if str(self.options.config.get("init_lora_weights")).lower() == "olora":
+            _refuse_transposed(adapted)
         if before and self.moves_base:
             self._refuse_shared(adapted, before)
         self._tuner = adapted.base_model
@@ -228,6 +230,17 @@ class Peft(Method):
         parameters = dict(self._tuner.model.named_parameters())
         for name in _SCORES:
             setattr(self._allocator, name, {key: t.to(parameters[key].device) for key, t in state[name].items()})
+
+
+def _refuse_transposed(adapted: nn.Module) -> None:
+    """Refuse OLoRA on weights that lie the other way round (GPT-2's): PEFT takes them apart as if they did not.
+
+    Raises:
+        SpecError: There is such a module.
+    """
+    for path, layer in tuner_layers(adapted):
+        if type(layer.get_base_layer()).__name__ == "Conv1D":
+            raise SpecError(f"init_lora_weights: olora does not fit {path}, a Conv1D; take pissa, or true.")
 
 
 def _refuse_replication(model: nn.Module) -> None:

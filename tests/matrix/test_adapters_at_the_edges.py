@@ -86,6 +86,13 @@ def test_layers_that_the_configuration_tells_apart_are_not_replicated(row: str, 
         peft("lora", config).attach(make(row))
 
 
+@pytest.mark.parametrize("make", [shapes, build])
+def test_olora_on_weights_that_lie_the_other_way_round(make: Any) -> None:
+    config = {"target_modules": ["c_attn"], "init_lora_weights": "olora"}
+    with pytest.raises(SpecError, match="a Conv1D; take pissa"):
+        peft("lora", config).attach(make("gpt2"))
+
+
 @pytest.mark.parametrize("start", ["eva", "EVA", "corda", "lora_ga"])
 def test_starts_that_want_rows_are_refused(start: str) -> None:
     with pytest.raises(SpecError, match="another start under that name"):
