@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test test-fast kill-test check bench agree docs format clean
+.PHONY: setup demo test test-fast kill-test matrix check bench agree docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test       set up, run every test that this machine can run"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make kill-test  kill runs twenty times, and demand the same numbers (under 10 minutes)"
+	@echo "make matrix     every architecture with every method, trained, killed, resumed, exported and compared (an hour)"
 	@echo "make check      ruff (format and lint) and mypy"
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
@@ -49,6 +50,9 @@ bench: setup
 
 kill-test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/kill_test.py
+
+matrix: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/matrix/run.py
 
 agree: setup
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[lm-eval]'

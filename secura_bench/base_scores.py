@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from secura_bench.data.dataset import examples_hash
 from secura_bench.data.example import Example
 from secura_bench.evaluation.kept import PredictionFile
+from secura_bench.models.config import memory_mark
 from secura_bench.plan import NUMBERS as VERSION
 from secura_bench.plan import Inputs, Run, device_kind
 
@@ -63,5 +64,6 @@ class BaseScores:
             "threads": self.run.threads,
             "device": device_kind(),
             "numbers": VERSION,
+            **memory_mark(self.inputs.model.path),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -20,6 +20,7 @@ from secura_bench.manifest import make_manifest
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.methods.lending import attached
 from secura_bench.models.load import load_model, shapes_in
+from secura_bench.models.tensors import named_tensors
 from secura_bench.plan import Inputs, Run
 from secura_bench.progress import At, Progress, duration
 from secura_bench.records import Cost, RunRecord
@@ -326,7 +327,7 @@ class _Session:
         self.notes += [note for note in run["notes"] if note not in self.notes]
         self.scorer.load_state_dict(state["scores"])
         self.courses[self.at.course][1].load_state_dict(state["stream"])
-        own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        own = named_tensors(self.model)
         with torch.no_grad():
             for name, tensor in state["model"].items():
                 own[name].copy_(tensor)

@@ -12,21 +12,31 @@ import torch
 from torch import nn
 
 from secura_bench.adapters.layer import CURLinear
-from secura_bench.adapters.peft_layers import lora_layers
+from secura_bench.adapters.peft_layers import lora_layers, tuner_layers
 from secura_bench.adapters.secura_layer import PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
 from secura_bench.adapters.signorm import resting_restraint
 from secura_bench.data.chat import ChatFormat
 from secura_bench.errors import BenchError
+from secura_bench.exporting.agreement import refuse_disagreement
+from secura_bench.exporting.identity import refuse_another_base
+from secura_bench.exporting.merged import merged_model
+from secura_bench.exporting.restore import restore
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
-from secura_bench.methods.lending import attached
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
+from secura_bench.models.sound import load_sound
 from secura_bench.records import RunRecord
-from secura_bench.spec import load_run_spec
+from secura_bench.spec import ExperimentSpec, load_run_spec
 from secura_bench.store import RunFolder, read_record
 from secura_bench.training.precision import weights_dtype
 
+__all__ = ["Form", "export", "restore"]
+
 Form = Literal["peft", "merged"]
+_OTHER = {
+    "peft": "`--to merged` writes the whole model.",
+    "merged": "`--to peft` writes the adapter, where PEFT has one for it.",
+}
 
 
 def export(run: Path, form: Form, target: Path, model_name: str | None = None) -> None:
@@ -35,8 +45,8 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
     ``model_name`` says where the base model is now, if not where the run had it.
 
     Raises:
-        BenchError: There is no such run, it kept nothing, the target is not empty, or the form cannot be exact; says
-            the other way.
+        BenchError: There is no such run, it kept nothing or nothing whole, the base is another, the target is not
+            empty, or the form is not exact: what was written is loaded and asked first. Says the other way.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BenchError(f"{target}: is there already and not empty; name another folder.")
@@ -50,16 +60,20 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
     record = read_record(run / "record.json")
     spec = load_run_spec(run / "spec.yaml", [f"model={model_name}"] if model_name else [])
     base = find_model(spec.model)
-    method = build_method(spec.methods[0].name, **spec.methods[0].options)
-    model = restore(base, method, kept, weights_dtype(spec.train.precision))
+    refuse_another_base(record, base)
+    dtype = weights_dtype(spec.train.precision)
+    method, model = _restored(spec, base, kept, dtype)
     _refuse_what_is_no_weight(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
         folder = Path(beside) / "export"
         if form == "peft":
-            _write_peft(base, method, model, folder)
+            _write_peft(base, method, model, folder, dtype)
         else:
-            _write_merged(base, method, model, folder)
+            again, used_up = _restored(spec, base, kept, dtype)
+            _write_merged(base, merged_model(base, again, used_up, dtype), folder)
+        untrained = load_model(base, dtype).float()
+        refuse_disagreement(method, model, untrained, lambda: _written(form, folder, base, dtype), _OTHER[form])
         chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label)
         (folder / "README.md").write_text(_card(record, base, chat, form), encoding="utf-8")
         if target.exists():
@@ -67,43 +81,46 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
         shutil.move(str(folder), target)
 
 
-def restore(base: ModelFolder, method: Method, kept: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return the trained model in fp32: the base with the method attached and its kept tensors put back.
-
-    ``dtype`` is the one in which the run held the base: columns and rows are chosen by norms in it.
-    """
-    from safetensors.torch import load_file
-
-    model = attached(method, load_model(base, dtype))
-    tensors = load_file(kept)
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].data = tensor.to(own[name].device)
-    return model.float().eval()
+def _restored(spec: ExperimentSpec, base: ModelFolder, kept: Path, dtype: torch.dtype) -> tuple[Method, nn.Module]:
+    """Return the run's method, fresh, and the trained model."""
+    method = build_method(spec.methods[0].name, **spec.methods[0].options)
+    return method, restore(base, method, kept, dtype, targets_alone=spec.train.parameters == "targets")
 
 
-def _write_peft(base: ModelFolder, method: Method, model: nn.Module, folder: Path) -> None:
+def _written(form: Form, folder: Path, base: ModelFolder, dtype: torch.dtype) -> nn.Module:
+    """Return what stock PEFT or transformers make of what was written."""
+    if form == "merged":
+        return load_sound("export", folder, torch.float32)
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    stock = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype, use_safetensors=True).float()
+    loaded: nn.Module = PeftModel.from_pretrained(stock, str(folder))
+    return loaded
+
+
+def _write_peft(base: ModelFolder, method: Method, model: nn.Module, folder: Path, dtype: torch.dtype) -> None:
     adapted = {path: module for path, module in model.named_modules() if isinstance(module, CURLinear)}
     if adapted:
-        _write_core_as_peft(base, adapted, folder)
+        _write_core_as_peft(base, adapted, folder, dtype)
         return
     if not hasattr(model, "peft_config"):
         raise BenchError(
             f"method {method.name!r} leaves no adapter that PEFT knows; `--to merged` writes the whole model."
         )
-    original = dict(load_model(base).named_parameters())
-    for path, layer in lora_layers(model):
+    original = load_model(base, dtype).float().state_dict()
+    for path, layer in tuner_layers(model):
         name = path.removeprefix("base_model.model.") + ".weight"
-        if not torch.equal(layer.get_base_layer().weight, original[name]):
+        weight = getattr(layer.get_base_layer(), "weight", None)
+        if name in original and weight is not None and not torch.equal(weight, original[name]):
             raise BenchError(
-                "the adapter was merged into the weights at the boundaries of tasks, so an adapter of its rank cannot "
-                "hold what was learned; `--to merged` writes the whole model."
+                f"the adapter was merged into the weights at the boundaries of tasks, or began by changing them "
+                f"({name}), so the adapter alone cannot hold what was learned; `--to merged` writes the whole model."
             )
     _save_adapter(model, base, folder)
 
 
-def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder: Path) -> None:
+def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder: Path, dtype: torch.dtype) -> None:
     """Write C core R as a LoRA (B = C core, A = R, alpha = r), under a constant Res as a DoRA.
 
     DoRA divides by the norm of each row of W + B A and multiplies by a magnitude, so the magnitudes are the norms of
@@ -119,15 +136,18 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
     if normed and not first.always_merged:
         raise BenchError(f"SigNorm with fusion_step > 1 divides every entry by another number; {other_way}")
     r = len(first.K)
+    stock_base = load_model(base, dtype).float()
+    names = {path.rpartition(".")[2] for path in adapted}
+    alike = {path for path, _ in stock_base.named_modules() if path.rpartition(".")[2] in names}
     config = LoraConfig(
         r=r,
         lora_alpha=r,
         lora_dropout=0.0,
-        target_modules=sorted({path.rpartition(".")[2] for path in adapted}),
+        target_modules=sorted(names if alike == set(adapted) else adapted),
         use_dora=normed,
         task_type="CAUSAL_LM",
     )
-    stock: Any = get_peft_model(load_model(base), config)
+    stock: Any = get_peft_model(stock_base, config)
     with torch.no_grad():
         for path, layer in lora_layers(stock):
             ours = adapted[path.removeprefix("base_model.model.")]
@@ -135,7 +155,13 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
             layer.lora_B[name].weight.copy_(ours.C.float() @ ours.core())
             layer.lora_A[name].weight.copy_(ours.R)
             if normed:
-                rows = (ours.former() + ours.delta()).norm(dim=1) / resting_restraint(ours.scale)  # type: ignore[arg-type]
+                norms = (ours.former() + ours.delta()).norm(dim=1)
+                if not norms.all():
+                    row = int((norms == 0).nonzero()[0])
+                    raise BenchError(
+                        f"{path}: row {row} of the weight is all zero, and a DoRA divides by its norm; {other_way}"
+                    )
+                rows = norms / resting_restraint(ours.scale)  # type: ignore[arg-type]
                 layer.lora_magnitude_vector[name].weight.copy_(rows)
     _save_adapter(stock, base, folder)
 
@@ -182,16 +208,6 @@ def _refuse_what_is_no_weight(model: nn.Module) -> None:
             )
 
 
-def _write_merged(base: ModelFolder, method: Method, model: nn.Module, folder: Path) -> None:
-    plain: Any = load_model(base)
-    own = dict(plain.named_parameters())
-    with torch.no_grad():
-        if all(name in own for name, _ in model.named_parameters()):  # full fine-tuning: the same names
-            plain.load_state_dict(model.state_dict())
-        elif method.name == "peft":  # any tuner, with all that it trains beside its matrices
-            plain = model.merge_and_unload()  # type: ignore[operator]
-        else:
-            for path, weight in method.weights(model):
-                own[path.removeprefix("base_model.model.") + ".weight"].copy_(weight)
+def _write_merged(base: ModelFolder, plain: Any, folder: Path) -> None:
     plain.save_pretrained(folder)
     load_tokenizer(base).save_pretrained(folder)

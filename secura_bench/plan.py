@@ -22,6 +22,8 @@ from secura_bench.home import without_home
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
+from secura_bench.models.config import memory_mark
+from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import ModelFolder, find_model, load_tokenizer, model_label, shapes_of
 from secura_bench.records import DataNote
 from secura_bench.registry import METHODS
@@ -150,7 +152,7 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
         if key not in read:
             read[key] = _read_inputs(spec, metrics, fetch)
         _check_protocols(spec, read[key])
-        _try_methods(spec, read[key].model)
+        _try_methods(spec, read[key])
         plans.append(Plan(spec, read[key], tuple(_run(draft, read[key]) for draft in drafts(spec))))
     return tuple(plans)
 
@@ -182,6 +184,7 @@ def _fingerprint(
         ],
         "metrics": [[metric.name, metric.signature] for metric in inputs.metrics],
         "numbers": NUMBERS,
+        **memory_mark(inputs.model.path),
         "context": spec.data.context,
         "limit": spec.evaluate.limit,
         "precision": train.precision,
@@ -307,15 +310,37 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
     )
 
 
-def _try_methods(spec: ExperimentSpec, model: ModelFolder) -> None:
+def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
-    tried = set()
+    model = inputs.model
+    steps = {draft.method.label: draft.train.steps * len(draft.tasks) for draft in drafts(spec)}
+    tried: set[str] = set()
     for method in spec.methods:
-        key = json.dumps([method.name, method.options], sort_keys=True)
-        if key in tried:
-            continue
-        tried.add(key)
         try:
-            build_method(method.name, **method.options).attach(shapes_of(spec.model))
+            built = build_method(method.name, **method.options)
+            built.check_steps(steps.get(method.label, 0))
+            key = json.dumps([method.name, method.options], sort_keys=True)
+            if key in tried:
+                continue
+            shapes = shapes_of(spec.model)
+            if not tried:
+                _check_limits(spec, inputs, shapes)
+            tried.add(key)
+            built.attach(shapes)
         except SpecError as error:
             raise SpecError(f"method {method.label!r} does not fit model {model.label!r}: {error}") from None
+
+
+def _check_limits(spec: ExperimentSpec, inputs: Inputs, shapes: Any) -> None:
+    """Refuse rows that the model's tables cannot look up."""
+    longest = 0
+    ids: set[int] = set()
+    for name, data in inputs.tasks.items():
+        scored = (*inputs.probe.get(name, ()), *inputs.test.get(name, ()))
+        for example in (*scored, *(data.train if name in inputs.test else ())):
+            ids.update(example.prompt_ids, example.answer_ids)
+            if data.file.kind != "text":  # those are read in windows of the model's own size
+                longest = max(longest, len(example))
+        if "generate" in spec.evaluate.protocols:
+            longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
+    refuse_what_overruns(inputs.model.label, shapes, ids, inputs.chat.pad_id, longest)

@@ -18,6 +18,7 @@ from secura_bench.data.fewshot import own_history
 from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, tell_apart
 from secura_bench.evaluation.items import Prediction, answerable
 from secura_bench.evaluation.kept import PredictionFile
+from secura_bench.evaluation.memory import note_of
 from secura_bench.methods.base import Method
 from secura_bench.plan import Inputs, Run
 from secura_bench.progress import At, Progress
@@ -88,6 +89,8 @@ class Scorer:
                 for protocol in self.run.spec.evaluate.protocols:
                     parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, shelf)
                     own[protocol] = self._evaluate_all(view, protocol, "task", scored, shelf)
+                if (note := note_of(view)) and note not in self.notes:
+                    self.notes.append(note)
             for group in (parts, own):
                 if "generate" in group and "choice" in group:
                     group["generate"] = _told_apart(group["generate"], group["choice"])

@@ -6,22 +6,25 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from secura_bench.adapters.towers import other_towers
 from secura_bench.errors import SpecError, unknown_name
+from secura_bench.models.tensors import sharing
 
 DEFAULT_TARGETS = ("q_proj", "v_proj")
 
 
 def check_targets(model: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Return the paths of the modules whose last name part is one of ``targets``.
+    """Return the paths of the modules whose last name part is one of ``targets``, of those that read text.
 
     Raises:
         SpecError: A target matches nothing (the message lists the model's linear layers), or matches something
             that is not an ``nn.Linear``.
     """
     found: dict[str, list[str]] = {name: [] for name in targets}
+    elsewhere = set(other_towers(model))
     for path, module in model.named_modules():
         last = path.rpartition(".")[2]
-        if last in found:
+        if last in found and path not in elsewhere:
             if not isinstance(module, nn.Linear):
                 raise SpecError(
                     f"target_modules: {path} is a {type(module).__name__}; this method adapts nn.Linear alone."
@@ -36,6 +39,22 @@ def check_targets(model: nn.Module, targets: Sequence[str]) -> list[str]:
             }
             raise SpecError(f"target_modules: {unknown_name('module', name, projections)}")
     return [path for paths in found.values() for path in paths]
+
+
+def refuse_shared(model: nn.Module, targets: Sequence[str], way_out: str) -> None:
+    """Refuse targets that share their weight with another module, for methods that write into it.
+
+    Raises:
+        SpecError: Names the two modules, and the way out.
+    """
+    shared = sharing(model)
+    for path in check_targets(model, targets):
+        if others := shared.get(f"{path}.weight"):
+            other = others[0].rpartition(".")[0]
+            raise SpecError(
+                f"target_modules: {path} shares its weight with {other} (they are tied), and a merge would change "
+                f"both; {way_out}"
+            )
 
 
 def inject(

@@ -18,6 +18,13 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((path, module) for path, module in model.named_modules() if isinstance(module, LoraLayer))
 
 
+def tuner_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield the path and PEFT layer of every adapted module."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return ((path, module) for path, module in model.named_modules() if isinstance(module, BaseTunerLayer))
+
+
 @torch.no_grad()
 def effective_weight(layer: Any) -> Tensor:
     """Return the weight that the layer's forward stands for, h×d in fp32.

@@ -16,7 +16,9 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
 from secura_bench.errors import DataError
 from secura_bench.evaluation.items import Prediction, Scored, answerable, long_first
-from secura_bench.evaluation.prompts import NO_OPENING, Opening, Prompts, branch, read, read_opening
+from secura_bench.evaluation.memory import memory_of, opening_of
+from secura_bench.evaluation.prompts import NO_OPENING, Opening, Prompts, branch, read
+from secura_bench.evaluation.uncached import log_likelihoods_uncached
 from secura_bench.models.head import head_at
 
 Ids = Sequence[int]
@@ -37,12 +39,16 @@ def choice(
     """
     model.eval()
     among = answerable("choice", "answers", examples)
-    opening = read_opening(model, [examples[i].prompt_ids for i in among])
+    cached = memory_of(model).cached
+    opening = opening_of(model, [examples[i].prompt_ids for i in among])
     for numbers in long_first(examples, batch_size, known, among, length=lambda example: len(example.prompt_ids)):
         mine = [examples[i] for i in numbers]
         choices = [_choice_ids(example, chat) for example in mine]
         prompts = [example.prompt_ids for example in mine]
-        found = log_likelihoods(model, prompts, choices, chat.pad_id, batch_size, opening)
+        if cached:
+            found = log_likelihoods(model, prompts, choices, chat.pad_id, batch_size, opening)
+        else:
+            found = log_likelihoods_uncached(model, prompts, choices, chat.pad_id, batch_size)
         scored = []
         for i, example, values in zip(numbers, mine, found, strict=True):
             row = example.row

@@ -10,7 +10,9 @@ from torch import nn
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
 from secura_bench.evaluation.items import Prediction, Scored, long_first
-from secura_bench.evaluation.prompts import NO_OPENING, Opening, read, read_opening
+from secura_bench.evaluation.memory import memory_of, opening_of
+from secura_bench.evaluation.prompts import NO_OPENING, Opening, read
+from secura_bench.evaluation.uncached import greedy_uncached
 
 
 @torch.no_grad()
@@ -24,9 +26,14 @@ def generate(
 ) -> Iterator[Scored]:
     """Yield the predictions of every example, batch by batch; the batch size changes memory and time alone."""
     model.eval()
-    opening = read_opening(model, [example.prompt_ids for example in examples])
+    cached = memory_of(model).cached
+    opening = opening_of(model, [example.prompt_ids for example in examples])
     for numbers in long_first(examples, batch_size, known, length=lambda example: len(example.prompt_ids)):
-        answers = greedy(model, [examples[i].prompt_ids for i in numbers], chat, max_new_tokens, opening)
+        prompts = [examples[i].prompt_ids for i in numbers]
+        if cached:
+            answers = greedy(model, prompts, chat, max_new_tokens, opening)
+        else:
+            answers = greedy_uncached(model, prompts, chat, max_new_tokens)
         scored = []
         for i, answer in zip(numbers, answers, strict=True):
             stopped = bool(answer) and answer[-1] in chat.stop_ids

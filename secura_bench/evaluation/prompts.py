@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from secura_bench.models.head import head_at
+
 _WORTH_IT = 4  # tokens
 
 
@@ -42,6 +44,14 @@ class Opening:
         device = next(model.parameters()).device
         return branch(self.cache, torch.zeros(rows, dtype=torch.long, device=device))
 
+    @classmethod
+    def of(cls, model: nn.Module, ids: tuple[int, ...]) -> Opening:
+        """Let ``model`` read the tokens."""
+        cache = new_cache(model)
+        device = next(model.parameters()).device
+        model(input_ids=torch.tensor([ids], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cls(ids, cache)
+
 
 NO_OPENING = Opening()
 
@@ -60,11 +70,25 @@ def read_opening(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Opening:
     length = min(length, min(map(len, prompts)) - 1)
     if length < _WORTH_IT:
         return NO_OPENING
-    ids = low[:length]
+    return Opening.of(model, low[:length])
+
+
+def read_uncached(model: nn.Module, rows: Sequence[Sequence[int]], ends: Sequence[int], pad_id: int) -> Tensor:
+    """Return the logits (N, vocabulary) at the last ``ends`` positions of each row, one row after another.
+
+    Rows are padded on the right, and nothing is remembered; the head sees those positions alone.
+    """
     device = next(model.parameters()).device
-    cache = new_cache(model)
-    model(input_ids=torch.tensor([ids], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return Opening(ids, cache)
+    ids = torch.full((len(rows), max(map(len, rows))), pad_id)
+    mask, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
+        ids[number, : len(row)] = torch.tensor(row)
+        mask[number, : len(row)] = 1
+        wanted[number, len(row) - end : len(row)] = True
+    with head_at(model, wanted.to(device)):
+        output = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+    said: Tensor = output.logits[0]
+    return said
 
 
 def read(model: nn.Module, prompts: Sequence[Sequence[int]], pad_id: int, opening: Opening = NO_OPENING) -> Prompts:

@@ -18,7 +18,8 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example
 from secura_bench.evaluation.items import Prediction, Scored, long_first
-from secura_bench.evaluation.prompts import Opening, read_opening
+from secura_bench.evaluation.memory import opening_of
+from secura_bench.evaluation.prompts import Opening
 from secura_bench.models.head import answer_logits, head_at
 
 
@@ -33,7 +34,7 @@ def teacher_forced(
     """
     model.eval()
     device = next(model.parameters()).device
-    opening = read_opening(model, [example.prompt_ids for example in examples])
+    opening = opening_of(model, [example.prompt_ids for example in examples])
     done = len(opening.ids)
     for numbers in long_first(examples, batch_size, known):
         rest = [replace(examples[i], prompt_ids=examples[i].prompt_ids[done:]) for i in numbers]

@@ -238,6 +238,18 @@ class Method:
         return self.count_parameters(attached(self, model))
 
     @property
+    def counts_by_layer(self) -> bool:
+        """Whether counts on plain models of one and of two layers say what all layers hold; else a plan builds all."""
+        return True
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse options that do not go with a run of ``steps`` optimizer steps, over all its tasks.
+
+        Raises:
+            SpecError: Names the option.
+        """
+
+    @property
     def relative_rows(self) -> float:
         """How many rows go through the model for a row of a step: more than 1 with replay."""
         return 1.0

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from secura_bench.adapters.dual_lora import DualLoRALinear, dual_layers, long_term
-from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
+from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject, refuse_shared
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
@@ -105,6 +105,8 @@ class ILoRA(Method):
     def attach(self, model: nn.Module) -> nn.Module:
         """Put both pairs into the targeted modules; the working A and B alone require grad."""
         model.requires_grad_(False)
+        if self.merges:
+            refuse_shared(model, self.options.target_modules, "set boundary: continue.")
 
         def adapt(path: str, linear: nn.Linear) -> nn.Module:
             if self.merges and not linear.weight.is_floating_point():

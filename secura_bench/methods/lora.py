@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
+from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, refuse_shared
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.peft_layers import effective_weight, lora_layers, merge
+from secura_bench.adapters.towers import other_towers
 from secura_bench.data.example import Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
@@ -60,8 +61,15 @@ class LoRA(Method):
         from peft import LoraConfig, get_peft_model
 
         on_shapes = False
-        for path in check_targets(model, self.options.target_modules):
+        paths = check_targets(model, self.options.target_modules)
+        if self.merges:
+            refuse_shared(model, self.options.target_modules, "set boundary: continue.")
+        if self.options.init_lora_weights in ("pissa", "olora"):
+            refuse_shared(model, self.options.target_modules, "take another init_lora_weights.")
+        for path in paths:
             weight = model.get_parameter(f"{path}.weight")
+            if self.extras.get("use_dora") and not weight.is_meta and not weight.any(dim=1).all():
+                raise SpecError(f"{path} has a row that is all zero, and DoRA divides by a row's norm; use lora.")
             if self.merges and not weight.is_floating_point():
                 raise SpecError(f"{path} is quantised, and nothing can be merged into it; set boundary: continue.")
             on_shapes = weight.is_meta
@@ -69,7 +77,8 @@ class LoRA(Method):
             r=self.options.r,
             lora_alpha=self.options.alpha,
             lora_dropout=self.options.dropout,
-            target_modules=list(self.options.target_modules),
+            # By name, as stock adapters have them, where names reach no more than they should.
+            target_modules=paths if other_towers(model) else list(self.options.target_modules),
             # Some starts take the weight apart, which shapes alone cannot show.
             init_lora_weights=True if on_shapes else self.options.init_lora_weights,
             **self.extras,

@@ -44,7 +44,9 @@ def resolve_size(size: float, model: nn.Module) -> int:
     """
     if size >= 1:
         return int(size)
-    hidden = getattr(getattr(model, "config", None), "hidden_size", None)
+    config: Any = getattr(model, "config", None)
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config  # of several parts
+    hidden = getattr(text, "hidden_size", None)
     if hidden is None:
         raise SpecError(f"{size} is a fraction of the hidden size, which {type(model).__name__} does not tell.")
     return max(1, round(size * hidden))

@@ -12,10 +12,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
+from secura_bench.adapters.peft_layers import tuner_layers
+from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
 from secura_bench.errors import SpecError, unknown_name
 from secura_bench.methods.base import Method, Options, StepContext
 from secura_bench.methods.options import Targets
+from secura_bench.methods.peft_shapes import DRAWN, stand_in
+from secura_bench.models.tensors import sharing, without_copies
+from secura_bench.plugins import in_a_line
 
 # What is the bench's to say, or PEFT's own bookkeeping.
 _NOT_OPTIONS = {
@@ -24,6 +29,12 @@ _NOT_OPTIONS = {
 _REFUSED = {
     "poly": "it wants task numbers with every forward, which the bench does not give",
     "xlora": "it mixes LoRA adapters that were trained before",
+}
+_WANT_ROWS = {
+    "eva": "takes the activations of the task's rows apart",
+    "corda": "takes the covariance of the task's rows",
+    "lora_ga": "takes gradients of the task's rows",
+    "loftq": "wants a base that it quantises itself",
 }
 # Their target_modules are norms, embeddings, attention blocks or decoder blocks: PEFT's choice is the sensible one.
 _NOT_LINEAR = ("ln_tuning", "trainable_tokens", "adaption_prompt", "shadow")
@@ -90,16 +101,65 @@ class Peft(Method):
         config = peft_config(name, self.options.config, targets)
         if "target_modules" not in self.options.config and name not in _NOT_LINEAR:
             check_targets(model, targets or DEFAULT_TARGETS)
+        leave_other_towers(model, config)
+        if self.options.config.get("layer_replication"):
+            _refuse_replication(model)
+        finish = None
+        if any(parameter.is_meta for parameter in model.parameters()):
+            config, finish = stand_in(name, config)
+        before = sharing(model)
         try:
             adapted = get_peft_model(model, config)
-        except NotImplementedError:
-            if any(parameter.is_meta for parameter in model.parameters()):
-                return model  # FRoD and SHiRA look at the weights, and cannot be tried on shapes
+        except (MemoryError, torch.OutOfMemoryError):
             raise
-        except (ValueError, TypeError, ImportError) as error:
-            raise SpecError(f"peft_type: {name}: PEFT refuses: {error}") from None
+        except Exception as error:  # every tuner has errors of its own for what it cannot do on a model
+            raise SpecError(f"peft_type: {name}: PEFT refuses: {in_a_line(error)}") from None
+        if finish:
+            finish(adapted)
+        for parameter_name, parameter in adapted.named_parameters():
+            if ".ranknum." in parameter_name:  # how many ranks are left: nothing that is trained
+                parameter.requires_grad_(False)
+        if not any(parameter.requires_grad and parameter.numel() for parameter in adapted.parameters()):
+            raise SpecError(f"peft_type: {name}: nothing is trained; its config must say what is.")
+        if str(self.options.config.get("init_lora_weights")).lower() == "olora":
+            _refuse_transposed(adapted)
+        if before and self.moves_base:
+            self._refuse_shared(adapted, before)
         self._tuner = adapted.base_model
         return adapted
+
+    @property
+    def moves_base(self) -> bool:
+        """Whether an ``init_`` key may change the base's weights at the start."""
+        drawn = {"init_lora_weights": (True, False, *DRAWN)}
+        return any(
+            key.startswith("init_") and key != "init_r" and value not in drawn.get(key, ())
+            for key, value in self.options.config.items()
+        )
+
+    def _refuse_shared(self, adapted: nn.Module, shared: Mapping[str, list[str]]) -> None:
+        """Refuse a start that changes a weight which another module holds too."""
+        for path, _ in tuner_layers(adapted):
+            path = path.removeprefix("base_model.model.")
+            if others := shared.get(f"{path}.weight"):
+                raise SpecError(
+                    f"{path} shares its weight with {others[0]}, and a start that changes the weight would change "
+                    f"both; take one that draws, such as init_lora_weights: true."
+                )
+
+    @property
+    def counts_by_layer(self) -> bool:
+        """No: patterns, lists of layers and PEFT's own reading of the configuration want the whole model."""
+        return False
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse an AdaLoRA whose ranks would still be allocated when the run ends."""
+        total = self.options.config.get("total_step", 0)
+        if self.options.peft_type == "adalora" and total > steps:
+            raise SpecError(
+                f"total_step: {total} is more than the run's {steps} optimizer steps, over all its tasks: the ranks "
+                f"would never come down to target_r; set total_step: {steps}."
+            )
 
     @property
     def _allocator(self) -> Any:
@@ -152,7 +212,7 @@ class Peft(Method):
             for name, tensor in layer.state_dict().items():
                 if moved or not name.startswith("base_layer."):
                     state[f"{path}.{name}"] = tensor
-        return state
+        return without_copies(state)  # VeRA's matrices, for one, are every layer's
 
     def state_dict(self) -> dict[str, Any]:
         """Return what AdaLoRA knows of its ranks' importance; other tuners are wholly in the model."""
@@ -172,14 +232,33 @@ class Peft(Method):
             setattr(self._allocator, name, {key: t.to(parameters[key].device) for key, t in state[name].items()})
 
 
+def _refuse_transposed(adapted: nn.Module) -> None:
+    """Refuse OLoRA on weights that lie the other way round (GPT-2's): PEFT takes them apart as if they did not.
+
+    Raises:
+        SpecError: There is such a module.
+    """
+    for path, layer in tuner_layers(adapted):
+        if type(layer.get_base_layer()).__name__ == "Conv1D":
+            raise SpecError(f"init_lora_weights: olora does not fit {path}, a Conv1D; take pissa, or true.")
+
+
+def _refuse_replication(model: nn.Module) -> None:
+    """Refuse to replicate layers of which the configuration says what each is: PEFT's copies are not spoken of.
+
+    Raises:
+        SpecError: It does.
+    """
+    config = getattr(model, "config", None)
+    for name in ("layer_types", "layers_block_type", "block_types", "attention_layers"):
+        if getattr(config, name, None):
+            raise SpecError(
+                f"layer_replication: the model's configuration says of each layer what it is ({name}), and PEFT adds "
+                f"layers that it says nothing of; leave layer_replication out."
+            )
+
+
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
-
-
-def tuner_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield the path and PEFT layer of every adapted module."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return ((path, module) for path, module in model.named_modules() if isinstance(module, BaseTunerLayer))
 
 
 def orthogonality(tuner: nn.Module) -> Tensor:
@@ -205,6 +284,12 @@ def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | No
     for key in given:
         if key not in allowed:
             raise ValueError(unknown_name(f"key of {name}", key, allowed))
+    start = str(given.get("init_lora_weights", "")).lower()
+    if start in _WANT_ROWS:
+        raise ValueError(
+            f"init_lora_weights: {start} {_WANT_ROWS[start]}, which an adapter is not given here: it would be another "
+            f"start under that name; pissa, olora, mica, orthogonal, gaussian, true and false can be used"
+        )
     if given.get("use_asa"):
         raise ValueError("use_asa: AdaMSS keeps its scores where no state holds them, so no run could be resumed")
     settings = dict(given)

@@ -9,7 +9,7 @@ from pydantic import Field, Strict, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from secura_bench.adapters.injection import check_targets
+from secura_bench.adapters.injection import check_targets, refuse_shared
 from secura_bench.adapters.layer import CURLinear
 from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.secura_layer import Merge, PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
@@ -82,6 +82,8 @@ class Secura(CABRLoRA):
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules."""
+        if self.options.merge_dtype == "base":
+            refuse_shared(model, self.options.target_modules, "use merge_dtype: core.")
         model = super().attach(model)
         self._layers = list(layers(model))
         return model

@@ -213,6 +213,16 @@ class Stack(Method):
         return super().count_on(model)
 
     @property
+    def counts_by_layer(self) -> bool:
+        """Whether that is so of every part."""
+        return all(part.counts_by_layer for part in self.parts)
+
+    def check_steps(self, steps: int) -> None:
+        """Ask every part."""
+        for part in self.parts:
+            part.check_steps(steps)
+
+    @property
     def relative_rows(self) -> float:
         """Those of the one part that replays."""
         return math.prod(part.relative_rows for part in self.parts)

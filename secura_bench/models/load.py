@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,8 +17,11 @@ from secura_bench.errors import DataError, SpecError, unknown_name
 from secura_bench.home import from_home
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import first_line
-from secura_bench.models.from_hub import CONFIG, Part, bring, bring_weights
+from secura_bench.models.config import CONFIG, configuration, read_config
+from secura_bench.models.from_hub import Part, bring, bring_weights
 from secura_bench.models.shape import Shape
+from secura_bench.models.sound import load_sound
+from secura_bench.plugins import in_a_line
 from secura_bench.resources import PACKAGE
 from secura_bench.schema import slug
 from secura_bench.yaml_file import YamlFile
@@ -134,7 +135,7 @@ def model_label(name: str) -> str:
 
 
 def load_tokenizer(model: ModelFolder) -> Any:
-    """Return the model's tokenizer.
+    """Return the model's tokenizer, after a look at its configuration, which decides its kind.
 
     Raises:
         DataError: There is none, or it is damaged.
@@ -143,6 +144,7 @@ def load_tokenizer(model: ModelFolder) -> Any:
 
     if model.hub and [path.name for path in model.path.iterdir()] == [CONFIG]:
         raise DataError(f"model {model.hub} is not on this machine, but for its configuration.")
+    configuration(model.path)
     try:
         return AutoTokenizer.from_pretrained(model.path)
     except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
@@ -153,26 +155,25 @@ def load_model(model: ModelFolder, dtype: torch.dtype = torch.float32) -> nn.Mod
     """Return the pretrained causal language model in eval mode.
 
     Raises:
-        DataError: Its weights cannot be fetched or loaded, or lack a tensor, which would be drawn at random.
+        DataError: Its weights cannot be fetched, lack a tensor, have one of another shape or one that is no number; or
+            the folder is another than it was when it was identified.
     """
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
     fetch_weights(model)
-    logging.disable_progress_bar()
-    try:
-        loaded, found = AutoModelForCausalLM.from_pretrained(
-            model.path, dtype=dtype, use_safetensors=True, output_loading_info=True
-        )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
-        raise DataError(f"model {model.label!r}: cannot be loaded from {model.path}: {first_line(error)}") from None
-    if missing := sorted(found["missing_keys"]):
+    refuse_changed(model)
+    return load_sound(model.label, model.path, dtype).eval()
+
+
+def refuse_changed(model: ModelFolder) -> None:
+    """Refuse a folder that holds another model than the one that was identified.
+
+    Raises:
+        DataError: A file of it was written since.
+    """
+    if model.identity.startswith("sha256:") and _folder_identity(model.path) != model.identity:
         raise DataError(
-            f"model {model.label!r}: {model.path} lacks {missing[0]} and {len(missing) - 1} more of its weights."
+            f"model {model.label!r}: {model.path} has changed since this command began; run it again, for the model "
+            f"that is there now."
         )
-    return loaded.eval()
 
 
 def shapes_of(name: str) -> nn.Module:
@@ -186,28 +187,22 @@ def shapes_of(name: str) -> nn.Module:
     preset = presets().get(name)
     if preset and preset.family and not _is_here(preset):
         return _shapes(AutoConfig.for_model(preset.family, **(preset.shape or {})))
-    return _shapes(_config(_locate(name, fetch="nothing")[0]))
+    return _shapes(configuration(_locate(name, fetch="nothing")[0]))
 
 
 def shapes_in(model: ModelFolder) -> nn.Module:
     """Return a model of this machine on the meta device, in eval mode: whatever of it needs no weights."""
-    return _shapes(_config(model.path)).eval()
-
-
-def _config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder)
-    except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
-        raise DataError(f"{folder / 'config.json'}: cannot be read as a configuration: {first_line(error)}") from None
+    return _shapes(configuration(model.path)).eval()
 
 
 def _shapes(config: Any) -> nn.Module:
     from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # sizes that do not go together end in whatever the library divides
+        raise DataError(f"a model of type {config.model_type!r} cannot be built: {in_a_line(error)}") from None
 
 
 def shape_of(name: str) -> Shape | None:
@@ -243,20 +238,28 @@ def _is_here(preset: Preset) -> bool:
 
 @cache
 def _shape_in(folder: Path) -> Shape | None:
+    config = read_config(folder)
     try:
-        config: Mapping[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return Shape.from_config(config.get("model_type", ""), config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder / CONFIG}: cannot be read as a configuration: {first_line(error)}") from None
+        return Shape.from_config(config["model_type"], config)
+    except KeyError:  # a size is left to transformers' default, which only it knows
+        return None
 
 
 def _folder_identity(path: Path) -> str:
     """Return "sha256:..." over the files that make up the model: configuration, tokenizer, template and weights."""
+    suffixes = (".json", ".safetensors", ".jinja", ".model", ".txt")
+    files = sorted(file for file in path.iterdir() if file.suffix in suffixes)
+    stats = [(file, file.stat()) for file in files]
+    return _hash_of(tuple((file, stat.st_size, stat.st_mtime_ns, stat.st_ino) for file, stat in stats))
+
+
+@cache
+def _hash_of(files: tuple[tuple[Path, int, int, int], ...]) -> str:
+    """Return the hash of files as they are; sizes, times and places say whether they still are."""
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
-        if file.suffix in (".json", ".safetensors", ".jinja", ".model", ".txt"):
-            digest.update(file.name.encode() + b"\0")
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 22):
-                    digest.update(block)
+    for file, *_ in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
     return f"sha256:{digest.hexdigest()}"

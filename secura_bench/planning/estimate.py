@@ -5,8 +5,10 @@ Bytes are bytes, and sizes of tensors are in scalars. Where a number is a guess 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.models.shape import Shape
@@ -14,13 +16,19 @@ from secura_bench.planning.memory import optimizer_bytes, trained_bytes
 from secura_bench.spec import ExperimentSpec, TrainSpec
 from secura_bench.work import SCORED_ROW
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def count_on_shape(method: Method, shape: Shape) -> ParameterCount:
+
+def count_on_shape(method: Method, shape: Shape, whole: Callable[[], nn.Module] | None = None) -> ParameterCount:
     """Return what ``method.count_parameters`` gives once attached to a model of ``shape``, without building it.
 
     Layers are alike, so a count over L layers is n(1) + (L − 1) (n(2) − n(1)), counted on skeletons of one and two
-    layers. ``method`` is not changed: fresh ones of its kind are attached.
+    layers. ``method`` is not changed: fresh ones of its kind are attached. Where that does not do for a method, it is
+    counted on ``whole()``, the model with all its layers and its configuration.
     """
+    if whole is not None and not method.counts_by_layer:
+        return type(method)(method.options).count_on(whole())
     return _counted(_Kind(method), shape)
 
 

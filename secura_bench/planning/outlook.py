@@ -180,7 +180,7 @@ def way_out(spec: ExperimentSpec, line: Line, device: Device) -> str:
         return ""
     _, longest, answers = _rows(spec, None)
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
-    count = count_on_shape(line.method, shape)
+    count = count_on_shape(line.method, shape, lambda: shapes_of(spec.model))
     scoring = Scoring.of(smaller, longest, answers, 0)
     for savings in accumulate(SAVINGS, lambda before, more: before | more):
         train = line.train.model_copy(update=savings)
@@ -263,7 +263,7 @@ def _estimated(
 ) -> Line:
     """Return ``line`` with what follows from the model's shape."""
     method, train, work = line.method, line.train, line.work
-    count = restricted(count_on_shape(method, shape), shape, train)
+    count = restricted(count_on_shape(method, shape, lambda: shapes_of(draft.spec.model)), shape, train)
     flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
     left, checkpoint = disk_of(draft.spec, count, train, work, method, shape)

@@ -1,0 +1,45 @@
+"""Which modules of a model read text: one that also sees or hears has towers that no row here ever reaches."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torch import nn
+
+from secura_bench.errors import SpecError
+
+
+def other_towers(model: nn.Module) -> list[str]:
+    """Return the paths of the modules with weights that lie neither in the text decoder nor in the head.
+
+    Empty where the model's configuration speaks of text alone.
+    """
+    inner: Any = model
+    config = getattr(model, "config", None)
+    if not hasattr(config, "get_text_config") or config.get_text_config(decoder=True) is config:  # type: ignore[union-attr]
+        return []
+    decoder, head = inner.get_decoder(), inner.get_output_embeddings()
+    reading = {id(module) for part in (decoder, head) if part is not None for module in part.modules()}
+    reading.add(id(inner.get_input_embeddings()))
+    return [path for path, module in model.named_modules() if path and id(module) not in reading and module._parameters]
+
+
+def leave_other_towers(model: nn.Module, config: Any) -> None:
+    """Make PEFT's ``config`` leave out what no text reaches, beside what it leaves out already.
+
+    Raises:
+        SpecError: The tuner has no way to leave modules out.
+    """
+    towers = other_towers(model)
+    if not towers:
+        return
+    if not hasattr(config, "exclude_modules"):
+        raise SpecError(
+            f"this tuner cannot leave modules out, and would go into {towers[0]}, which no text reaches; take another."
+        )
+    given = config.exclude_modules
+    if isinstance(given, str):
+        config.exclude_modules = "|".join([f"(?:{given})", *map(re.escape, towers)])
+    else:
+        config.exclude_modules = [*(given or ()), *towers]

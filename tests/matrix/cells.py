@@ -1,0 +1,196 @@
+"""One cell of the matrix: a method on an architecture is trained, killed, resumed, exported, and agrees; or is refused.
+
+What is exported is loaded with nothing but transformers and PEFT, read one row at a time without padding or cache, and
+compared item by item with what the run's record says of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from columns import COLUMNS, Names
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from secura_bench.data.chat import ChatFormat
+from secura_bench.data.example import Example
+from secura_bench.errors import BenchError
+from secura_bench.experiment import run_experiment
+from secura_bench.export import Form, export
+from secura_bench.plan import Inputs, Run, make_plan
+from secura_bench.progress import At, Silent
+from secura_bench.records import RunRecord
+from secura_bench.spec import load_spec
+from secura_bench.stopping import Stop
+from secura_bench.store import RunFolder, items_file
+
+FORMS: tuple[Form, ...] = ("peft", "merged")
+NATS = 2e-3  # of an item's loss
+_STEPS, _KILLED_AT = 2, 3  # of each of two tasks; of all
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: ``right``, with what of it was refused, or ``refused`` as a whole, or ``wrong``; and why."""
+
+    kind: Literal["right", "refused", "wrong"]
+    why: str = ""
+
+
+class Killed(BaseException):
+    """The process is gone, as far as the run can tell."""
+
+
+class _Killing(Silent):
+    """Kills the run when it tells of its step number ``_KILLED_AT``, before that step is saved."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def advance(self, units: float, at: At) -> None:
+        self.steps += at.activity == "training" and bool(at.step)
+        if self.steps == _KILLED_AT:
+            self.steps += 1
+            raise Killed
+
+
+def cell(column: str, model: Path, names: Names, work: Path) -> Outcome:
+    """Try one cell below ``work``; ``model`` is the architecture's folder."""
+    try:
+        return _cell(column, model, names, work)
+    except Exception as error:  # whatever a person would see as a traceback
+        *_, last = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        return Outcome("wrong", f"a traceback: {type(error).__name__}: {error} ({place})")
+
+
+def _cell(column: str, model: Path, names: Names, work: Path) -> Outcome:
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            plan = make_plan(load_spec(str(_spec(work, model, COLUMNS[column](names)))))
+        except BenchError as error:
+            return Outcome("refused", str(error))
+        run, inputs = plan.runs[-1], plan.inputs
+        try:
+            record = _do(run, inputs, work / "whole", Silent())
+        except BenchError as error:
+            return Outcome("refused", str(error))
+        if record.status != "done":
+            return Outcome("wrong", f"diverged at {record.diverged_at}")
+        if wrong := _resumed(run, inputs, work, record):
+            return Outcome("wrong", wrong)
+        notes = []
+        for form in FORMS:
+            try:
+                export(work / "whole" / run.folder, form, work / form)
+            except BenchError as error:
+                notes.append(f"{form}: {error}")
+                continue
+            if wrong := _disagreement(form, work, model, run, inputs, record):
+                return Outcome("wrong", f"{form}: {wrong}")
+        return Outcome("right", " | ".join(notes))
+
+
+def _spec(work: Path, model: Path, method: Any) -> Path:
+    spec = {
+        "experiment": "matrix",
+        "mode": "sequence",
+        "model": str(model),
+        "tasks": ["tiny_group", "tiny_count"],
+        "probe": "tiny_arith",
+        "probe_rows": 2,
+        "methods": [method],
+        "keep": "all",
+        "train": {"lr": 5e-3, "steps": _STEPS, "batch_size": 2},
+        "evaluate": {"protocols": ["teacher_forced", "generate"], "limit": 3, "batch_size": 3},
+        "data": {"rows": 30},
+        "checkpoint": {"every_steps": 1},
+        "threads": 1,
+    }
+    path = work / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+def _do(run: Run, inputs: Inputs, results: Path, progress: Silent) -> RunRecord:
+    return run_experiment(run, inputs, RunFolder(results / run.folder), progress, Stop())
+
+
+def _resumed(run: Run, inputs: Inputs, work: Path, record: RunRecord) -> str:
+    """Return how a killed and resumed run differs from the one that nobody disturbed; empty where it does not."""
+    try:
+        _do(run, inputs, work / "killed", _Killing())
+    except Killed:
+        pass
+    else:
+        return "was not killed"
+    again = _do(run, inputs, work / "killed", Silent())
+    if again.scores != record.scores:
+        return "the scores of the resumed run are others"
+    ours, theirs = (load_file(RunFolder(work / side / run.folder).kept) for side in ("whole", "killed"))
+    if ours.keys() != theirs.keys() or any(not torch.equal(ours[name], theirs[name]) for name in ours):
+        return "the resumed run's tensors are others"
+    return ""
+
+
+def _disagreement(form: Form, work: Path, model: Path, run: Run, inputs: Inputs, record: RunRecord) -> str:
+    """Return where what was exported and the record disagree; empty where no item does."""
+    loaded = _load(form, work / form, model)
+    compared = 0
+    for score in record.scores:
+        if score.role != "task" or score.stage != max(each.stage for each in record.scores):
+            continue
+        path = work / "whole" / run.folder / items_file(score)
+        texts = [json.loads(line) for line in path.with_suffix(".texts.jsonl").read_text().splitlines()]
+        losses = json.loads(path.read_text()).get("loss")
+        for number, example in enumerate(inputs.test[score.task]):
+            compared += 1
+            if score.protocol == "teacher_forced":
+                loss = _loss(loaded, example)
+                if not abs(loss - losses[number]) <= NATS:
+                    return f"{score.task}, item {number}: {loss:.4f} nats, and {losses[number]:.4f} in the record"
+            else:
+                tokens = inputs.tasks[score.task].file.max_new_tokens
+                said = _said(loaded, example, inputs.chat, tokens)
+                if said != texts[number]["prediction"]:
+                    return f"{score.task}, item {number}: says {said!r}, and {texts[number]['prediction']!r} before"
+    return "" if compared else "nothing was compared"
+
+
+def _load(form: Form, folder: Path, model: Path) -> nn.Module:
+    loaded = AutoModelForCausalLM.from_pretrained(folder if form == "merged" else model, dtype=torch.float32)
+    if form == "peft":
+        from peft import PeftModel
+
+        loaded = PeftModel.from_pretrained(loaded, str(folder))
+    return loaded.eval()
+
+
+@torch.no_grad()
+def _loss(model: nn.Module, example: Example) -> float:
+    ids = torch.tensor([[*example.prompt_ids, *example.answer_ids]])
+    logits = model(input_ids=ids, use_cache=False).logits[0, len(example.prompt_ids) - 1 : -1]
+    return F.cross_entropy(logits.float(), ids[0, len(example.prompt_ids) :]).item()
+
+
+@torch.no_grad()
+def _said(model: nn.Module, example: Example, chat: ChatFormat, tokens: int) -> str:
+    ids = list(example.prompt_ids)
+    for _ in range(tokens):
+        ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        if ids[-1] in chat.stop_ids:
+            break
+    return chat.decode(ids[len(example.prompt_ids) :])

@@ -1,0 +1,70 @@
+"""The whole matrix, or part of it, as a table: rows are architectures, columns are methods, and no cell may be wrong.
+
+python tests/matrix/run.py [--rows llama,gpt2] [--columns lora,seq] [--say FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cells import Outcome, cell
+from columns import COLUMNS, Names
+from zoo import ARCHITECTURES, quiet, write
+
+SIGNS = {"right": "+", "refused": ".", "wrong": "X"}
+Table = dict[tuple[str, str], Outcome]
+
+
+def fill(rows: Sequence[str], columns: Sequence[str], work: Path, file: Path | None = None) -> Table:
+    """Return every cell's outcome, each row said as it is done, and each cell's reason in ``file``."""
+    table: Table = {}
+    for row in rows:
+        began = time.monotonic()
+        model, names = write(row, work / row), Names.of(row)
+        for column in columns:
+            table[row, column] = cell(column, model, names, work / "cell")
+        signs = " ".join(SIGNS[table[row, column].kind] for column in columns)
+        print(f"{row:<16} {signs}  {time.monotonic() - began:.0f} s", flush=True)
+        if file:
+            file.write_text("\n".join(lines(table)) + "\n")
+    return table
+
+
+def lines(table: Table) -> list[str]:
+    """Return every cell's outcome and reason, a line each."""
+    said = (f"{row}; {column}; {outcome.kind}; {outcome.why}" for (row, column), outcome in table.items())
+    return [" ".join(line.split()) for line in said]
+
+
+def main() -> int:
+    """Fill the table that was asked for; 1 if a cell is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default=",".join(ARCHITECTURES))
+    parser.add_argument("--columns", default=";".join(COLUMNS), help="separated by ;")
+    parser.add_argument("--say", type=Path, help="a file for every cell's outcome and reason")
+    asked = parser.parse_args()
+    rows, columns = asked.rows.split(","), asked.columns.split(";")
+    quiet()
+    for number, column in enumerate(columns):
+        print(f"{' ' * 17}{'| ' * number}{column}")
+    with tempfile.TemporaryDirectory() as work:
+        table = fill(rows, columns, Path(work), asked.say)
+    counts = Counter(outcome.kind for outcome in table.values())
+    print(f"\n{SIGNS['right']} right   {SIGNS['refused']} refused, with a reason   {SIGNS['wrong']} wrong")
+    print(", ".join(f"{counts[kind]} {kind}" for kind in SIGNS), f"of {len(table)} cells")
+    print("\n".join(line for line in lines(table) if "; wrong; " in line))
+    return int(counts["wrong"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
