@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from secura_bench.data.conversation import read_conversation
+from secura_bench.data.conversation import Tally, read_conversation
 
 
 def chat(*turns: str, **extra: Any) -> list[dict[str, Any]]:
@@ -77,3 +77,13 @@ def test_turns_out_of_order_are_refused_by_number(given: Any, message: str) -> N
     with pytest.raises(ValueError) as error:
         read_conversation(given, "every")
     assert message in str(error.value)
+
+
+def test_what_is_left_out_of_conversations_is_counted() -> None:
+    tally = Tally()
+    thinking = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "reasoning_content": "hm"}]
+    tally.count(read_conversation(thinking, "every"))
+    tally.count(read_conversation([*chat("u 1"), *chat("a 2", weight=0), *chat("u 3", "a 4")], "every"))
+    said = tally.said("every")
+    assert said.startswith("2 conversations, 2 assistant turns, loss on every assistant turn; left out: ")
+    assert said.endswith("the loss of 1 assistant turn of weight 0, the reasoning beside 1 assistant turn")

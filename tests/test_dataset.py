@@ -58,9 +58,9 @@ def test_training_rows_that_meet_a_test_row_are_left_out_and_counted(tmp_path: P
     data = load_data(included(tmp_path, "mine", MAIN + "test: {file: {path: test.jsonl}}\n"), DataSpec(), tiny[1])
     assert (len(data.train), len(data.test), data.counts.met) == (28, 3, 2)
     written(tmp_path, "test.jsonl", *((f"question {i}", str(i)) for i in range(30)))
-    with pytest.raises(DataError, match="30 left out of training for the prompt or group of a test row") as error:
+    with pytest.raises(DataError, match="30 left out of training for the prompt or group of one of 30 test") as error:
         load_data("mine", DataSpec(), tiny[1])
-    assert "no training rows are left" in str(error.value)
+    assert "no training rows are left. Of 30 rows 30 were drawn (data.rows: 1000): 0 to train" in str(error.value)
 
 
 def test_groups_tie_training_rows_to_test_rows() -> None:

@@ -69,6 +69,7 @@ READ = {
     "semi.csv": (TABLE.replace(",", ";"), "semicolons between columns"),
     "tabs.csv": (TABLE.replace(",", "\t"), "tabs between columns"),
     "tabs.tsv": (TABLE.replace(",", "\t"), "tabs between columns"),
+    "bars.csv": ("question|answer\nq0|ä0\nq1|ä1\nq2|ä2\n", "bars between columns"),
     "both.csv": ("question;answer, said twice\nq0;ä0\nq1;ä1\n", "semicolons between columns"),
 }
 
@@ -154,6 +155,11 @@ REFUSED = [
     ("a.csv", "question;x,answer\nq;y,a\n", "parted into columns by commas (2) and by semicolons (2): 'question;x"),
     ("a.csv", "question;answer\nq;a;b\n", "has 3 fields for 2 columns (question, answer); quote text that holds semi"),
     ("a.tsv", 'question\tanswer\nq\t"a\n', "a.tsv:2: is not TSV"),
+    ("a.csv", "sep=;\nquestion;answer\nq;a\n", "a.csv:1: 'sep=;' is a spreadsheet's own line"),
+    ("a.csv", "question,answer,\nq,a,\n", "column 3 of 3 has no name (question, answer, ); name it, or take"),
+    ("a.csv", "question,question\nq,a\n", "a.csv:1: two columns are named 'question'"),
+    ("a.jsonl", '{"question": "q\\u0000", "answer": "a"}', "a.jsonl:1: the prompt holds a null character"),
+    ("a.csv", "What is 2+2?,4\nWhat is 3+3?,6\n", "The first line must name the columns; is it a row here?"),
     ("a.txt", "One.\nTwo.\n", "a.txt:1: is one paragraph, so one row; part it by blank lines"),
     ("a.txt", "\n", "a.txt: has no rows"),
 ]  # fmt: skip

@@ -121,6 +121,7 @@ SQUAD = {"text": ["a"], "answer_start": [0]}
 HH = {"chosen": "Human: q Assistant: a", "rejected": "Human: q Assistant: b"}
 
 # a row; what the message says; the prompt that the printed task file reads, and the answer
+ONES = "\n\nOptions:\n(A) 1\n(B) 2"
 UNCLEAR: list[tuple[dict[str, Any], str, str, str]] = [
     ({"prompt": "q", "chosen": "a", "rejected": "b"}, "is a preference file (chosen and rejected)", "q", "a"),
     (HH, "Found: chosen, rejected.", "Human: q", "a"),
@@ -152,6 +153,7 @@ UNCLEAR: list[tuple[dict[str, Any], str, str, str]] = [
     ({"question": "q", "A": "x", "B": "a", "answer": "B"}, "has a column an option (A, B)", "q" + MORE, "a"),
     ({"question": "q", "option_1": "x", "option_2": "a", "label": 1}, "a column an option", "q" + MORE, "a"),
     ({"question": "q", "choices": ["x", "a"], "answer": "1"}, "in a way that is not known (answer: '", "q" + MORE, "a"),
+    ({"question": "q", "choices": ["1", "2"], "answer": 1}, "is not known (answer: 1)", "q" + ONES, "2"),
     ({"question": "q", "passage": "c", "choices": ["x", "a"], "answer": 1}, "has passage", "c\n\nq" + MORE, "a"),
     ({"question": "q", "choices": "x|a", "answer": "B"}, "'choices' holds a text, not a list", "q" + MORE, "a"),
     ({"text": "a", "url": "u"}, "which column is the prompt", "a", "u"),

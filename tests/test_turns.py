@@ -166,6 +166,14 @@ FOLDED = "the template takes no system turn: its text stands at the head of the 
         (CHATML, None, []),
         (CHATML, "Be brief.", ["the system turn is 'Be brief.'"]),
         (CHATML, "", ["there is no system turn"]),
+        (
+            CHATML.replace("m.content", "m.content | e"),
+            None,
+            [
+                f"the template spells characters of an assistant's text otherwise (<, &, quotes); {KEPT}",
+                "the template spells characters of a user's text otherwise (<, &, quotes), and so do prompts here",
+            ],
+        ),
         (OWN_SYSTEM, None, []),
         (
             OWN_SYSTEM,

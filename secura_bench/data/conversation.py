@@ -17,6 +17,9 @@ _ROLES = {
 }
 
 
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+
+
 @dataclass(frozen=True)
 class Answer:
     """One assistant turn: the user's turn before it, and all that was said before that, (role, text) a turn.
@@ -32,25 +35,35 @@ class Answer:
 
 @dataclass(frozen=True)
 class Conversation:
-    """The answers of a conversation that are learned; ``tail`` says that it ends with a user's turn, unanswered."""
+    """The answers of a conversation that are learned.
+
+    ``tail``: it ends with a user's turn, unanswered. ``silent`` assistant turns are marked not to be learned, and
+    ``thoughts`` of them hold reasoning beside their text, which is not read.
+    """
 
     answers: tuple[Answer, ...]
     tail: bool
+    silent: int = 0
+    thoughts: int = 0
 
 
 @dataclass
 class Tally:
-    """How many conversations were read, how many of their turns are learned, and how many end unanswered."""
+    """How many conversations were read, how many of their turns are learned, and what of them is left out."""
 
     conversations: int = 0
     answers: int = 0
     tails: int = 0
+    silent: int = 0
+    thoughts: int = 0
 
     def count(self, conversation: Conversation) -> None:
         """Count one conversation."""
         self.conversations += 1
         self.answers += len(conversation.answers)
         self.tails += conversation.tail
+        self.silent += conversation.silent
+        self.thoughts += conversation.thoughts
 
     def said(self, turns: str | None) -> str:
         """Return the counts as a sentence's part; "" where there was no conversation."""
@@ -58,7 +71,12 @@ class Tally:
             return ""
         which = "the last assistant turn of each" if turns == "last" else "every assistant turn"
         said = f"{_many(self.conversations, 'conversation')}, {_many(self.answers, 'assistant turn')}, loss on {which}"
-        return said + (f"; left out: {_many(self.tails, 'last turn')} of a user" if self.tails else "")
+        left_out = [
+            f"{_many(self.tails, 'last turn')} of a user" if self.tails else "",
+            f"the loss of {_many(self.silent, 'assistant turn')} of weight 0" if self.silent else "",
+            f"the reasoning beside {_many(self.thoughts, 'assistant turn')}" if self.thoughts else "",
+        ]
+        return said + (f"; left out: {', '.join(filter(None, left_out))}" if any(left_out) else "")
 
 
 def _many(count: int, what: str) -> str:
@@ -97,7 +115,8 @@ def read_conversation(given: Any, turns: Turns) -> Conversation:
     ]
     if not answers:
         raise ValueError("the conversation holds no assistant turn to learn")
-    return Conversation(tuple(answers), said[-1][0] == "user")
+    thoughts = sum(any(turn.get(name) for name in _THOUGHTS) for turn in given)
+    return Conversation(tuple(answers), said[-1][0] == "user", len(silent), thoughts)
 
 
 def _turn(turn: Any, number: int) -> tuple[str, str]:

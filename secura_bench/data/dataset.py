@@ -88,9 +88,8 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     spare = _examples(file, after(shots, (e.row for e in train[len(shots) :])), chat, data.context) if shots else train
     for side, left, before in (("training", train, split.train), ("test", test, split.test)):
         if not left:
-            raise DataError(
-                f"task {name!r}: no {side} rows are left. {_what_happened(len(found), split, before, data)}"
-            )
+            happened = _what_happened(len(found), len(own_test or ()), split, before, data)
+            raise DataError(f"task {name!r}: no {side} rows are left. {happened}")
     drawn = (*split.train, *split.test)
     origins = [origin] if test_origin is None else [origin, test_origin]
     filtered = sum(each.filtered for each in origins)
@@ -108,15 +107,17 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     return TaskData(file, origin, train, test, counts, test_origin, spare, shots)
 
 
-def _what_happened(found: int, split: Split, side: Sequence[Row], data: DataSpec) -> str:
-    """Return what became of a task's rows, counted, of which a ``side`` has none left; and the way out."""
-    drawn = len(split.train) + len(split.test) + split.met
-    counted = (
-        f"Of {found} rows {drawn} were drawn (data.rows: {data.rows}): {len(split.train)} to train, "
-        f"{len(split.test)} to test"
-        + (f", {split.met} left out of training for the prompt or group of a test row" if split.met else "")
-        + "."
-    )
+def _what_happened(found: int, own_test: int, split: Split, side: Sequence[Row], data: DataSpec) -> str:
+    """Return what became of a task's rows, counted, of which a ``side`` has none left; and the way out.
+
+    ``own_test`` rows beside the ``found`` ones are those that the task names to be tested on.
+    """
+    drawn = len(split.train) + len(split.test) + split.met - own_test
+    counted = f"Of {found} rows {drawn} were drawn (data.rows: {data.rows}): {len(split.train)} to train"
+    if own_test:
+        counted += f", {split.met} left out of training for the prompt or group of one of {own_test} test rows."
+    else:
+        counted += f", {len(split.test)} to test."
     if side:
         shots = f" with data.num_fewshot: {data.num_fewshot} worked examples before it" if data.num_fewshot else ""
         return (

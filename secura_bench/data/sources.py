@@ -266,6 +266,8 @@ def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
     for name, text in named.items():
         if has_surrogate(text):
             raise DataError(f"{where}: the {name} holds half a character (a lone surrogate).")
+        if "\0" in text:
+            raise DataError(f"{where}: the {name} holds a null character: is this a file of texts?")
     return row
 
 

@@ -40,7 +40,7 @@ def choice_layout(table: Table) -> Layout | None:
         return None
     name, value = found[0], table.value(found[0])
     texts, labels = _expressions(table.ref(name), value)
-    options = _texts(value)
+    options = list(map(str, _texts(value)))
     if not (prompts and right and options):
         raise UnclearError(f"holds options ({name}), but no question, or nothing that says which of them is right.")
     beside = table.filled(BESIDE)
@@ -80,7 +80,8 @@ def _index(
 ) -> tuple[str, str]:
     """Return the expression of the right option's place, and what the right answer is; "" where that is a guess."""
     if isinstance(given, int) and not isinstance(given, bool) and not labels:
-        return answer, "a place from 0"
+        is_text = str(given) in options  # an option that is a number: which of the two is meant?
+        return (answer, "") if is_text else (answer, "a place from 0")
     by_letter = f'"{ascii_uppercase[: max(2, len(options))]}".index({answer})'
     if labels and given in known:
         return f"({labels}).index({answer})", "a label"

@@ -1,4 +1,4 @@
-"""Tables as text, with a header: commas, semicolons or tabs between the columns."""
+"""Tables as text, with a header: commas, semicolons, tabs or bars between the columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secura_bench.data.files.record import Record, Records
 from secura_bench.data.files.text import read_lines
 from secura_bench.errors import DataError
 
-_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LOOKED_AT = 50  # lines by which a delimiter is found
 
 
@@ -26,6 +26,8 @@ def read_csv(path: Path) -> tuple[str, Records]:
     """
     lines = (line for _, line in read_lines(path))
     head = list(islice(lines, _LOOKED_AT))
+    if head and (first := head[0].strip()).lower().startswith("sep="):
+        raise DataError(f"{path}:1: {first!r} is a spreadsheet's own line, not the columns' names; take it out.")
     delimiter = _delimiter(path, head)
     return f"{_NAMES[delimiter]} between columns", _rows(path, chain(head, lines), delimiter)
 
@@ -69,8 +71,14 @@ def _rows(path: Path, lines: Iterator[str], delimiter: str) -> Records:
                 continue
             if header is None:
                 header = [name.strip() for name in fields]
-                if len(set(header)) < len(header) or "" in header:
-                    raise DataError(f"{path}:1: the first line must name the columns, each once: {', '.join(header)}.")
+                if "" in header:
+                    raise DataError(
+                        f"{path}:1: the first line must name every column, and column {header.index('') + 1} of "
+                        f"{len(header)} has no name ({', '.join(header)}); name it, or take the last "
+                        f"{_NAMES[delimiter].removesuffix('s')} out."
+                    )
+                if twice := next((name for name in header if header.count(name) > 1), None):
+                    raise DataError(f"{path}:1: two columns are named {twice!r}; the first line must name each once.")
                 continue
             if len(fields) != len(header):
                 raise DataError(

@@ -56,9 +56,12 @@ def open_file(path: Path, columns: Columns | None) -> OpenFile:
 def _layout(path: Path, record: Record | None) -> Layout:
     if record is None:
         raise DataError(f"{path}: has no rows.")
+    table = _table(path, record)
     try:
-        return layout_of(_table(path, record))
+        return layout_of(table)
     except UnclearError as error:
+        if table.cells:
+            error.why += " The first line must name the columns; is it a row here?"
         raise refusal(path, list(record.fields), error) from None
 
 

@@ -91,17 +91,26 @@ def _words(text: str) -> list[str]:
 def _of_the_answer(template: ChatTemplate, turns: Sequence[dict[str, str]]) -> list[str]:
     """Return what the template does to an assistant's text: here an answer's tokens are the row's own text."""
     said = []
+    spelled = f"{_REPLY}<b>&\"'"
+    escapes = not _keeps(template, turns, "assistant", spelled)
     for answer, what in (
         (f"  {_REPLY} \n", "trims an assistant's text"),
-        (f"{_PROMPT}</think>{_REPLY}", "drops or moves an assistant's thoughts"),
+        (spelled, "spells characters of an assistant's text otherwise (<, &, quotes)"),
+        *([] if escapes else [(f"{_PROMPT}</think>{_REPLY}", "drops or moves an assistant's thoughts")]),
     ):
-        try:
-            kept = answer in template.render([*turns, {"role": "assistant", "content": answer}])
-        except TemplateError:
-            kept = False
-        if not kept:
+        if not _keeps(template, turns, "assistant", answer):
             said.append(f"the template {what}; here an answer is trained and scored as the row has it")
+    if not _keeps(template, turns[:-1], "user", spelled):
+        said.append("the template spells characters of a user's text otherwise (<, &, quotes), and so do prompts here")
     return said
+
+
+def _keeps(template: ChatTemplate, turns: Sequence[dict[str, str]], role: str, text: str) -> bool:
+    """Return whether a last turn's text stands in the rendered turns as it is."""
+    try:
+        return text in template.render([*turns, {"role": role, "content": text}])
+    except TemplateError:
+        return False
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:
