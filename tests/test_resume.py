@@ -38,7 +38,7 @@ methods:
   - {name: mtl, train: {sampling: epochs}}
   - {name: lora, r: 2, dropout: 0.3}
   - {name: dora, r: 2, boundary: continue}
-  - {name: peft, peft_type: adalora, config: {init_r: 3, target_r: 2, tinit: 1, tfinal: 1, deltaT: 2, total_step: 10}}
+  - {name: peft, peft_type: adalora, config: {init_r: 3, target_r: 2, tinit: 1, tfinal: 1, deltaT: 2, total_step: 8}}
   - {name: cur_lora, r: 4, selection: sampled}
   - {name: cabr_lora, r: 4, m: 6}
   - {name: secura, r: 4, m: 6}
