@@ -168,7 +168,7 @@ class CompiledColumns:
                 columns.turns or "every",
             )
         except TemplateError as error:
-            raise DataError(f"its columns cannot be read as Jinja2: {error}.") from None
+            raise DataError(f"its columns cannot be read as Jinja2: {str(error).rstrip('.')}.") from None
         for name, used in compiled.uses.items():
             if not used:
                 raise DataError(f"{name}: {templates[name]!r} names no column, so it is the same for every row.")
