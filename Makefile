@@ -1,6 +1,8 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh machine.
 PYTHON ?= python3
 VENV   ?= .venv
+# Processes that share the tests, a thread each.
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -33,7 +35,7 @@ demo: setup
 	$(BIN)/secura-bench run configs/smoke.yaml
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: setup
 	$(BIN)/python -m pytest -m "not slow"
