@@ -250,7 +250,7 @@ def test_parquet_and_plain_text(tmp_path: Path) -> None:
         ("a.jsonl", [], "a.jsonl: has no rows"),
         ("a.csv", ["prompt,completion", "q,a", "q,a,b"], "a.csv:3: has 3 fields for 2 columns (prompt, completion)"),
         ("a.csv", ["prompt,completion", 'q,"a'], "a.csv:2: is not CSV"),
-        ("a.csv", ["prompt,prompt", "q,a"], "a.csv:1: the first line must name the columns, each once"),
+        ("a.csv", ["prompt,prompt", "q,a"], "a.csv:1: two columns are named"),
         ("a.csv", ["prompt,completion", "q,"], "a.csv:2: the answer is empty"),
         ("a.jsonl", ['{"prompt": "q", "completion": ["a"]}'], "a.jsonl: the column 'completion' is no text"),
         ("a.jsonl", ['{"prompt": "q", "completion": "a"}', '{"prompt": "q"}'], "a.jsonl:2: is laid out otherwise than"),
