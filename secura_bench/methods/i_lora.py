@@ -20,7 +20,7 @@ from secura_bench.data.example import Example, Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
 from secura_bench.methods.kept import Computing, Kept
-from secura_bench.methods.options import OwnSeed, Positive, Targets, resolve_seed
+from secura_bench.methods.options import OwnSeed, Positive, Rank, Targets, resolve_seed
 from secura_bench.methods.replay import Reservoir, halves
 from secura_bench.models.head import answer_logits, head_at
 from secura_bench.spec import Number
@@ -37,7 +37,7 @@ class ILoRAOptions(Options):
     """
 
     consistency: Literal["logits", "hidden"] = "logits"
-    r: Positive = 8
+    r: Rank = 8
     weight: Annotated[Number, Field(ge=0)] = 0.99
     decay: Annotated[Number, Field(ge=0, le=1)] = 0.99
     boundary: Literal["merge", "continue"] = "merge"

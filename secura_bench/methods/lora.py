@@ -15,7 +15,7 @@ from secura_bench.data.example import Task
 from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
 from secura_bench.methods.kept import Computing, Kept
-from secura_bench.methods.options import Fraction, Positive, Targets
+from secura_bench.methods.options import Fraction, Positive, Rank, Targets
 
 
 class LoRAOptions(Options):
@@ -25,7 +25,7 @@ class LoRAOptions(Options):
     adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes on.
     """
 
-    r: Positive = 8
+    r: Rank = 8
     alpha: Positive = 16
     dropout: Fraction = 0.1
     target_modules: Targets = DEFAULT_TARGETS

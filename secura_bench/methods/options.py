@@ -12,6 +12,10 @@ from secura_bench.errors import SpecError
 from secura_bench.spec import Number, as_list
 
 Positive = Annotated[int, Strict(), Field(gt=0)]
+
+Rank = Annotated[int, Strict(), Field(gt=0, le=2**16)]
+"""A rank: more than any matrix that is adapted has could not be held in memory, and would add nothing."""
+
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Targets = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
 """Names of the modules to adapt: the last part of their path in the model."""

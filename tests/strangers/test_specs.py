@@ -31,6 +31,7 @@ ODD = {
     "digits in base 16": ("steps: 2", "steps: 0x" + "f" * 4000, "more digits than anything here has"),
     "digits in base 60": ("steps: 2", "steps: 1" + ":59" * 4000, "more digits than anything here has"),
     "more steps than time": ("steps: 2", "steps: 9000000000000000", "less than or equal to 1000000000000"),
+    "a rank beyond any matrix": ("[lora]", "[{name: lora, r: 1000000000}]", "methods.0.r: input should be less than"),
     "infinity": ("lr: 1.0e-3", "lr: .inf", "finite number"),
     "no number": ("lr: 1.0e-3", "lr: .nan", "finite number"),
     "deep lists": ("[lora]", "[" * 2000, "is not plain YAML"),
