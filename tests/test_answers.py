@@ -86,7 +86,44 @@ ORDINARY_NUMBERS = [
     ("12 * 5 = 60 minutes = 1 hour", "1"),
     ("Answer - 18", "18"),
     ("No one is left, so 3", "3"),
+    ("2 bn", "2000000000"),
+    ("£18m", "18000000"),
+    ("USD 2m", "2000000"),
+    ("18 m", "18"),
+    ("5 millions", "5000000"),
+    ("2 dozen", "24"),
+    ("–5", "-5"),
+    ("The answer is –5.", "-5"),
+    ("The answer is 5 because 3+2=5", "5"),
+    ("The answer is 5 since 2*2.5=5", "5"),
+    ("The answer is 5: 3+2=5", "5"),
+    ("The answer is 18!", "18"),
+    ("5! = 120", "120"),
+    ("9 * 2 = $<<9*2=18>>18", "18"),
+    ("She makes 9 * 2 = $<<9*2=18>>18 every day.", "18"),
+    ("16 - 3 - 4 = <<16-3-4=9>> eggs", "9"),
+    ("18 m^2", "18"),
+    ("The area is 18 cm^2.", "18"),
+    (r"$18 \text{ cm}^{2}$", "18"),
+    ("3 / 4", "0.75"),
+    ("48 / 2 = 24", "24"),
+    ("3 * 6 = 18 (3 * 6)", "18"),
+    ("So 18 is the final answer, given 3 hens", "18"),
+    ("The total is 18 for all 3 days.", "18"),
+    ("He pays $6 for 3 apples.", "6"),
+    ("She makes $26 at $2 each.", "26"),
+    ("She sold 3 eggs for $18.", "18"),
+    ("So they make 6 * 3 = 18 eggs in 3 days.", "18"),
+    ("18 people had COVID-19.", "18"),
 ]
+
+# Of these nobody can tell which number, or whether one, is the answer.
+UNTOLD_NUMBERS = texts(r"""
+    18 ± 2 ¦ 18 +/- 2 ¦ 18 plus or minus 2 ¦ 5 ft 6 in ¦ It takes 5 hours 30 minutes. ¦ 18, 20
+    x=5, y=6 ¦ x = 5 and y = 6
+    5 out of 6 ¦ The answer is 5 out of 6. ¦ one of two ¦ half of 10 ¦ 5/0 ¦ |-5| ¦ 0.333... ¦ The answer is 0.(3) ¦ 5 K
+    He will be 30 years old in 5 years. ¦ He needs 8 more apples to reach 20. ¦ 2 dozens ¦ x-5
+""")
 
 # None of these gives 5.
 NASTY_NUMBERS = BLANK + texts(r"""
@@ -212,6 +249,11 @@ def test_no_answer_takes_long(piece: str) -> None:
 @pytest.mark.parametrize(("text", "expected"), ORDINARY_NUMBERS)
 def test_an_ordinary_number_is_read(text: str, expected: str) -> None:
     assert extract("number", text, _row()) == expected
+
+
+@pytest.mark.parametrize("text", UNTOLD_NUMBERS)
+def test_a_number_that_cannot_be_told_is_none(text: str) -> None:
+    assert extract("number", text, _row()) is None
 
 
 @pytest.mark.parametrize("text", NASTY_NUMBERS)

@@ -39,6 +39,16 @@ READ = [
     ("The sum is $3 + 4 = \\boxed{7}$.", "7"),
     ("3 + 4 = 7, so the answer is 7.", "7"),
     ("<think>3, or 4?</think>7", "7"),
+    ("£2m", "2000000"),
+    ("2 bn", "2000000000"),
+    ("3 M", "3000000"),
+    ("3 m", "3"),
+    ("3 lakh", "300000"),
+    ("1e5kg", "100000"),
+    ("2 dozen", "24"),
+    ("18 m^2", "18"),
+    ("3 / 4", "0.75"),
+    ("#### 5\n#### 5", "5"),
 ]
 UNREAD = [
     "2024-05-06",
@@ -54,6 +64,14 @@ UNREAD = [
     r"2\pi",
 ]
 UNREAD += ["13 are left.\n#### none", "#### 5 or 6", "three quarters", "not 5", r"\sqrt{2}", "…"]
+UNREAD += [
+    "one of two",
+    r"\boxed{5} or 6",
+    r"\boxed{5}\boxed{6}",
+    "#### 5\n#### 6",
+    "The answer is 5. The answer is 6.",
+]
+UNREAD += ["|−5|", "5!", "0.333...", "18…", "COVID-19", "Room 5", "5 K", "2 dozens", "half of 10", r"0.\overline{3}"]
 
 
 def task(folder: Path, rows: list[dict], **changes) -> TaskFile:
