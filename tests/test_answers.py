@@ -13,6 +13,10 @@ PROVERBS = ("Hindsight is better", "Foresight", "red", "dark red")
 YES = ("Yes", "No")
 COUNTS = ("5", "6", "50", "5.5")
 SIGNS = ("*", "+", "-", "?")
+PHYSICS = ("gravity", "magnetism", "friction", "light energy")
+SUMS = ("5", "15", "50", "0.5")
+PETS = ("a dog", "a cat")
+HALVES = ("1/2", "0.5")
 LETTERS = ("D", "C", "B", "A")  # each is another's label
 GENES = ("only SS", "only Ss", "Ss or SS", "ss or SS")
 CELLS = ("T cells", "B cells", "water", "heavy water")
@@ -191,7 +195,44 @@ OTHER_CHOICES = [
     (CELLS, "The answer is B cells.", "B cells"),
     (CELLS, "B", "B cells"),
     (CELLS, "It is heavy water.", "heavy water"),
+    *(
+        (PHYSICS, text, "magnetism")
+        for text in texts(r"""
+            Answer: B⏎⏎A is wrong because it is weak. ¦ The answer is B.⏎⏎A is incorrect.
+            B⏎⏎A is wrong because it is weak.
+            B; A is weak ¦ B, A is weak. ¦ A and C are wrong. B is correct. ¦ A, C and D are wrong. B is right.
+            It is magnetism because gravity is weak.
+            Not A, B. ¦ Only B ¦ B must be it ¦ 答案是B ¦ 答案：B ¦ 答案是B。 ¦ B！
+        """)
+    ),
+    (YES, "It's no because yes would be absurd", "No"),
+    (YES, "Yes? No.", "No"),
+    (YES, "There is no doubt: yes", "Yes"),
+    (YES, "No there is none", "No"),
+    (SUMS, "5 + 10 = 15", "15"),
+    (SUMS, "3 * 5 = 15", "15"),
+    (SUMS, "The answer is 5 + 10 = 15.", "15"),
+    (SUMS, "15 / 3 = 5", "5"),
+    (PETS, "cat", "a cat"),
+    (PETS, "The cat", "a cat"),
+    (PETS, "The answer is cat.", "a cat"),
+    (HALVES, "0.5", "0.5"),
+    (HALVES, "The answer is 1/2.", "1/2"),
 ]
+
+UNTOLD_CHOICES = {
+    PHYSICS: texts("""
+        A. gravity B. magnetism C. friction D. light energy ¦ A: gravity, B: magnetism ¦ A, B ¦ A, B, C, D ¦ B;A
+        A and B are wrong. ¦ B and C is wrong ¦ Not A, B or C ¦ Not A, B, C ¦ Not only B ¦ 答案不是B
+        答案是A和B ¦ B; A is right
+    """),
+    YES: texts("""
+        I have no idea ¦ There is no way to tell. ¦ There is no evidence. The answer is unclear ¦ No one knows. ¦ no way
+        The answer is no one
+    """),
+    SUMS: texts("3 * 5 = 16 ¦ 5, 15 ¦ x = 5 and y = 15 ¦ The answer is 5 + 10 = 16."),
+    ("a bank", "the bank"): ["bank"],
+}
 
 # None of these names (B) of PROVERBS.
 NASTY_CHOICES = BLANK + texts(r"""
@@ -271,6 +312,13 @@ def test_an_ordinary_choice_is_read(choices: tuple[str, ...], text: str, expecte
 @pytest.mark.parametrize("text", NASTY_CHOICES)
 def test_a_nasty_choice_is_not_foresight(text: str) -> None:
     assert extract("choice", text, _row(PROVERBS)) != "Foresight"
+
+
+@pytest.mark.parametrize(
+    ("choices", "text"), [(choices, text) for choices, untold in UNTOLD_CHOICES.items() for text in untold]
+)
+def test_a_choice_that_cannot_be_told_is_none(choices: tuple[str, ...], text: str) -> None:
+    assert extract("choice", text, _row(choices)) is None
 
 
 @pytest.mark.parametrize(

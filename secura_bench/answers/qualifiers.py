@@ -33,12 +33,12 @@ _PRICE_AFTER = re.compile(
 )
 _SPAN_BEFORE = re.compile(r"\b(?:in|within|over|during)\s+(?:the\s+(?:next|last|first)\s+)?$", re.IGNORECASE)
 _SPAN_AFTER = re.compile(rf"\s+(?:\w+\s+)?{_TIME}\b", re.IGNORECASE)
-_AIM = re.compile(r"\bto\s+(?:reach|get\s+to|arrive\s+at|make\s+up|fill|complete)\s+$", re.IGNORECASE)
+_AIM = re.compile(r"\b(?:out\s+of|to\s+(?:reach|get\s+to|arrive\s+at|make\s+up|fill|complete))\s+$", re.IGNORECASE)
 _FOR = re.compile(r"\bfor\s+(?:just\s+|only\s+)?$", re.IGNORECASE)
 _MONEY_BEHIND = re.compile(r"[$€£¥₹]\s?$")
 _MONEY_AFTER = re.compile(r"\s*(?:[%€£$]|(?:dollars?|cents?|euros?|pounds?|percent|points?)\b)", re.IGNORECASE)
 _THINGS = re.compile(r"\s+(?!(?:in|on|at|and|or|of|to|is|was|as|per|total|each)\b)[A-Za-z]+", re.IGNORECASE)
-_PRICED = re.compile(r"[$€£¥₹]\s?\d[\d.,]*\s+$")
+_PRICED = re.compile(r"(?:[$€£¥₹]\s?\d[\d.,]*|\d\s+(?:dollars?|cents?|euros?|pounds?))\s+$")
 _SPAN = r"months?|weeks?|days?|hours?|hrs?|minutes?|mins?"
 _VOLUME = r"quarts?|pints?|cups?|ounces?|oz|ml|millilit(?:er|re)s?"
 _PARTS = (
