@@ -119,6 +119,11 @@ ORDINARY_NUMBERS = [
     ("She sold 3 eggs for $18.", "18"),
     ("So they make 6 * 3 = 18 eggs in 3 days.", "18"),
     ("18 people had COVID-19.", "18"),
+    ("18 is the answer; it took 3 steps", "18"),
+    ("If 5 is the answer, 6 is too, so 7", "7"),
+    ("He has 5 left.", "5"),
+    ("答案是5", "5"),
+    ("The speed is 5 m/s^2", "5"),
 ]
 
 # Of these nobody can tell which number, or whether one, is the answer.
@@ -127,6 +132,7 @@ UNTOLD_NUMBERS = texts(r"""
     x=5, y=6 ¦ x = 5 and y = 6
     5 out of 6 ¦ The answer is 5 out of 6. ¦ one of two ¦ half of 10 ¦ 5/0 ¦ |-5| ¦ 0.333... ¦ The answer is 0.(3) ¦ 5 K
     He will be 30 years old in 5 years. ¦ He needs 8 more apples to reach 20. ¦ 2 dozens ¦ x-5
+    1, 2, 3 ¦ 5s^2 ¦ 答案是5或6 ¦ 答案是5、6 ¦ Is it 5, 6
 """)
 
 # None of these gives 5.
@@ -224,11 +230,11 @@ UNTOLD_CHOICES = {
     PHYSICS: texts("""
         A. gravity B. magnetism C. friction D. light energy ¦ A: gravity, B: magnetism ¦ A, B ¦ A, B, C, D ¦ B;A
         A and B are wrong. ¦ B and C is wrong ¦ Not A, B or C ¦ Not A, B, C ¦ Not only B ¦ 答案不是B
-        答案是A和B ¦ B; A is right
+        答案是A和B ¦ B; A is right ¦ 答案是B，C ¦ B, C is possible too
     """),
     YES: texts("""
         I have no idea ¦ There is no way to tell. ¦ There is no evidence. The answer is unclear ¦ No one knows. ¦ no way
-        The answer is no one
+        The answer is no one ¦ Yes? No idea. ¦ Yes? I do not know.
     """),
     SUMS: texts("3 * 5 = 16 ¦ 5, 15 ¦ x = 5 and y = 15 ¦ The answer is 5 + 10 = 16."),
     ("a bank", "the bank"): ["bank"],
@@ -277,7 +283,27 @@ def _row(choices: tuple[str, ...] | None = None) -> Row:
 
 
 @pytest.mark.parametrize(
-    "piece", ["no, ", "the answer is ", "A ", "red ", "5 + ", "\n", "\\boxed{", "<think>", "1 ", "½", "(", "9,"]
+    "piece",
+    [
+        "A. ",
+        "A and ",
+        "5 = ",
+        "<<1=",
+        "答案",
+        "5 ft ",
+        "no, ",
+        "the answer is ",
+        "A ",
+        "red ",
+        "5 + ",
+        "\n",
+        "\\boxed{",
+        "<think>",
+        "1 ",
+        "½",
+        "(",
+        "9,",
+    ],
 )
 def test_no_answer_takes_long(piece: str) -> None:
     """Pieces of which a rule that looks back from each, or tries each, would take minutes to hours."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from secura_bench.answers.equations import option_of_equation
 from secura_bench.answers.latex import plain_text
-from secura_bench.answers.number import answer_number
 from secura_bench.answers.options import Options
 from secura_bench.answers.said import as_last_said, denied, denied_after, denies, marks, own_part, sentence
 
@@ -22,8 +22,8 @@ _OPENING = " \t\r\n*_:`"
 _NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
 _ENDS = re.compile(
-    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!\]}。，；！：]|\s*,\s|\s+(?:because|since|as|and|or|"
-    r"for|due|rather|instead|not|given|based|here|which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b"
+    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!\]}。，；！：]|\s*,\s|\s+(?:because|since|as|and|"
+    r"or|for|due|rather|instead|not|given|based|here|which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b"
     r"|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
 )
 _STARTS = re.compile(
@@ -62,7 +62,7 @@ _CLAIMED_AFTER = re.compile(
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(
-    r"[\s*_`\"'”)\].]*(?:,?\s*\b(?:or|and|and/or|or\s+even|as\s+well\s+as)\b|[,/&;+]|(?=\s*\())\s*"
+    r"[\s*_`\"'”)\].]*(?:,?\s*\b(?:or|and|and/or|or\s+even|as\s+well\s+as)\b|[,/&;+，；、]|(?=\s*\())\s*"
     r"(?:(?:maybe|possibly|perhaps|even|also|both|option|choice|the|a|an)\s+)*",
     re.IGNORECASE,
 )
@@ -76,9 +76,15 @@ _TOGETHER = re.compile(
     r"(?:[)\s]*(?:,|,?\s*\b(?:and|or|nor)\b)\s*\(?[A-Z](?![\w'’])){1,6}(?=[)\s]*(?:are|were|aren|weren|both|all)\b)"
 )
 _NOT_ONE = re.compile(r"\W*(?:it['’]?s\s+|it\s+is\s+)?not\s+(?:option\s+)?\W{0,2}[A-Z]\W{0,2},\W*", re.IGNORECASE)
+_ALSO = re.compile(
+    r"\s+\w+\s+(?:\w+\s+)?(?:also|too|possible|plausible|valid|acceptable|fine|equally|good|ok)\b", re.IGNORECASE
+)
+_LONGEST_LIST = 2000  # characters of a line that is looked through for options behind their letters
+_UNSURE = re.compile(
+    r"\b(?:no\s+idea|unsure|not\s+sure|(?:do\s+not|don['’]t|cannot|can['’]t)\s+(?:know|say|tell))\b", re.I
+)
 _ASKED = re.compile(r"[\s*_\"'”)]*[?？]\s*")
 _BECAUSE = re.compile(r",?\s+(?:because|since)\b", re.IGNORECASE)
-_COMES_TO = re.compile(r"=\s*[$€£]?\s?[-−]?[\d.,/]*\d[\s.!*_)\]}$%]*$")
 _NOTHING_ELSE = re.compile(r"[\s*_)\].,]*\b(?:or|and)\s+(?:none|neither|nothing|something|another)\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[,;]\s*\(?([A-Z])[):]")
 _WITH = re.compile(r"\s+(?:and|or|nor)\s+", re.IGNORECASE)
@@ -142,18 +148,9 @@ def _verdict(text: str, options: Options) -> Verdict | None:
     if called := _called(text, options):
         return called
     mentioned = options.mentioned(text, denied)
-    if (result := _result(text, options)) is not None:
+    if (result := option_of_equation(text, options)) is not None:
         return result
     return mentioned if mentioned is None or len(mentioned) < 2 else _opening(text, options) or mentioned
-
-
-def _result(text: str, options: Options) -> Verdict | None:
-    """Return the option that an equation of numbers comes to; None where the text is none, or names other options."""
-    mentioned = options.mentioned(text, denied) if _COMES_TO.search(text) else None
-    if not mentioned or not mentioned <= set(options.numbers.values()):
-        return None
-    result = options.numbers.get(answer_number(text) or "")
-    return frozenset() if result is None else frozenset({result})
 
 
 def _opening(text: str, options: Options) -> Verdict | None:
@@ -175,7 +172,7 @@ def _whole(text: str, options: Options) -> int | None:
 def _scope(text: str, options: Options) -> Verdict | None:
     """Return what is named after "the answer is", at once or in the same sentence; None where nothing is."""
     said = sentence(text.lstrip(_OPENING))
-    if (result := _result(said, options)) is not None:
+    if (result := option_of_equation(said, options)) is not None:
         return result
     if (found := _at_once(text, options)) is not None:
         return found
@@ -206,11 +203,15 @@ def _leading(text: str, options: Options) -> Verdict | None:
         return None
     if not found.label and not _STARTS.match(text, found.end) and not _PAUSE.match(text, found.end):
         return None
-    if (asked := _ASKED.match(text, found.end)) and (then := _at_once(text[asked.end() :], options)):  # "Yes? No."
-        return then
+    if asked := _ASKED.match(text, found.end):  # "Yes? No."
+        rest = text[asked.end() :]
+        if then := _at_once(rest, options):
+            return then
+        if _UNSURE.search(sentence(rest)):
+            return frozenset()
     line = text.split("\n", 1)[0]
     listed = {ord(letter) - ord("A") for letter in _LABELLED.findall(line) if found.label}
-    listed |= _labelled(line, options) if found.label else set()
+    listed |= _labelled(line[:_LONGEST_LIST], options) if found.label else set()
     return _with_alternatives(text, found, options) | frozenset(listed)
 
 
@@ -289,7 +290,9 @@ def _labelled(line: str, options: Options) -> set[int]:
 
 def _said_of(text: str, named: Named) -> bool:
     """Return whether a bare letter is what a sentence speaks of ("A is weak"), and is not called right there."""
-    return not named.label and bool(_PREDICATE.match(text, named.end)) and not _CLAIMED_AFTER.match(text, named.end)
+    if named.label or not _PREDICATE.match(text, named.end):
+        return False
+    return not _CLAIMED_AFTER.match(text, named.end) and not _ALSO.match(text, named.end)
 
 
 def _alone(text: str, named: Named) -> bool:

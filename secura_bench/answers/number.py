@@ -15,8 +15,8 @@ _HASHES = "####"
 _UNIT = r"(?:[ \t]*[A-Za-z]{1,15})?"
 _OPERATOR = re.compile(rf"{_UNIT}[ \t%)\]$!]*[*×xX/÷+\-−–^=≈]+[ \t$(\[]*")
 _JOINED = re.compile(
-    rf"(?:{_UNIT}[ \t%$)*_]*(?:,?\s*\b(?:or|to|and|or\s+even|through|until|plus|versus|vs|out\s+of)\b|[,&~/±–—-])"
-    r"|[ \t]*:)"
+    rf"(?:{_UNIT}[ \t%$)*_]*(?:,?\s*\b(?:or|to|and|or\s+even|through|until|plus|versus|vs|out\s+of)\b|[,&~/±–—-]"
+    r"|[、，或和到至])|[ \t]*:)"
     r"\s*(?:(?:maybe|possibly|perhaps|even|about|the|negative)\s+)*[$€£(*_]*",
     re.IGNORECASE,
 )
@@ -35,8 +35,9 @@ _DIRECT = re.compile(
 )
 _LABEL = re.compile(r"^[#* \t>-]*(\d+)[.):](?=\s+\S)", re.MULTILINE)
 _IS_THE_ANSWER = re.compile(rf"{_UNIT}[ \t*_)$]*\s+is\s+(?:the|my|our)\s+(?:(?:final|correct|right)\s+)?answer\b", re.I)
+_SUPPOSED = re.compile(r"\b(?:if|whether|suppose|assum\w+|say|maybe|perhaps)\b[^.\n]*$", re.IGNORECASE)
 _REMARK = re.compile(r"\s*\(([^()\n]{1,200})\)[\s.!*$]*$")
-_PAIR = re.compile(r"[ \t%]*,\s+[$€£]?")
+_PAIR = re.compile(r"[ \t%]*,\s*[$€£]?")
 _EQUATED = re.compile(r"\b([A-Za-z])\s*=\s*$")
 _BOTH = re.compile(r"\s*(?:[,;]|,?\s*\b(?:and|or)\b)\s*[A-Za-z]\s*=\s*")
 _EXPLAINED = re.compile(
@@ -140,7 +141,7 @@ def _unmarked(text: str) -> str | None:
     numerals = [n for n in _without_labels(text) if not is_counted(text[max(0, n.start - 12) : n.start])]
     if not numerals:
         return None
-    if claimed := [i for i, n in enumerate(numerals) if _IS_THE_ANSWER.match(text, n.end)]:
+    if claimed := [i for i, n in enumerate(numerals) if _is_the_answer(text, n)]:
         return _one(text, numerals, claimed[-1])
     first = numerals[0]
     begins = not re.search(r"\w", text[: first.start]) and _EXPLAINED.match(text, first.end)
@@ -157,6 +158,12 @@ def _unmarked(text: str) -> str | None:
     while len(numerals) > 1 and _between(_NOT, text, numerals[-2], numerals[-1]):
         numerals = numerals[:-1]
     return _one(text, numerals, len(numerals) - 1)
+
+
+def _is_the_answer(text: str, number: Numeral) -> bool:
+    """Return whether a number is called the answer, and not only for the sake of the argument."""
+    supposed = _SUPPOSED.search(text[max(0, number.start - 60) : number.start])
+    return _IS_THE_ANSWER.match(text, number.end) is not None and not supposed
 
 
 def _without_labels(text: str) -> list[Numeral]:
@@ -246,7 +253,7 @@ def _alternatives(text: str, one: Numeral, other: Numeral) -> bool:
     between = text[one.end : other.start]
     return (
         _JOINED.fullmatch(between) is not None
-        and re.search(r"\b(?:or|to|and|through|until|out\s+of)\b|[~:/–—-]", between) is not None
+        and re.search(r"\b(?:or|to|and|through|until|out\s+of)\b|[~:/–—、或和到至-]", between) is not None
     )
 
 

@@ -17,7 +17,7 @@ _BESIDE = 30  # characters beside an option that say whether a word or a number 
 _ARTICLE = re.compile(r"^(?:an?|the) ")
 _GOES_ON = (
     r"(?i:because|since|as|for|if|unless|due|it|he|she|they|we|you|this|that|these|those|there|the|a|an|his|her|its|their|is|are"
-    r"|was|were|would|and|or|but|not|in|at|on|to|here|i)"
+    r"|was|were|would|and|or|but|not|in|at|on|to|here|i|explanation|reason)"
 )
 _PERCENT = re.compile(r"\s*(?:%|percent)")
 

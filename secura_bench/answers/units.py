@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _LENGTH = (
-    r"(?:[cmkd]?m|ft|in|yd|mi|s|sec|(?:centi|kilo|milli)?met(?:er|re)s?|inch(?:es)?"
-    r"|feet|foot|yards?|miles?|units?|seconds?)"
+    r"(?:[cmkd]?m|ft|in|yd|mi|(?<=/)s(?:ec)?|(?:centi|kilo|milli)?met(?:er|re)s?|inch(?:es)?"
+    r"|feet|foot|yards?|miles?|units?)"
 )
 _RAISED_UNIT = re.compile(rf"(?<![A-Za-z]){_LENGTH}(?:\s?\^|\*\*)\{{?$")
 _MONEY_BEFORE = re.compile(r"(?:\b(?:USD|EUR|GBP|INR|AUD|CAD|Rs\.?))\s?$", re.IGNORECASE)
