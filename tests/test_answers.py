@@ -260,6 +260,7 @@ NASTY_CHOICES = BLANK + texts(r"""
     Foresight or red ¦ red or Foresight ¦ not Foresight ¦ It is not foresight. ¦ Foresight is wrong. ¦ Foresight isn't
     It cannot be Foresight ¦ The answer is not Foresight. ¦ It is neither foresight nor red
     red rather than Foresight ¦ Foresightedness ¦ non-Foresight ¦ <think>B ¦ <think>B</think> ¦ <think>B</think>C
+    B⏎⏎Incorrect. ¦ B⏎is wrong
     A is right.⏎B is right. ¦ \boxed{A} ¦ \boxed{B, C} ¦ \boxed{B \text{ or } C} ¦ C⏎⏎Question: Which?⏎Answer: B
     All of them: A, B, C, D.
 """)

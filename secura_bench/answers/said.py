@@ -52,7 +52,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"(?:[^\S\n]|[)*\]\"'”’]){0,9}(?:(?:is|are|was|were|be|been|would|could|can|should|must|might|may|will|does|do|has|seems?|looks?"
+    r"[\s)*\]\"'”’]{0,9}(?:(?:is|are|was|were|be|been|would|could|can|should|must|might|may|will|does|do|has|seems?|looks?"
     r"|to|also|clearly|definitely|certainly|probably|obviously|both|all|(?-i:an?)|the|in)\s*){0,6}"
     r"(?:not\b|never\b|cannot\b|n['’]t\b|\w+n['’]t\b|(?:wrong|incorrect|false|untrue|unlikely|impossible|eliminated"
     r"|excluded)\b|ruled\s+out\b)",
