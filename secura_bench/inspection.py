@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from secura_bench.answers.options import alike
+from secura_bench.answers.options import alike, same_number
 from secura_bench.answers.reference import read_reference
 from secura_bench.data import check
 from secura_bench.data.chat import ChatFormat
@@ -174,6 +174,11 @@ def _references(file: TaskFile, rows: Sequence[Row]) -> Iterator[str]:
     if near := [pair for row in rows if row.choices and (pair := alike(row.choices))]:
         first = " and ".join(map(repr, near[0]))
         yield _line("", f"{len(near)} rows have options that case, quotes or a full stop alone tell apart: {first}")
+    if twice := [pair for row in rows if row.choices and (pair := same_number(row.choices))]:
+        first = " and ".join(map(repr, twice[0]))
+        yield _line(
+            "", f"{len(twice)} rows have options that are the same number, told apart by their text alone: {first}"
+        )
 
 
 def _lengths(data: TaskData) -> Iterator[str]:

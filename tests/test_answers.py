@@ -13,6 +13,10 @@ PROVERBS = ("Hindsight is better", "Foresight", "red", "dark red")
 YES = ("Yes", "No")
 COUNTS = ("5", "6", "50", "5.5")
 SIGNS = ("*", "+", "-", "?")
+PHYSICS = ("gravity", "magnetism", "friction", "light energy")
+SUMS = ("5", "15", "50", "0.5")
+PETS = ("a dog", "a cat")
+HALVES = ("1/2", "0.5")
 LETTERS = ("D", "C", "B", "A")  # each is another's label
 GENES = ("only SS", "only Ss", "Ss or SS", "ss or SS")
 CELLS = ("T cells", "B cells", "water", "heavy water")
@@ -86,7 +90,50 @@ ORDINARY_NUMBERS = [
     ("12 * 5 = 60 minutes = 1 hour", "1"),
     ("Answer - 18", "18"),
     ("No one is left, so 3", "3"),
+    ("2 bn", "2000000000"),
+    ("£18m", "18000000"),
+    ("USD 2m", "2000000"),
+    ("18 m", "18"),
+    ("5 millions", "5000000"),
+    ("2 dozen", "24"),
+    ("–5", "-5"),
+    ("The answer is –5.", "-5"),
+    ("The answer is 5 because 3+2=5", "5"),
+    ("The answer is 5 since 2*2.5=5", "5"),
+    ("The answer is 5: 3+2=5", "5"),
+    ("The answer is 18!", "18"),
+    ("5! = 120", "120"),
+    ("9 * 2 = $<<9*2=18>>18", "18"),
+    ("She makes 9 * 2 = $<<9*2=18>>18 every day.", "18"),
+    ("16 - 3 - 4 = <<16-3-4=9>> eggs", "9"),
+    ("18 m^2", "18"),
+    ("The area is 18 cm^2.", "18"),
+    (r"$18 \text{ cm}^{2}$", "18"),
+    ("3 / 4", "0.75"),
+    ("48 / 2 = 24", "24"),
+    ("3 * 6 = 18 (3 * 6)", "18"),
+    ("So 18 is the final answer, given 3 hens", "18"),
+    ("The total is 18 for all 3 days.", "18"),
+    ("He pays $6 for 3 apples.", "6"),
+    ("She makes $26 at $2 each.", "26"),
+    ("She sold 3 eggs for $18.", "18"),
+    ("So they make 6 * 3 = 18 eggs in 3 days.", "18"),
+    ("18 people had COVID-19.", "18"),
+    ("18 is the answer; it took 3 steps", "18"),
+    ("If 5 is the answer, 6 is too, so 7", "7"),
+    ("He has 5 left.", "5"),
+    ("答案是5", "5"),
+    ("The speed is 5 m/s^2", "5"),
 ]
+
+# Of these nobody can tell which number, or whether one, is the answer.
+UNTOLD_NUMBERS = texts(r"""
+    18 ± 2 ¦ 18 +/- 2 ¦ 18 plus or minus 2 ¦ 5 ft 6 in ¦ It takes 5 hours 30 minutes. ¦ 18, 20
+    x=5, y=6 ¦ x = 5 and y = 6
+    5 out of 6 ¦ The answer is 5 out of 6. ¦ one of two ¦ half of 10 ¦ 5/0 ¦ |-5| ¦ 0.333... ¦ The answer is 0.(3) ¦ 5 K
+    He will be 30 years old in 5 years. ¦ He needs 8 more apples to reach 20. ¦ 2 dozens ¦ x-5
+    1, 2, 3 ¦ 5s^2 ¦ 答案是5或6 ¦ 答案是5、6 ¦ Is it 5, 6
+""")
 
 # None of these gives 5.
 NASTY_NUMBERS = BLANK + texts(r"""
@@ -154,7 +201,44 @@ OTHER_CHOICES = [
     (CELLS, "The answer is B cells.", "B cells"),
     (CELLS, "B", "B cells"),
     (CELLS, "It is heavy water.", "heavy water"),
+    *(
+        (PHYSICS, text, "magnetism")
+        for text in texts(r"""
+            Answer: B⏎⏎A is wrong because it is weak. ¦ The answer is B.⏎⏎A is incorrect.
+            B⏎⏎A is wrong because it is weak.
+            B; A is weak ¦ B, A is weak. ¦ A and C are wrong. B is correct. ¦ A, C and D are wrong. B is right.
+            It is magnetism because gravity is weak.
+            Not A, B. ¦ Only B ¦ B must be it ¦ 答案是B ¦ 答案：B ¦ 答案是B。 ¦ B！
+        """)
+    ),
+    (YES, "It's no because yes would be absurd", "No"),
+    (YES, "Yes? No.", "No"),
+    (YES, "There is no doubt: yes", "Yes"),
+    (YES, "No there is none", "No"),
+    (SUMS, "5 + 10 = 15", "15"),
+    (SUMS, "3 * 5 = 15", "15"),
+    (SUMS, "The answer is 5 + 10 = 15.", "15"),
+    (SUMS, "15 / 3 = 5", "5"),
+    (PETS, "cat", "a cat"),
+    (PETS, "The cat", "a cat"),
+    (PETS, "The answer is cat.", "a cat"),
+    (HALVES, "0.5", "0.5"),
+    (HALVES, "The answer is 1/2.", "1/2"),
 ]
+
+UNTOLD_CHOICES = {
+    PHYSICS: texts("""
+        A. gravity B. magnetism C. friction D. light energy ¦ A: gravity, B: magnetism ¦ A, B ¦ A, B, C, D ¦ B;A
+        A and B are wrong. ¦ B and C is wrong ¦ Not A, B or C ¦ Not A, B, C ¦ Not only B ¦ 答案不是B
+        答案是A和B ¦ B; A is right ¦ 答案是B，C ¦ B, C is possible too
+    """),
+    YES: texts("""
+        I have no idea ¦ There is no way to tell. ¦ There is no evidence. The answer is unclear ¦ No one knows. ¦ no way
+        The answer is no one ¦ Yes? No idea. ¦ Yes? I do not know.
+    """),
+    SUMS: texts("3 * 5 = 16 ¦ 5, 15 ¦ x = 5 and y = 15 ¦ The answer is 5 + 10 = 16."),
+    ("a bank", "the bank"): ["bank"],
+}
 
 # None of these names (B) of PROVERBS.
 NASTY_CHOICES = BLANK + texts(r"""
@@ -176,6 +260,7 @@ NASTY_CHOICES = BLANK + texts(r"""
     Foresight or red ¦ red or Foresight ¦ not Foresight ¦ It is not foresight. ¦ Foresight is wrong. ¦ Foresight isn't
     It cannot be Foresight ¦ The answer is not Foresight. ¦ It is neither foresight nor red
     red rather than Foresight ¦ Foresightedness ¦ non-Foresight ¦ <think>B ¦ <think>B</think> ¦ <think>B</think>C
+    B⏎⏎Incorrect. ¦ B⏎is wrong
     A is right.⏎B is right. ¦ \boxed{A} ¦ \boxed{B, C} ¦ \boxed{B \text{ or } C} ¦ C⏎⏎Question: Which?⏎Answer: B
     All of them: A, B, C, D.
 """)
@@ -199,7 +284,27 @@ def _row(choices: tuple[str, ...] | None = None) -> Row:
 
 
 @pytest.mark.parametrize(
-    "piece", ["no, ", "the answer is ", "A ", "red ", "5 + ", "\n", "\\boxed{", "<think>", "1 ", "½", "(", "9,"]
+    "piece",
+    [
+        "A. ",
+        "A and ",
+        "5 = ",
+        "<<1=",
+        "答案",
+        "5 ft ",
+        "no, ",
+        "the answer is ",
+        "A ",
+        "red ",
+        "5 + ",
+        "\n",
+        "\\boxed{",
+        "<think>",
+        "1 ",
+        "½",
+        "(",
+        "9,",
+    ],
 )
 def test_no_answer_takes_long(piece: str) -> None:
     """Pieces of which a rule that looks back from each, or tries each, would take minutes to hours."""
@@ -212,6 +317,11 @@ def test_no_answer_takes_long(piece: str) -> None:
 @pytest.mark.parametrize(("text", "expected"), ORDINARY_NUMBERS)
 def test_an_ordinary_number_is_read(text: str, expected: str) -> None:
     assert extract("number", text, _row()) == expected
+
+
+@pytest.mark.parametrize("text", UNTOLD_NUMBERS)
+def test_a_number_that_cannot_be_told_is_none(text: str) -> None:
+    assert extract("number", text, _row()) is None
 
 
 @pytest.mark.parametrize("text", NASTY_NUMBERS)
@@ -229,6 +339,13 @@ def test_an_ordinary_choice_is_read(choices: tuple[str, ...], text: str, expecte
 @pytest.mark.parametrize("text", NASTY_CHOICES)
 def test_a_nasty_choice_is_not_foresight(text: str) -> None:
     assert extract("choice", text, _row(PROVERBS)) != "Foresight"
+
+
+@pytest.mark.parametrize(
+    ("choices", "text"), [(choices, text) for choices, untold in UNTOLD_CHOICES.items() for text in untold]
+)
+def test_a_choice_that_cannot_be_told_is_none(choices: tuple[str, ...], text: str) -> None:
+    assert extract("choice", text, _row(choices)) is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import real_model_and_data
 
-from secura_bench.answers.options import alike
+from secura_bench.answers.options import alike, same_number
 from secura_bench.answers.reference import read_reference
 from secura_bench.data.sources import read_rows
 from secura_bench.data.tasks import TaskFile
@@ -39,6 +39,16 @@ READ = [
     ("The sum is $3 + 4 = \\boxed{7}$.", "7"),
     ("3 + 4 = 7, so the answer is 7.", "7"),
     ("<think>3, or 4?</think>7", "7"),
+    ("£2m", "2000000"),
+    ("2 bn", "2000000000"),
+    ("3 M", "3000000"),
+    ("3 m", "3"),
+    ("3 lakh", "300000"),
+    ("1e5kg", "100000"),
+    ("2 dozen", "24"),
+    ("18 m^2", "18"),
+    ("3 / 4", "0.75"),
+    ("#### 5\n#### 5", "5"),
 ]
 UNREAD = [
     "2024-05-06",
@@ -54,6 +64,14 @@ UNREAD = [
     r"2\pi",
 ]
 UNREAD += ["13 are left.\n#### none", "#### 5 or 6", "three quarters", "not 5", r"\sqrt{2}", "…"]
+UNREAD += [
+    "one of two",
+    r"\boxed{5} or 6",
+    r"\boxed{5}\boxed{6}",
+    "#### 5\n#### 6",
+    "The answer is 5. The answer is 6.",
+]
+UNREAD += ["|−5|", "5!", "0.333...", "18…", "COVID-19", "Room 5", "5 K", "2 dozens", "half of 10", r"0.\overline{3}"]
 
 
 def task(folder: Path, rows: list[dict], **changes) -> TaskFile:
@@ -92,6 +110,9 @@ def test_a_task_of_choices_wants_options_that_can_be_told_apart(tmp_path: Path) 
     assert len(read_rows(task(tmp_path, genes, answer="choice", columns=CHOICES), 10)[0]) == 1
     assert alike(["only SS", "red", "only Ss"]) == ("only SS", "only Ss")
     assert alike(["red", "dark red"]) is None
+    assert same_number(["5", "6", "five"]) == ("5", "five")
+    assert same_number(["1/2", "0.5"]) == ("1/2", "0.5")
+    assert same_number(["5", "50", "five apples"]) is None
 
 
 def test_data_check_shows_how_references_are_read(tmp_path: Path, tiny, monkeypatch) -> None:
@@ -112,6 +133,9 @@ def test_data_check_shows_how_references_are_read(tmp_path: Path, tiny, monkeypa
     genes = [{"options": ["only SS", "only Ss"], "right": i % 2} for i in range(20)]
     said = report(task(tmp_path, genes, answer="choice", columns=CHOICES))
     assert "20 rows have options that case, quotes or a full stop alone tell apart: 'only SS' and 'only Ss'" in said
+    halves = [{"options": ["1/2", "0.5"], "right": i % 2} for i in range(20)]
+    said = report(task(tmp_path, halves, answer="choice", columns=CHOICES))
+    assert "20 rows have options that are the same number, told apart by their text alone: '1/2' and '0.5'" in said
 
 
 @pytest.mark.real

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from secura_bench.answers.equations import option_of_equation
 from secura_bench.answers.latex import plain_text
 from secura_bench.answers.options import Options
 from secura_bench.answers.said import as_last_said, denied, denied_after, denies, marks, own_part, sentence
@@ -21,12 +22,13 @@ _OPENING = " \t\r\n*_:`"
 _NEGATED = re.compile(r"(?:certainly |definitely |clearly )?(?:not|never|neither|none|n['’]t|cannot)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:but|rather|instead)\b[\s,:]*", re.IGNORECASE)
 _ENDS = re.compile(
-    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!\]}]|\s*,\s|\s+(?:because|since|as|and|or|for|due|"
-    r"rather|instead|not|given|based|here|which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
+    r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[\s*_`\"'”’$]*[).:;!\]}。，；！：]|\s*,\s|\s+(?:because|since|as|and|"
+    r"or|for|due|rather|instead|not|given|based|here|which|The|This|That|It|Explanation|Reason|Because|Since|Question)\b"
+    r"|\s*[(–—]|\s+-\s|\s+(?:is|was|would|seems)\b|\s*/)"
 )
 _STARTS = re.compile(
     r"(?=[\s*_`\"'”’$)\]}.]*$|[ \t*_`\"'”’$]*\n|[*_`\"'”’$]*[).:\]}]|\s*,?\s+(?:because|since|as|for|due|Because|Since|"
-    r"Explanation|Reason)\b|\s*,\s+(?:and\s+)?not\b|\s*[–—]|\s+-\s|\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|true)\b|\s+or\b|\s+and\b|/|[!?]+\s*$)"
+    r"Explanation|Reason)\b|\s*,\s+(?:and\s+)?not\b|\s*[–—]|\s+-\s|\s+is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|true)\b|\s+or\b|\s+and\b|/|[!?！？。]+\s*$|\s*[,;，；]\s*\(?[A-HJ-Z](?![\w'’]))"
 )
 _PAUSE = re.compile(r"[\s*_`\"'”]*[,;!?\n]")
 _NO_WORD = re.compile(r"\W*")
@@ -49,26 +51,44 @@ _CLAIMED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _ENDING = re.compile(
-    r"(?:[,:;—–]|\b(?:probably|maybe|perhaps|possibly|likely|definitely|surely))\s*[*_`\"'(\[]*$", re.IGNORECASE
+    r"(?:[,:;—–]|\b(?:probably|maybe|perhaps|possibly|likely|definitely|surely|simply|clearly|just|(?<!not )only))"
+    r"\s*[*_`\"'(\[]*$",
+    re.IGNORECASE,
 )
 _CLAIMED_AFTER = re.compile(
     r"[\s*_`\"'”)]*(?:is|was|would\s+be|seems(?:\s+to\s+be)?|must\s+be|should\s+be|appears(?:\s+to\s+be)?)\s+"
     r"(?:(?:the|a|my|most|also|clearly|probably|likely|definitely)\s+)*"
-    r"(?:correct|right|best|true|accurate|answer|choice|suitable|appropriate|likely|option|final|better(?!\s+than))\b",
+    r"(?:correct|right|best|true|accurate|answer|choice|suitable|appropriate|likely|option|final|better(?!\s+than)|it(?=[.!\s]*$))\b",
     re.IGNORECASE,
 )
 _SEPARATED = re.compile(
-    r"[\s*_`\"'”)\].]*(?:,?\s*\b(?:or|and|and/or|or\s+even|as\s+well\s+as)\b|[,/&;+]|(?=\s*\())\s*"
+    r"[\s*_`\"'”)\].]*(?:,?\s*\b(?:or|and|and/or|or\s+even|as\s+well\s+as)\b|[,/&;+，；、]|(?=\s*\())\s*"
     r"(?:(?:maybe|possibly|perhaps|even|also|both|option|choice|the|a|an)\s+)*",
     re.IGNORECASE,
 )
 _NOT = re.compile(r"(?:\b(?:not|never)|n['’]t)\s+(?:option\s+|choice\s+)?[*_`\"'(\[]*$", re.IGNORECASE)
 _IS = re.compile(
-    r"\b(?:is|was|would\s+be|will\s+be|called)\s+(?:(?:most|more|very|likely|probably|the|a|an|by|to|that|in|its|of)\s+)*$",
+    r"(?:\b(?:is|was|would\s+be|will\s+be|called)|\b(?:it|that)['’]s)\s+(?:(?:most|more|very|likely|probably|the|a|an|by|to|that|in|its|of)\s+)*$",
     re.IGNORECASE,
 )
+_PREDICATE = re.compile(r"\s+(?:is|was|are|were|would|could|can|has|does|means|refers|describes|looks|seems)\b")
+_TOGETHER = re.compile(
+    r"(?:[)\s]*(?:,|,?\s*\b(?:and|or|nor)\b)\s*\(?[A-Z](?![\w'’])){1,6}(?=[)\s]*(?:are|were|aren|weren|both|all)\b)"
+)
+_NOT_ONE = re.compile(r"\W*(?:it['’]?s\s+|it\s+is\s+)?not\s+(?:option\s+)?\W{0,2}[A-Z]\W{0,2},\W*", re.IGNORECASE)
+_ALSO = re.compile(
+    r"\s+\w+\s+(?:\w+\s+)?(?:also|too|possible|plausible|valid|acceptable|fine|equally|good|ok)\b", re.IGNORECASE
+)
+_LONGEST_LIST = 2000  # characters of a line that is looked through for options behind their letters
+_UNSURE = re.compile(
+    r"\b(?:no\s+idea|unsure|not\s+sure|(?:do\s+not|don['’]t|cannot|can['’]t)\s+(?:know|say|tell))\b", re.I
+)
+_ASKED = re.compile(r"[\s*_\"'”)]*[?？]\s*")
+_BECAUSE = re.compile(r",?\s+(?:because|since)\b", re.IGNORECASE)
 _NOTHING_ELSE = re.compile(r"[\s*_)\].,]*\b(?:or|and)\s+(?:none|neither|nothing|something|another)\b", re.IGNORECASE)
 _LABELLED = re.compile(r"[,;]\s*\(?([A-Z])[):]")
+_WITH = re.compile(r"\s+(?:and|or|nor)\s+", re.IGNORECASE)
+_LINKED = re.compile(r"\b(?:or|and|well)\b", re.IGNORECASE)
 _LISTED = re.compile(r"\s*\n\s*")
 
 Verdict = frozenset[int]
@@ -128,12 +148,14 @@ def _verdict(text: str, options: Options) -> Verdict | None:
     if called := _called(text, options):
         return called
     mentioned = options.mentioned(text, denied)
+    if (result := option_of_equation(text, options)) is not None:
+        return result
     return mentioned if mentioned is None or len(mentioned) < 2 else _opening(text, options) or mentioned
 
 
 def _opening(text: str, options: Options) -> Verdict | None:
-    """Return the option that the first sentence ends with, if it says that something is that one and names no other."""
-    opening = sentence(text)
+    """Return the option that the first sentence ends with, but for its reason, if it says "is" and names no other."""
+    opening = _BECAUSE.split(sentence(text))[0]
     mentioned = options.mentioned(opening, denied)
     if mentioned is None or len(mentioned) != 1:
         return None
@@ -149,9 +171,11 @@ def _whole(text: str, options: Options) -> int | None:
 
 def _scope(text: str, options: Options) -> Verdict | None:
     """Return what is named after "the answer is", at once or in the same sentence; None where nothing is."""
+    said = sentence(text.lstrip(_OPENING))
+    if (result := option_of_equation(said, options)) is not None:
+        return result
     if (found := _at_once(text, options)) is not None:
         return found
-    said = sentence(text.lstrip(_OPENING))
     return _claims(said, options)[0] or _called(said, options) or options.mentioned(said, denied)
 
 
@@ -179,7 +203,15 @@ def _leading(text: str, options: Options) -> Verdict | None:
         return None
     if not found.label and not _STARTS.match(text, found.end) and not _PAUSE.match(text, found.end):
         return None
-    listed = {ord(letter) - ord("A") for letter in _LABELLED.findall(text.split("\n", 1)[0]) if found.label}
+    if asked := _ASKED.match(text, found.end):  # "Yes? No."
+        rest = text[asked.end() :]
+        if then := _at_once(rest, options):
+            return then
+        if _UNSURE.search(sentence(rest)):
+            return frozenset()
+    line = text.split("\n", 1)[0]
+    listed = {ord(letter) - ord("A") for letter in _LABELLED.findall(line) if found.label}
+    listed |= _labelled(line[:_LONGEST_LIST], options) if found.label else set()
     return _with_alternatives(text, found, options) | frozenset(listed)
 
 
@@ -228,6 +260,10 @@ def _with_alternatives(text: str, found: Named, options: Options) -> Verdict:
             if not separated or not other or other.index == found.index:
                 continue
             if denied_after(text, _ends_of(text, other, options)[-1]):
+                if _WITH.fullmatch(separated[0]):  # "B and C is wrong"
+                    return frozenset()
+                continue
+            if not _LINKED.search(separated[0]) and _said_of(text, other):
                 continue
             if "\n" in separated[0] and not (other.label or _alone(text, other)):
                 continue
@@ -242,6 +278,23 @@ def _ends_of(text: str, named: Named, options: Options) -> list[int]:
     return [named.end] if own is None or own.index != named.index else [named.end, own.end]
 
 
+def _labelled(line: str, options: Options) -> set[int]:
+    """Return the options that a line lists, each behind its letter: "A. red B. dark red"."""
+    found = set()
+    for match in _ANYWHERE.finditer(line):
+        index = ord(match["letter"]) - ord("A")
+        if match["close"][-1:] in (")", ".", ":") and (own := options.at(line, match.end())) and own.index == index:
+            found.add(index)
+    return found
+
+
+def _said_of(text: str, named: Named) -> bool:
+    """Return whether a bare letter is what a sentence speaks of ("A is weak"), and is not called right there."""
+    if named.label or not _PREDICATE.match(text, named.end):
+        return False
+    return not _CLAIMED_AFTER.match(text, named.end) and not _ALSO.match(text, named.end)
+
+
 def _alone(text: str, named: Named) -> bool:
     return _LINE_ENDS.match(text, named.end) is not None
 
@@ -254,13 +307,16 @@ def _claims(text: str, options: Options) -> tuple[Verdict, Verdict]:
         before = text[max(0, match.start("letter") - 60) : match.start("letter")]
         enclosed = match["open"][-1:] in ("(", "[") and match["close"][-1:] in (")", "]")
         follows = enclosed or _ENDS.match(text, match.end("letter"))
-        ends = _LINE_ENDS.fullmatch(text, match.end("letter")) and _ENDING.search(before) and not denies(before)
+        ends = _LINE_ENDS.fullmatch(text, match.end("letter")) and _ENDING.search(before)
+        if ends and denies(before):
+            ends = _NOT_ONE.fullmatch(text, 0, match.start("letter"))
         said = ends or (follows and _CLAIMED_BEFORE.search(before))
         named = _lettered(match, options, enclosed)
         if named is None:
             continue
         end = _ends_of(text, named, options)[-1] if named.label else named.end  # an option's own words deny nothing
-        if denied_after(text, end) or _NOT.search(before):
+        together = _TOGETHER.match(text, end)
+        if denied_after(text, together.end() if together else end) or _NOT.search(before):
             refused |= named.meant
         elif denied(text, named.start, end):
             continue

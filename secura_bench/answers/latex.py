@@ -10,6 +10,8 @@ _THIN = "\u2009"  # a space that groups digits
 _RULES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r"<<[^<>\n]{0,200}>>(?=\s?[-−$€£]?\s?[\d.])", ""),  # a calculator's working, and its result behind it
+        (r"<<[^<>\n]{0,200}=\s*([^<>=\n]{1,40})>>", r"\1"),
         (r"\{,\}|,\\!", ","),
         (r"\\[,;:]|(?<=\d)~(?=\d)", _THIN),
         (r"\\!|\\left(?![a-z])|\\right(?![a-z])|\^\{?\\circ\}?|°", ""),
@@ -28,7 +30,7 @@ _RULES = [
 
 def plain_text(text: str) -> str:
     """Return ``text`` without the LaTeX that spells numbers and sets letters; what else there is of it stays."""
-    if "\\" not in text and "{" not in text and "~" not in text and "°" not in text:
+    if not any(sign in text for sign in ("\\", "{", "~", "°", "<<")):
         return text
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)

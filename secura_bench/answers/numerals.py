@@ -7,7 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
-from secura_bench.answers.words import IN_WORDS, PART, SCALES, is_pronoun, part_of, value_of_words
+from secura_bench.answers.units import is_money, is_name, is_raised_unit
+from secura_bench.answers.words import IN_WORDS, PART, SCALE, is_pronoun, part_of, scale_of, value_of_words
 
 _LONGEST = 200  # characters of a value: beyond, it is no answer, and beyond what Python converts
 
@@ -21,35 +22,43 @@ _GROUPED = (
 )
 _DECIMAL = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _THOUSANDS = re.compile("|".join(_GROUPED))
-_FRACTION = re.compile(r"(\d+)/(\d+)")
+_FRACTION = re.compile(r"(\d+) ?/ ?(\d+)")
 _LIST = re.compile(r"\d+(?:\.\d+)?(?:,\d+(?:\.\d+)?){2,}")
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _MONTH = r"(?-i:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)(?:uary|ruary|ch|il|e|y|ust|tember|ober|ember)?\b\.?"
 
-_SIGN = r"(?P<sign>(?<![\w)])[-−+](?=[$€£¥₹\d.])|(?<!\w)(?:minus|negative)\s+)?"
+_SIGN = r"(?P<sign>(?<![\w)])(?:[-−+]|(?<!\d\s)–)(?=[$€£¥₹\d.])|(?<!\w)(?:minus|negative)\s+)?"
 _POWER = r"(?:\^|\*\*)\s*(?:\{\s*(?P<braced>[-−+]?\d+)\s*\}|\(?(?P<bare>[-−+]?\d+)\)?)|(?P<above>[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+)"
-_SCALE = r"(?:hundred|thousand|million|billion|trillion)"
 _NUMBER = re.compile(
-    rf"{_SIGN}(?:[$€£¥₹]\s?)?(?:"
+    rf"{_SIGN}(?P<money>[$€£¥₹]\s?)?(?:"
     rf"(?P<date>(?<![\w.])(?:\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?"
     rf"|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}})?|\d+(?:[-–]\d+){{2,}}))"
     rf"|(?P<spaced>(?<![\w.,])\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?:\.\d+)?(?![\w,/:.]*\d))"
     rf"|(?:(?P<whole>\d+)[ \u2009]?)?(?P<vulgar>[{_VULGAR}])"
     rf"|(?P<mixed>\d+)(?:[ \u2009]|\sand\s)(?P<over>\d+)/(?P<under>\d+)(?![\d/])"
+    rf"|(?P<ratio>\d+ / \d+(?![\d.,:/]*\d))"
     rf"|(?P<chunk>\d(?:[\d.,:/'’_]*\d)?|(?<![\w.])\.\d+)"
-    rf"(?P<e>[eE][-−+]?\d+(?!\w))?"
+    rf"(?P<e>[eE][-−+]?\d+(?!\d|_|[A-Za-z]+\d))?"
     rf"(?:\s?[*×x·]\s?10(?:(?P<times>{_POWER.replace('braced', 'b2').replace('bare', 'p2').replace('above', 'a2')})))?"
     rf"(?P<power>{_POWER})?"
     rf"|(?P<words>{IN_WORDS})"
     rf")(?:{PART}|\sand\s(?:a|one|1)[- ](?P<more>half|third|quarter)\b)?"
-    rf"(?P<scale>(?:[ -]{_SCALE}\b)+|(?-i:[kKMB]|bn)(?!\w))?",
+    rf"(?P<scale>{SCALE})?",
     re.IGNORECASE,
 )
-_SUFFIXES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
 _FUNCTION = r"\\(?:[dt]?frac|sqrt|log|ln|exp|sin|cos|tan)\s*(?:\[\w+\])?"
-_STUCK_BEFORE = re.compile(rf"(?:[A-Za-z_√±≤≥^/]|\^\{{|\}}\{{|{_FUNCTION}\s*[{{(]?)$")
-_STUCK_AFTER = re.compile(r"[xyznπ√](?![A-Za-z])|\s?\\(?:pi|sqrt|infty)|\s?[π√]|[ ]point\s\w+|[:/^]\w")
+_STUCK_BEFORE = re.compile(rf"(?:[A-Za-z_√≤≥^/⌊⌈]|(?<!\w)[a-z][-−]|\^\{{|\}}\{{|{_FUNCTION}\s*[{{(]?)$")
+_PART_BEFORE = re.compile(
+    r"(?:±|\+/[-−–]|\bplus\s+or|\bplus/minus|\bgive\s+or\s+take|\b(?:one|any|either|some|none|most|half|part|third|quarter"
+    r"|root|square|cube|multiple)\s+of(?:\s+the(?:se)?)?|\b(?:twice|double|triple))\s*$",
+    re.IGNORECASE,
+)
+_STUCK_AFTER = re.compile(
+    r"[xyznπ√](?![A-Za-z])|\s?\\(?:pi|sqrt|infty)|\s?[π√]|[ ]point\s\w+|[:/^]\w|[eE][-−+]?\d"
+    r"|!\s*[\d=*×x/÷+^)(−-]|\.?\\?(?:overline|bar|dot)\{|[\u0304\u0305\u0307]|\.\(\d"
+)
+_GOES_ON = re.compile(r"\.\.|…")
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,13 @@ def find_numerals(text: str) -> list[Numeral]:
             found += _listed(match)
             continue
         glued = _STUCK_BEFORE.search(before) and not match["words"] and match[0][0] not in "$€£¥₹"
-        if glued and before[-1:].isalpha():  # B12 is a name
+        if (glued and before[-1:].isalpha()) or is_name(before) or is_raised_unit(before):  # B12 is a name
             continue
-        known = not glued and not _STUCK_AFTER.match(after)
-        found.append(Numeral(match.start(), match.end(), _value(match) if known else None))
+        absolute = match["sign"] and before.endswith("|") and after.startswith("|")
+        endless = "." in match[0] and _GOES_ON.match(after)  # 0.333…, but not a sentence's "18…"
+        known = not (glued or absolute or endless or _PART_BEFORE.search(before) or _STUCK_AFTER.match(after))
+        money = bool(match["money"]) or is_money(before, after)
+        found.append(Numeral(match.start(), match.end(), _value(match, money) if known else None))
     return found
 
 
@@ -104,7 +116,7 @@ def _listed(match: re.Match[str]) -> list[Numeral]:
     ]
 
 
-def _value(match: re.Match[str]) -> str | None:
+def _value(match: re.Match[str], money: bool) -> str | None:
     if len(match[0]) > _LONGEST:
         return match[0]
     value = _unsigned(match)
@@ -121,11 +133,11 @@ def _value(match: re.Match[str]) -> str | None:
         value *= share
     if match["more"]:
         value += Fraction(1, {"half": 2, "third": 3, "quarter": 4}[match["more"].lower()])
-    for scale in (match["scale"] or "").replace("-", " ").split():
-        factor = SCALES.get(scale.lower()) or _SUFFIXES.get(scale)
-        if factor is None:  # "5b" or "5m" may be anything
+    if match["scale"]:
+        scale = scale_of(match["scale"], money)
+        if scale is None:
             return None
-        value *= factor
+        value *= scale
     return normal(-value if match["sign"] and "+" not in match["sign"] else value)
 
 
@@ -143,7 +155,7 @@ def _unsigned(match: re.Match[str]) -> Fraction | str | None:
     if match["mixed"]:
         over, under = int(match["over"]), int(match["under"])
         return int(match["mixed"]) + Fraction(over, under) if over < under else None
-    value = _plain_value(match["chunk"])
+    value = _plain_value(match["ratio"] or match["chunk"])
     if not isinstance(value, Fraction):
         return value
     for base, exponent in (
@@ -165,7 +177,7 @@ def _plain_value(chunk: str) -> Fraction | str | None:
     if _DECIMAL.fullmatch(chunk):
         return Fraction(chunk)
     if fraction := _FRACTION.fullmatch(chunk):
-        return Fraction(int(fraction[1]), int(fraction[2])) if int(fraction[2]) else chunk
+        return Fraction(int(fraction[1]), int(fraction[2])) if int(fraction[2]) else None
     if not _THOUSANDS.fullmatch(chunk):
         return None
     digits = re.sub(r"[,'’_]", "", chunk)

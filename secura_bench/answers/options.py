@@ -14,6 +14,11 @@ Denied = Callable[[str, int, int], bool]
 _QUOTES = "*_\"'“”‘’` "
 _OPENING = re.compile(r"[\s*_`\"'“‘]*")
 _BESIDE = 30  # characters beside an option that say whether a word or a number goes on there
+_ARTICLE = re.compile(r"^(?:an?|the) ")
+_GOES_ON = (
+    r"(?i:because|since|as|for|if|unless|due|it|he|she|they|we|you|this|that|these|those|there|the|a|an|his|her|its|their|is|are"
+    r"|was|were|would|and|or|but|not|in|at|on|to|here|i|explanation|reason)"
+)
 _PERCENT = re.compile(r"\s*(?:%|percent)")
 
 
@@ -46,6 +51,20 @@ def alike(choices: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+def same_number(choices: Sequence[str]) -> tuple[str, str] | None:
+    """Return two options that are one number ("5" and "five"), so that only their text tells them apart; else None."""
+    seen: dict[str, str] = {}
+    for choice in choices:
+        value = _number(plain(plain_text(choice)))
+        if (
+            value is not None
+            and (other := seen.setdefault(value, choice)) is not choice
+            and plain(other) != plain(choice)
+        ):
+            return other, choice
+    return None
+
+
 class Options:
     """The options of one question, made ready to be looked for.
 
@@ -54,7 +73,7 @@ class Options:
 
     Attributes:
         texts: the options as they are. words: the same without case, quotes and the like. letters: those that are a
-            single letter, by that letter.
+            single letter, by that letter. numbers: those that are a number, by its value.
     """
 
     def __init__(self, choices: Sequence[str]) -> None:
@@ -67,8 +86,10 @@ class Options:
             p.upper(): i for i, p in enumerate(plains) if re.fullmatch(r"[a-z]", p) and plains.count(p) == 1
         }
         values = [_number(p) for p in plains]
-        self._numbers = {value: i for i, value in enumerate(values) if value is not None and values.count(value) == 1}
+        self.numbers = {value: i for i, value in enumerate(values) if value is not None and values.count(value) == 1}
         self._plains = {p: i for i, p in enumerate(plains) if plains.count(p) == 1}
+        bares = [_ARTICLE.sub("", p) for p in plains]
+        self._bares = {bare: i for i, bare in enumerate(bares) if len(bare) > 1 and bares.count(bare) == 1}
         self._exact = {fold(choice): i for i, choice in enumerate(choices)}
         self._patterns = [
             None if _number(p) is not None and values.count(_number(p)) == 1
@@ -79,7 +100,10 @@ class Options:
     def whole(self, text: str) -> int | None:
         """Return the option that is the whole of ``text``."""
         exact = self._exact.get(fold(text))
-        return exact if exact is not None else self._plains.get(plain(text)) if fold(text) else None
+        if exact is not None or not fold(text):
+            return exact
+        found = self._plains.get(plain(text))
+        return found if found is not None else self._bares.get(_ARTICLE.sub("", plain(text)))
 
     def at(self, text: str, start: int) -> Place | None:
         """Return the longest option that stands at ``start``, quotes and emphasis before it passed over."""
@@ -98,11 +122,11 @@ class Options:
             if pattern is not None
             for match in pattern.finditer(text, start)
         ]
-        if self._numbers:
+        if self.numbers:
             found += [
-                Place(numeral.start, numeral.end, self._numbers[numeral.value])
+                Place(numeral.start, numeral.end, self.numbers[numeral.value])
                 for numeral in find_numerals(text)
-                if numeral.value in self._numbers and numeral.start >= start and not _PERCENT.match(text, numeral.end)
+                if numeral.value in self.numbers and numeral.start >= start and not _PERCENT.match(text, numeral.end)
             ]
         return found
 
@@ -132,4 +156,6 @@ def _pattern(text: str, any_case: bool) -> re.Pattern[str] | None:
         return None
     words = r"\s+".join(map(re.escape, text.split()))
     before = r"(?<![\w])(?<!\w['’\-/])(?<!\d[.,:])" + (r"(?<![-−])" if text[0].isdigit() else "")
+    if text.lower() == "no":  # "no idea" says neither yes nor no
+        words += rf"(?![ \t]+(?!{_GOES_ON}\b)[^\W\d_])"
     return re.compile(rf"{before}{words}(?!\w|['’\-/^]\w|[.,:]\d|\s?%)", re.IGNORECASE if any_case else 0)

@@ -29,7 +29,8 @@ _ANSWER = re.compile(
     r"(?:\s+(?:to|for|of)\s+(?:(?:the|this|your|that|question|problem|it|above|given|math|\d+)\s*)+)?"
     r"(?:\s+(?:(?:would|will|should|must|could|might|may|can|has|have|to|therefore|thus|then|indeed|here)\s+)*"
     r"(?:is|was|be|are|equals?|comes\s+to)\b(?![’'])(?:\s+(?:therefore|thus|then|simply|indeed|clearly))?"
-    r"|\s*[:=→⇒]|\s+[–—-]+>?(?=\s)|['’]s\b)[*_`\s]*[:=]?[*_]*|\bfinal\s+answer\b[*_]*\s*\n",
+    r"|\s*[:：=→⇒]|\s+[–—-]+>?(?=\s)|['’]s\b)[*_`\s]*[:=]?[*_]*|\bfinal\s+answer\b[*_]*\s*\n"
+    r"|答案\s*(?:应该|應該)?(?:[是为為]|[选選]|(?=[:：]))\s*[:：]?[*_]*",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
@@ -52,7 +53,7 @@ _DENIES = re.compile(
 )
 _DENIED_AFTER = re.compile(
     r"[\s)*\]\"'”’]{0,9}(?:(?:is|are|was|were|be|been|would|could|can|should|must|might|may|will|does|do|has|seems?|looks?"
-    r"|to|also|clearly|definitely|certainly|probably|obviously|both|all|an?|the|in)\s*){0,6}"
+    r"|to|also|clearly|definitely|certainly|probably|obviously|both|all|(?-i:an?)|the|in)\s*){0,6}"
     r"(?:not\b|never\b|cannot\b|n['’]t\b|\w+n['’]t\b|(?:wrong|incorrect|false|untrue|unlikely|impossible|eliminated"
     r"|excluded)\b|ruled\s+out\b)",
     re.IGNORECASE,

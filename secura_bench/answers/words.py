@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
@@ -28,6 +29,17 @@ IN_WORDS = rf"\b{_scaled('billion', _scaled('million', _scaled('thousand', _BELO
 PART = rf"[- ](?P<part>{'|'.join(_PARTS)})(?P<plural>s?)\b"
 """What makes a fraction of a number before it: "-thirds"."""
 
+_COUNTED_IN = SCALES | {"dozen": 12, "lakh": 10**5, "crore": 10**7}
+_SHORT = {"k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "mln": 10**6, "B": 10**9, "bn": 10**9, "tn": 10**12}
+_OF_MONEY = {"m": 10**6, "b": 10**9, "t": 10**12, "mil": 10**6}
+_UNITS_TOO = frozenset({"K", "B"})  # behind a blank: kelvins, bytes
+
+SCALE = (
+    rf"(?:[ -](?:{'|'.join(_COUNTED_IN)})s?\b)+"
+    rf"|[ ]?(?-i:{'|'.join(sorted({**_SHORT, **_OF_MONEY}, key=len, reverse=True))})(?!\w|[&'’/.-]\w|\^|[²³])"
+)
+"""What a number before it may be counted in: "million", "dozen", "k", and "m", which may be metres."""
+
 _NO_NUMBER_BEFORE = frozenset(
     {"no", "any", "every", "some", "each", "this", "that", "which", "the", "other", "another"}
 )
@@ -52,6 +64,20 @@ def value_of_words(words: str) -> int:
 def part_of(name: str) -> Fraction | None:
     """Return the share that ``PART`` names; None of a quarter, which may be a coin."""
     return None if name.lower() == "quarter" else Fraction(1, _PARTS[name.lower()])
+
+
+def scale_of(scale: str, money: bool) -> int | None:
+    """Return what ``SCALE`` multiplies by; 1 where it is a unit ("5 m"), None where it cannot be told ("5 K")."""
+    words = scale.replace("-", " ").split()
+    if words[0].lower().rstrip("s") in _COUNTED_IN:
+        if "dozens" in words:  # may count the dozens
+            return None
+        return math.prod(_COUNTED_IN[word.lower().rstrip("s")] for word in words)
+    if money:
+        return (_SHORT | _OF_MONEY)[words[0]]
+    if scale[0] == " " and words[0] in _UNITS_TOO:
+        return None
+    return _SHORT.get(words[0], 1)
 
 
 def is_pronoun(word: str, before: str, after: str) -> bool:
