@@ -310,6 +310,11 @@ def test_names_mean_columns(tmp_path: Path, row: str, prompt: str, wanted: str) 
         ("prompt: '{{ q }}', target: '{{ l }}'", "rows.jsonl:1: target: the column 'l' holds a list, not text"),
         ("prompt: '{{ q }}', target: '{{ l[1] }}'", "rows.jsonl:1: target: a template writes true, not text"),
         ("prompt: '{{ q }}', target: '{{ 1 / (q | int) }}'", "rows.jsonl:1: division by zero (columns found"),
+        ("prompt: '{{ q }}', target: '{{ q ~ 10 ** 5000 }}'", "its columns cannot be read as Jinja2: Exceeds"),
+        (
+            "prompt: '{{ q }}', target: '{% macro m() %}{{ m() }}{% endmacro %}{{ q ~ m() }}'",
+            "rows.jsonl:1: maximum recursion depth exceeded",
+        ),
         ("messages: l, prompt: '{{ q }}'", "'messages' stands alone, without prompt, target or choices"),
         ("prompt: '{{ q }}', target: '{{ q }}', turns: last", "'turns' says which of 'messages' are learned"),
         ("prompt: '{{ q }}', choices: m, answer_index: '0'", "rows.jsonl:1: choices must be a list, not {'x': 1"),

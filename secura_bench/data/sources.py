@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from secura_bench.data.columns import Columns
 from secura_bench.data.conversation import Tally, read_conversation
 from secura_bench.data.example import Row
@@ -19,7 +17,7 @@ from secura_bench.data.files.records import read_records
 from secura_bench.data.hub_files import hub_records
 from secura_bench.data.references import check_references
 from secura_bench.data.tasks import FileSource, HubSource, LocalSource, TaskFile
-from secura_bench.data.templates import CompiledColumns, names_of
+from secura_bench.data.templates import OF_TEMPLATES, CompiledColumns, names_of
 from secura_bench.data.values import NotTextError, as_text, has_surrogate
 from secura_bench.errors import DataError
 from secura_bench.hub.errors import HubAwayError
@@ -228,8 +226,9 @@ def make_rows(
             return []
         parts = columns.render(names)
         conversation = read_conversation(parts["messages"], columns.turns) if "messages" in parts else None
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise DataError(f"{where}: {error} (columns found: {', '.join(sorted(map(str, fields)))}).") from None
+    except OF_TEMPLATES as error:
+        found = ", ".join(sorted(map(str, fields)))
+        raise DataError(f"{where}: {str(error) or type(error).__name__} (columns found: {found}).") from None
     if conversation is None:
         return [_row(task, parts, where, index)]
     if tally is not None:

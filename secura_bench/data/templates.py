@@ -19,6 +19,11 @@ from secura_bench.errors import DataError
 
 Item = TypeVar("Item")
 
+OF_TEMPLATES = (
+    TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What a task file's templates and expressions raise."""
+
 
 def options(choices: Iterable[str]) -> str:
     """Render lettered options: "Options:", then "(A) ..." a line each.
@@ -167,7 +172,7 @@ class CompiledColumns:
                 },
                 columns.turns or "every",
             )
-        except TemplateError as error:
+        except OF_TEMPLATES as error:  # constants are computed already
             raise DataError(f"its columns cannot be read as Jinja2: {str(error).rstrip('.')}.") from None
         for name, used in compiled.uses.items():
             if not used:
