@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from secura_bench.cli_results import report, tell
 from secura_bench.errors import BenchError, DataError, SpecError, StoppedEarly
 from secura_bench.harmless import plain, plain_lines, plain_note
 
@@ -136,7 +137,7 @@ def run(
         else:
             folders = [results / run.folder for run in runs if (results / run.folder).exists()]
             found, problems = read_runs(folders)
-            _tell(problems)
+            tell(problems)
             if found:
                 show(make_report(found).tables)
         for name, reason in outcome.failed.items():
@@ -219,63 +220,7 @@ def validate(
             )
 
 
-@app.command()
-def report(
-    results: Annotated[list[Path], typer.Argument(help="Results folders, run folders or records.")],
-    format: Annotated[
-        str | None,
-        typer.Option(help="terminal, markdown, latex, csv, json or html; with --out all files and pictures if unset."),
-    ] = None,
-    tables: Annotated[
-        list[str],
-        typer.Option(
-            "--table",
-            metavar="NAME",
-            help="retention, continual, matrix, differences, losses, cost, merges, norms; 1 to 4, 6 to 12 in the "
-            "paper's shapes; general (the default), paper or all. May be repeated.",
-        ),
-    ] = _NONE,
-    against: Annotated[str | None, typer.Option(metavar="paper", help="Set the published numbers beside.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write files to a new folder.")] = None,
-) -> None:
-    """Print the tables of finished runs, from their records alone."""
-    # NumPy's products are small here: threads would only wait for each other, for longer than the work takes.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from secura_bench.errors import unknown_name
-    from secura_bench.report.collect import read_runs
-    from secura_bench.report.report import FILES, make_report, render, write
-
-    formats = ("terminal", *FILES)
-    if format is not None and format not in formats:
-        raise BenchError(f"--format {format}: {unknown_name('format', format, formats)}")
-    if against is not None and against != "paper":
-        raise BenchError(f"--against {against}: {unknown_name('publication', against, ('paper',))}")
-    if out is not None and format == "terminal":
-        raise BenchError(f"--format terminal: goes to no file; --out writes {', '.join(FILES)}.")
-    runs, problems = read_runs(results)
-    _tell(problems)
-    if not runs and problems:
-        raise typer.Exit(1)
-    if not runs:
-        where = ", ".join(map(str, results))
-        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
-    made = make_report(runs, tables, against is not None, problems)
-    if out is not None:
-        for path in write(made, out, [format] if format else list(FILES)):
-            typer.echo(f"{path}: written")
-        if format is None:
-            from secura_bench.report.plots import write_pictures
-
-            pictures = write_pictures(made.studies, out / "pictures")
-            typer.echo(f"{out / 'pictures'}: {len(pictures)} files written")
-    elif format is None or format == "terminal":
-        from secura_bench.report.formats.terminal import show
-
-        show(made.tables)
-    else:
-        typer.echo(render(made, format), nl=False)
-    if problems:
-        raise typer.Exit(1)
+app.command()(report)
 
 
 @app.command()
@@ -400,12 +345,6 @@ def check_data(
         for line in inspect(task, settings, chat, probe):
             typer.echo(line)
         typer.echo()
-
-
-def _tell(problems: list[str]) -> None:
-    """Name the records that were skipped; their paths are anybody's."""
-    for problem in problems:
-        typer.echo(f"skipped: {plain_note(problem)}", err=True)
 
 
 def _load(plugins: list[Path]) -> None:

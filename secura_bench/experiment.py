@@ -408,8 +408,7 @@ def _record(
         notes=(*inputs.chat.differences, *outcome.notes),
         model={"label": inputs.model.label, "identity": inputs.model.identity},
         method={
-            "name": run.method.name,
-            "label": run.method.label,
+            **run.method.named,
             "options": method.options.model_dump(mode="json"),
             "train": run.train.model_dump(mode="json") if method.stream != "none" else {},
         },

@@ -19,6 +19,7 @@ from secura_bench.errors import SpecError
 from secura_bench.evaluation.items import answerable
 from secura_bench.evaluation.user_metrics import UserMetric, load_metric
 from secura_bench.home import without_home
+from secura_bench.method_spec import MethodSpec
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
@@ -27,7 +28,7 @@ from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import ModelFolder, find_model, load_tokenizer, model_label, shapes_of
 from secura_bench.records import DataNote
 from secura_bench.registry import METHODS
-from secura_bench.spec import PROBE_ROWS, ExperimentSpec, MethodSpec, TrainSpec
+from secura_bench.spec import PROBE_ROWS, ExperimentSpec, TrainSpec
 
 NUMBERS = 5
 """Raised whenever a change of ours moves a number, so that older records are not taken for new ones."""
@@ -71,7 +72,7 @@ class Draft:
     def resolved(self) -> dict[str, Any]:
         """Return the run as a spec of its own: what ``spec.yaml`` in its folder says."""
         spec = self.spec.model_dump(mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads"})
-        entry = {"name": self.method.name, "label": self.method.label, **self.method.options}
+        entry = {**self.method.named, **self.method.options}
         return {
             **spec,
             "model": without_home(self.spec.model),

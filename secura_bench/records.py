@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from secura_bench.errors import quoted
 from secura_bench.schema import Part
@@ -52,10 +52,11 @@ class ModelNote(TypedDict):
 
 @with_config(_CLOSED)
 class MethodNote(TypedDict):
-    """A method: as registered, as labelled, its options and its training settings."""
+    """A method: as registered, as labelled, as tables call it if not so, its options and its training settings."""
 
     name: str
     label: str
+    title: NotRequired[str]
     options: Settings
     train: Settings
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, Strict, StringConstraint
 
 from secura_bench.data.tasks import CATALOG, expand, find_data_file, is_data_file, load_task
 from secura_bench.errors import SpecError, did_you_mean, quoted, unknown_name
+from secura_bench.method_spec import MethodSpec
 from secura_bench.registry import METHODS
 from secura_bench.resources import shipped
 from secura_bench.schema import Part, Slug
@@ -148,51 +149,6 @@ class DataSpec(Part):
         if system and any("\ud800" <= character <= "\udfff" for character in system):
             raise ValueError("holds half a character (a lone surrogate)")
         return system
-
-
-class MethodSpec(Part):
-    """A method by its registered name, its own options, and what it overrides of ``train``."""
-
-    name: str
-    label: Slug
-    options: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_entry(cls, entry: Any) -> Any:
-        """Read ``lora`` or ``{name: lora, r: 8, train: {lr: 1e-4}}``: keys that are not ours are the method's."""
-        if isinstance(entry, str):
-            entry = {"name": entry}
-        if isinstance(entry, dict) and "stack" in entry and "name" not in entry:
-            parts = entry["stack"] if isinstance(entry["stack"], list) else []
-            names = [str(part.get("name", "") if isinstance(part, dict) else part) for part in parts]
-            label = entry.get("label") or "-".join(names) or "stack"
-            rest = {key: value for key, value in entry.items() if key not in ("stack", "label")}
-            entry = {"name": "stack", "label": label, "parts": entry["stack"], **rest}
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise ValueError("a method is a name, or a mapping with 'name' and its options, or with 'stack'")
-        if "options" in entry:
-            return entry  # a resolved spec read again
-        options = {key: value for key, value in entry.items() if key not in ("name", "label", "train")}
-        label = entry.get("label") or _label(entry["name"], options)
-        if label == "base" and entry["name"] != "base":
-            raise ValueError("the label 'base' is the base model's; give this method another")
-        return {
-            "name": entry["name"],
-            "label": label,
-            "options": options,
-            "train": entry.get("train") or {},
-        }
-
-
-def _label(name: str, options: Mapping[str, Any]) -> str:
-    """Return a short name that tells a method's options apart, fit for a folder: ``secura-fusion_step-20``."""
-    parts = [name]
-    for key, value in sorted(options.items()):
-        text = str(value).lower()
-        parts.append(f"{key}-{text}" if all(c.isalnum() or c in "._-" for c in text) else key)
-    return "-".join(parts).replace("--", "-")[:80]
 
 
 class LogSpec(Part):

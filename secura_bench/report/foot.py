@@ -169,6 +169,8 @@ def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
     seeds = sorted({len(arm.runs) for study in studies for arm in study.arms})
     if seeds == [1]:
         lines.append("One seed each: how much another seed would differ is not in the intervals.")
+    if left_out := dict.fromkeys(method for study in studies for method in study.left_out):
+        lines.append(f"Left out by --methods: {', '.join(left_out)}; stars and tests are among what is shown.")
     without = [study for study in studies if study.base is None]
     if without:
         lines.append("The base model's record is missing: what was kept cannot be told.")

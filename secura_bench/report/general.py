@@ -7,28 +7,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
-from typing import Literal
 
 from secura_bench.records import MIXED, DataNote
 from secura_bench.report import foot
+from secura_bench.report.common import LABEL, SEPARATE, arms_on, metric_name, place_of, title_of
+from secura_bench.report.differences import differences
 from secura_bench.report.logged import MERGE, RES, gradient_norms, merge_figures, weight_changes
 from secura_bench.report.losses import KINDS, every_losses
 from secura_bench.report.metrics import PROTOCOLS, Protocol, metric
-from secura_bench.report.ranking import Ranking, rank, rank_means
+from secura_bench.report.ranking import rank
 from secura_bench.report.study import BY_CHANCE, MISSING, Arm, Cell, Spot, Study, mean_cell, sequence_name
 from secura_bench.report.table import Column, Number, Row, Table
 
-LABEL = Column("method", "label")
-SEPARATE = "mean of"
 
-
-def general_tables(studies: Sequence[Study], wanted: Sequence[str]) -> Iterator[Table]:
-    """Yield the ``wanted`` tables of every study, those of one study together."""
+def general_tables(studies: Sequence[Study], wanted: Sequence[str], reference: str = "") -> Iterator[Table]:
+    """Yield the ``wanted`` tables of every study, those of one study together; differences are from ``reference``."""
+    makers: dict[str, TableMaker] = {**BY_PROTOCOL, "differences": partial(differences, reference=reference)}
     for study in studies:
         for protocol in study.protocols:
             for name in wanted:
-                if name in BY_PROTOCOL:
-                    yield from BY_PROTOCOL[name](study, protocol_of(protocol))
+                if name in makers:
+                    yield from makers[name](study, protocol_of(protocol))
         for name in wanted:
             if name in BY_STUDY:
                 yield from BY_STUDY[name](study)
@@ -44,7 +43,7 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     columns = _retention_columns(study, protocol)
     rows: list[Row] = []
     for sequence in study.sequences:
-        arms = _arms(study, sequence)
+        arms = arms_on(study, sequence)
         if not _scored(study, protocol, arms):
             continue
         ranked = [arm for arm in arms if arm.name != "mtl"]
@@ -70,11 +69,11 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     stars = any(isinstance(entry, Number) and entry.best for row in rows for entry in row.entries)
     yield Table(
         "retention",
-        _title(study, protocol),
+        title_of(study, protocol),
         tuple(columns),
         tuple(rows),
         (_reading(study, protocol), *lacking, foot.INTERVALS, *([foot.TIED] if stars else []), *notes),
-        _of(study, protocol),
+        place_of(study, protocol),
     )
 
 
@@ -89,7 +88,7 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
             for t in sequence
         ]
         rows: list[Row] = []
-        for arm in _arms(study, sequence):
+        for arm in arms_on(study, sequence):
             found = study.matrix(arm, protocol.id, protocol.main.id)
             for after, cells in zip(found.after, found.cells, strict=True):
                 if after is None and rows:
@@ -99,10 +98,10 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
                 section = arm.method if after else ""
                 rows.append(Row((name, moment, *numbers), {"method": name, "after": moment}, section, not after))
         if any(_told(row) for row in rows):
-            title = f"{_title(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
+            title = f"{title_of(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
             how = "A row: after training on that task. A column: the score on that task's test rows."
             notes = (how, foot.INTERVALS, *foot.foot([study], protocol.id, (protocol.main.id,)))
-            yield Table("matrix", title, tuple(columns), tuple(rows), notes, _of(study, protocol))
+            yield Table("matrix", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
 _CONTINUAL = {
@@ -128,7 +127,7 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
         columns += [Column("kept %", of={"metric": f"{main}:retention", "role": "probe"}, digits=1, interval="ends")]
         rows = []
         missing = set(_CONTINUAL)
-        for arm in _arms(study, sequence):
+        for arm in arms_on(study, sequence):
             found = study.continual(arm, protocol.id, main)
             if any(moment.after == MIXED for moment in arm.moments):
                 found["average_accuracy"] = study.final(arm, protocol.id, main)
@@ -136,48 +135,11 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             cells = (*(found[name] for name in _CONTINUAL), study.retention(arm, protocol.id, main))
             rows.append(Row((arm.method, *map(Number, cells)), {"method": arm.method}, "", arm.name == "mtl"))
         if len(missing) < len(_CONTINUAL):
-            title = f"{_title(study, protocol)} · continual metrics of {metric_name(protocol)}"
+            title = f"{title_of(study, protocol)} · continual metrics of {metric_name(protocol)}"
             forward = ("No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that.",)
             gap = forward if "forward_transfer" in missing else ()
             notes = (foot.CONTINUAL, *gap, foot.INTERVALS, *foot.foot([study], protocol.id, (main,)))
-            yield Table("continual", title, tuple(columns), tuple(rows), notes, _of(study, protocol))
-
-
-def differences(study: Study, protocol: Protocol) -> Iterator[Table]:
-    """Yield each method less the best one, on the same items, with adjusted p-values."""
-    columns = [Column("trained on", "label"), Column("score", "label"), LABEL]
-    columns += [
-        Column("less the best", of={"metric": f"{protocol.main.id}:difference"}, digits=1, interval="ends"),
-        Column("p", of={"metric": "p"}, digits=4),
-        Column("p Holm", of={"metric": "p:holm"}, digits=4),
-        Column("test", "label", spare=1),
-        Column("verdict", "label"),
-    ]
-    rankings: list[tuple[str, Literal["learned", "probe"], Ranking]] = []
-    sides: tuple[Literal["learned", "probe"], ...] = ("learned", "probe")
-    for sequence in study.sequences:
-        arms = [arm for arm in _arms(study, sequence) if arm.name != "mtl"]
-        for what in sides:
-            rankings.append((sequence_name(sequence), what, rank(study, arms, protocol.id, protocol.main.id, what)))
-    if study.mode == "separate" and len(study.sequences) > 1:
-        for what in sides:
-            mean = rank_means(study, protocol.id, protocol.main.id, what)
-            rankings.append((f"{SEPARATE} {len(study.sequences)}", what, mean))
-    rows = []
-    for section, what, ranking in rankings:
-        for method, compared in ranking.compared.items():
-            found, p = compared.comparison, compared.adjusted
-            numbers = [Cell(), Cell(), Cell()]
-            if found is not None:
-                gap = Cell(found.difference, found.interval)
-                numbers = [gap, Cell(found.p), Cell(MISSING if p is None else p)]
-            of = {"method": method, "sequence": section, "role": "task" if what == "learned" else "probe"}
-            shown = [*map(Number, numbers), found.test if found else "–", compared.verdict]
-            rows.append(Row((section, what, method, *shown), of, f"{section} {what}"))
-    if rows:
-        title = f"{_title(study, protocol)} · differences from the best, {metric_name(protocol)}"
-        notes = foot.foot([study], protocol.id, (protocol.main.id,))
-        yield Table("differences", title, tuple(columns), tuple(rows), (foot.INTERVALS, *notes), _of(study, protocol))
+            yield Table("continual", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
 def losses(study: Study) -> Iterator[Table]:
@@ -200,8 +162,8 @@ def losses(study: Study) -> Iterator[Table]:
             "can be read; gone, wrong by choice, too; cut, without an end, so that there is no answer to judge.",
             *foot.foot([study], "generate", ("accuracy",)),
         )
-        title = f"{_title(study, PROTOCOLS['generate'])} · what forgetting consists of"
-        yield Table("losses", title, tuple(columns), tuple(rows), notes, _of(study, PROTOCOLS["generate"]))
+        title = f"{title_of(study, PROTOCOLS['generate'])} · what forgetting consists of"
+        yield Table("losses", title, tuple(columns), tuple(rows), notes, place_of(study, PROTOCOLS["generate"]))
 
 
 def cost(study: Study) -> Iterator[Table]:
@@ -220,7 +182,7 @@ def cost(study: Study) -> Iterator[Table]:
     ]
     rows = []
     for sequence in study.sequences:
-        for arm in _arms(study, sequence):
+        for arm in arms_on(study, sequence):
             costs = [run.record.cost for run in arm.runs]
             counts = [run.record.parameters for run in arm.runs]
 
@@ -247,7 +209,7 @@ def cost(study: Study) -> Iterator[Table]:
             *foot.foot([study], None),
         )
         title = f"{study.experiment} · {study.model} · cost"
-        yield Table("cost", title, tuple(columns), tuple(rows), notes, _of(study))
+        yield Table("cost", title, tuple(columns), tuple(rows), notes, place_of(study))
 
 
 def merges(study: Study) -> Iterator[Table]:
@@ -266,7 +228,7 @@ def merges(study: Study) -> Iterator[Table]:
     logging = {arm.method for arm in study.arms for run in arm.runs if figures[id(run)]}
     rows = []
     for sequence in study.sequences:
-        for arm in (arm for arm in _arms(study, sequence) if arm.method in logging):
+        for arm in (arm for arm in arms_on(study, sequence) if arm.method in logging):
             found = [figures[id(run)] for run in arm.runs]
             numbers = [_over_runs(arm, [_summary(one, column.of["metric"]) for one in found]) for column in columns[2:]]
             of_row = {"method": arm.method, "sequence": sequence_name(sequence)}
@@ -293,7 +255,7 @@ def merges(study: Study) -> Iterator[Table]:
     )
     columns, rows = _with_numbers(columns, rows)
     yield Table(
-        "merges", f"{study.experiment} · {study.model} · merges", tuple(columns), tuple(rows), notes, _of(study)
+        "merges", f"{study.experiment} · {study.model} · merges", tuple(columns), tuple(rows), notes, place_of(study)
     )
 
 
@@ -337,10 +299,13 @@ def norms(study: Study) -> Iterator[Table]:
         *foot.foot([study], None),
     )
     columns, rows = _with_numbers(columns, rows)
-    yield Table("norms", f"{study.experiment} · {study.model} · norms", tuple(columns), tuple(rows), notes, _of(study))
+    yield Table(
+        "norms", f"{study.experiment} · {study.model} · norms", tuple(columns), tuple(rows), notes, place_of(study)
+    )
 
 
-BY_PROTOCOL: dict[str, Callable[[Study, Protocol], Iterator[Table]]] = {
+TableMaker = Callable[[Study, Protocol], Iterator[Table]]
+BY_PROTOCOL: dict[str, TableMaker] = {
     "retention": retention,
     "continual": continual,
     "matrix": matrix,
@@ -354,11 +319,6 @@ BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {
 }
 GENERAL = ("retention", "continual", "matrix", "losses", "cost", "merges")
 """The tables that a report shows if none is named."""
-
-
-def metric_name(protocol: Protocol) -> str:
-    """Return the heading of the protocol's main metric."""
-    return protocol.main.heading
 
 
 def _retention_columns(study: Study, protocol: Protocol) -> list[Column]:
@@ -491,12 +451,6 @@ def _mean(values: Sequence[tuple[float | None, int]]) -> Cell:
     return Cell(math.fsum(value * weight for value, weight in known) / sum(weight for _, weight in known))
 
 
-def _arms(study: Study, sequence: tuple[str, ...]) -> list[Arm]:
-    """Return the arms on a sequence, multi-task training first: it is the upper bound."""
-    arms = [arm for arm in study.arms if arm.sequence == sequence]
-    return sorted(arms, key=lambda arm: arm.name != "mtl")
-
-
 def _scored(study: Study, protocol: Protocol, arms: Sequence[Arm]) -> bool:
     """Return whether a run of ``arms``, or the base where there is none, was scored by the protocol at all."""
     runs = [run for arm in arms for run in arm.runs] or list(study.runs)
@@ -541,16 +495,6 @@ def _summary(figures: Mapping[str, Sequence[float]], metric: str) -> float | Non
 
 def _after(after: str) -> str:
     return "all at once" if after == MIXED else after
-
-
-def _title(study: Study, protocol: Protocol) -> str:
-    only = study.sequences[0][0] if study.mode == "separate" and len(study.sequences) == 1 else ""
-    trained = f" · trained on {only}" if only else ""
-    return f"{study.experiment} · {study.model}{trained} · {protocol.heading} · probe {study.probe_name}"
-
-
-def _of(study: Study, protocol: Protocol | None = None) -> dict[str, str]:
-    return study.names | ({"protocol": protocol.id} if protocol else {})
 
 
 def _reading(study: Study, protocol: Protocol) -> str:

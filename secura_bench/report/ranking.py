@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from secura_bench.report.metrics import metric as known
@@ -11,7 +11,7 @@ from secura_bench.report.statistics import LEVEL, Comparison, holm
 from secura_bench.report.study import Arm, Cell, Spot, Study, compare, mean_cell
 
 ALPHA = 1 - LEVEL
-Verdict = Literal["best", "worse", "not told apart", "n too small to tell"]
+Verdict = Literal["best", "reference", "better", "worse", "not told apart", "n too small to tell"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,18 @@ def _rank(cells: Mapping[str, Cell], spots: Mapping[str, Sequence[Spot]], metric
     compared = {best: Compared(None, None, "best")}
     compared |= dict(zip(others, judged(comparisons), strict=True))
     return Ranking(best, compared)
+
+
+def beside(spots: Mapping[str, Sequence[Spot]], reference: str, metric: str) -> Ranking:
+    """Compare each method with the ``reference``, whatever is the best; ``Ranking.best`` is the reference then."""
+    others = [method for method in spots if method != reference]
+    found = {reference: Compared(None, None, "reference")}
+    for method, compared in zip(others, judged([compare(spots[m], spots[reference]) for m in others]), strict=True):
+        more = compared.comparison is not None and compared.comparison.difference > 0
+        better = compared.verdict == "worse" and more == known(metric).percent
+        found[method] = replace(compared, verdict="better") if better else compared
+    measured = any(compared.comparison for compared in found.values())
+    return Ranking(reference, found) if measured else Ranking()
 
 
 def judged(comparisons: Sequence[Comparison | None]) -> list[Compared]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secura_bench.errors import BenchError, unknown_name
+from secura_bench.report.choosing import check_names, shown_alone
 from secura_bench.report.general import BY_PROTOCOL, BY_STUDY, GENERAL, general_tables
 from secura_bench.report.paper import PAPER, paper_tables
 from secura_bench.report.study import Run, Study, make_studies
@@ -35,16 +36,29 @@ class Report:
 
 
 def make_report(
-    runs: Sequence[Run], names: Sequence[str] = (), against: bool = False, problems: Sequence[str] = ()
+    runs: Sequence[Run],
+    names: Sequence[str] = (),
+    against: bool = False,
+    problems: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    reference: str = "",
 ) -> Report:
     """Return the report of ``runs`` with the named tables: the general ones if none is, the paper's if ``against`` it.
+
+    ``methods`` are shown alone if there are any; the differences are from ``reference`` where one is named, which asks
+    for their table.
 
     Raises:
         BenchError: A name is unknown, or nothing can be made of these records.
     """
     wanted = _wanted(names or (["paper"] if against else ["general"]))
+    wanted += ["differences"] if reference and "differences" not in wanted else []
     studies = make_studies(runs)
-    tables = [*general_tables(studies, wanted), *paper_tables(studies, wanted, against)]
+    if methods:
+        studies = shown_alone(studies, methods)
+    if reference:
+        check_names(studies, [reference], "--reference ")
+    tables = [*general_tables(studies, wanted, reference), *paper_tables(studies, wanted, against)]
     if not tables:
         raise BenchError(
             f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need teacher_forced "

@@ -24,7 +24,6 @@ Files are read when they are asked for: a study of a thousand records costs what
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ from secura_bench.regular import open_regular, read_regular
 from secura_bench.report import statistics
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.metrics import metric as known
+from secura_bench.report.naming import method_names, settings_of
 from secura_bench.report.statistics import Comparison, Floats, Interval, Sample, Stratum
 from secura_bench.store import items_file
 
@@ -163,13 +163,18 @@ def sequence_name(sequence: Sequence[str]) -> str:
 class Arm:
     """One method with its settings on one sequence of tasks: a run a seed.
 
-    ``method``: the label, with what tells it from others of that label. ``name``: as registered.
+    ``method``: the title or label, with what tells it from others of that name. ``name``: as registered.
     """
 
     method: str
     name: str
     sequence: tuple[str, ...]
     runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        """The label in the spec."""
+        return self.runs[0].record.method["label"]
 
     @property
     def trained_on(self) -> str:
@@ -296,7 +301,7 @@ class Matrix:
 class Study:
     """Runs that may be compared: of one experiment, model, mode and limit, scored on the very same probe rows.
 
-    ``superseded``: older records of the same settings and seed, left aside.
+    ``superseded``: older records of the same settings and seed, left aside. ``left_out``: methods that are not shown.
     """
 
     experiment: str
@@ -307,6 +312,7 @@ class Study:
     base: Arm | None
     arms: tuple[Arm, ...]
     superseded: int = 0
+    left_out: tuple[str, ...] = ()
     _cells: dict[tuple[Spot, ...], Cell] = field(default_factory=dict, repr=False)
 
     # What there is
@@ -617,10 +623,10 @@ def _study(runs: Sequence[Run]) -> Study:
     kept, superseded = _newest(runs)
     bases = [run for run in kept if run.record.method["name"] == "base"]
     trained = sorted((run for run in kept if run.record.method["name"] != "base"), key=_order)
-    labels = _labels([run.record for run in trained])
+    names = method_names([run.record for run in trained])
     members: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
     for run in trained:
-        members.setdefault((labels[_settings(run.record)], run.record.tasks), []).append(run)
+        members.setdefault((names[settings_of(run.record)], run.record.tasks), []).append(run)
     arms = [
         Arm(method, arm[0].record.method["name"], tasks, tuple(sorted(arm, key=lambda run: run.record.seed)))
         for (method, tasks), arm in members.items()
@@ -648,28 +654,8 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], int]:
     for run in sorted(runs, key=_order):
         record = run.record
         base = record.method["name"] == "base"
-        newest[("base", record.tasks) if base else (_settings(record), record.tasks, record.seed)] = run
+        newest[("base", record.tasks) if base else (settings_of(record), record.tasks, record.seed)] = run
     return list(newest.values()), len(runs) - len(newest)
-
-
-def _settings(record: RunRecord) -> str:
-    """Return what makes two records runs of one thing, but for the seed: the method, its options, its training."""
-    return json.dumps([record.method["label"], record.method["options"], record.method["train"]], sort_keys=True)
-
-
-def _labels(records: Sequence[RunRecord]) -> dict[str, str]:
-    """Return how each settings is called: its label, and where several share one, what they differ in."""
-    by_label: dict[str, dict[str, dict[str, Any]]] = {}
-    for record in records:
-        flat = {**record.method["options"], **record.method["train"]}
-        by_label.setdefault(record.method["label"], {})[_settings(record)] = flat
-    names = {}
-    for label, several in by_label.items():
-        keys = sorted({key for flat in several.values() for key in flat})
-        differing = [key for key in keys if len({json.dumps(flat.get(key)) for flat in several.values()}) > 1]
-        for settings, flat in several.items():
-            names[settings] = " ".join([label, *(f"{key}={flat.get(key)}" for key in differing)])
-    return names
 
 
 def moment_of(score: Score) -> Moment:

@@ -1,0 +1,85 @@
+"""Commands that read records alone: what the command line says of results that are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secura_bench.errors import BenchError
+from secura_bench.harmless import plain_note
+
+_NONE: list[str] = []
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Results folders, run folders or records.")],
+    format: Annotated[
+        str | None,
+        typer.Option(help="terminal, markdown, latex, csv, json or html; with --out all files and pictures if unset."),
+    ] = None,
+    tables: Annotated[
+        list[str],
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="retention, continual, matrix, differences, losses, cost, merges, norms; 1 to 4, 6 to 12 in the "
+            "paper's shapes; general (the default), paper or all. May be repeated.",
+        ),
+    ] = _NONE,
+    against: Annotated[str | None, typer.Option(metavar="paper", help="Set the published numbers beside.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Show these methods alone (and the base), by title or label.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="Table of differences from this method, not from the best.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write files to a new folder.")] = None,
+) -> None:
+    """Print the tables of finished runs, from their records alone."""
+    # NumPy's products are small here: threads would only wait for each other, for longer than the work takes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from secura_bench.errors import unknown_name
+    from secura_bench.report.collect import read_runs
+    from secura_bench.report.report import FILES, make_report, render, write
+
+    formats = ("terminal", *FILES)
+    if format is not None and format not in formats:
+        raise BenchError(f"--format {format}: {unknown_name('format', format, formats)}")
+    if against is not None and against != "paper":
+        raise BenchError(f"--against {against}: {unknown_name('publication', against, ('paper',))}")
+    if out is not None and format == "terminal":
+        raise BenchError(f"--format terminal: goes to no file; --out writes {', '.join(FILES)}.")
+    runs, problems = read_runs(results)
+    tell(problems)
+    if not runs and problems:
+        raise typer.Exit(1)
+    if not runs:
+        where = ", ".join(map(str, results))
+        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
+    alone = [name.strip() for name in methods.split(",")] if methods is not None else []
+    made = make_report(runs, tables, against is not None, problems, alone, reference or "")
+    if out is not None:
+        for path in write(made, out, [format] if format else list(FILES)):
+            typer.echo(f"{path}: written")
+        if format is None:
+            from secura_bench.report.plots import write_pictures
+
+            pictures = write_pictures(made.studies, out / "pictures")
+            typer.echo(f"{out / 'pictures'}: {len(pictures)} files written")
+    elif format is None or format == "terminal":
+        from secura_bench.report.formats.terminal import show
+
+        show(made.tables)
+    else:
+        typer.echo(render(made, format), nl=False)
+    if problems:
+        raise typer.Exit(1)
+
+
+def tell(problems: list[str]) -> None:
+    """Name the records that were skipped; their paths are anybody's."""
+    for problem in problems:
+        typer.echo(f"skipped: {plain_note(problem)}", err=True)
