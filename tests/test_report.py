@@ -242,14 +242,18 @@ def filed(folder: Path, one: RunRecord, items: dict[str, list[float]]) -> Run:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Return a results folder: a base and three methods, of which two keep nearly the same."""
+    """Return a results folder: a base and three methods of three seeds, of which two keep nearly the same."""
     rng = np.random.default_rng(4)
     known = np.clip(60 + 20 * rng.standard_normal(200), 0, 100)
-    for label, kept in (("base", 1.0), ("good", 0.9), ("same", 0.899), ("bad", 0.5)):
+    seeds = [
+        ("base", 1.0, 1),
+        *((m, k, s) for m, k in (("good", 0.9), ("same", 0.899), ("bad", 0.5)) for s in (1, 2, 3)),
+    ]
+    for label, kept, seed in seeds:
         scores = [score(0, "t", "task", "t", 50), score(0, "t", "probe", "p", 50)]
         if label == "base":
             scores = [{**one, "after": None} for one in scores]
-        one = record(label, ["t"], scores, mode="separate", name=label)
+        one = record(label, ["t"], scores, seed, mode="separate", name=label if seed == 1 else f"{label}-{seed}")
         noise = 4 * rng.standard_normal(200) if label != "base" else 0
         filed(tmp_path / "r" / "exp", one, {"q": list(kept * known + noise), "t": list(known)})
     return tmp_path / "r"
@@ -259,7 +263,7 @@ def test_what_cannot_be_told_apart_is_not_ranked(results) -> None:
     from secura_bench.report.collect import read_runs
 
     runs, problems = read_runs([results])
-    assert len(runs) == 4 and not problems
+    assert len(runs) == 10 and not problems
     (table,) = make_report(runs, ["retention"]).tables
     kept = next(i for i, c in enumerate(table.columns) if c.group == "kept")
     entries = {row.of["method"]: row.entries[kept] for row in table.rows}

@@ -14,7 +14,7 @@ from secura_bench.report.table import ONE_SEED, Number, Row
 INTERVALS = (
     f"[low, high]: 95 % interval; ±: how far off its farther end is; {RESAMPLES} bootstrap resamples of the "
     "items, by group, the same for all methods, and of several seeds Student's t, each task's runs on their own "
-    f"(Welch, Satterthwaite); none below {ENOUGH} items or {ENOUGH_GROUPS} groups, or where single items are not recorded."
+    f"(Welch, Satterthwaite); none below {ENOUGH} items or {ENOUGH_GROUPS} groups, or where items are not recorded."
 )
 TIED = (
     "*: the best of its column, or not told apart from it on the same items (bootstrap of the maximum over all methods "
