@@ -91,7 +91,7 @@ def _pseudo(one: Stratum, other: Stratum | None) -> Floats:
         return np.array([0.0, 0.0, 100.0, 100.0]) if one.binary else np.empty(0)
     values = _means(one, other)
     differing = values[np.abs(values) > 1e-9]
-    if 2 * len(differing) > len(values):
+    if 2 * len(differing) >= len(values):
         return np.empty(0)
     size = math.sqrt(float((differing**2).mean())) if len(differing) else 100.0
     return np.array([size, -size])
