@@ -30,7 +30,7 @@ def change_methods(root: Path, pattern: str, **changes: object) -> None:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Return records of seq, lora and secura, of which secura has a title."""
-    write_records(tmp_path, tasks=("a", "b"), seeds=(1,), protocols=("teacher_forced",))
+    write_records(tmp_path, tasks=("a", "b"), seeds=(1, 2), protocols=("teacher_forced",))
     change_methods(tmp_path, "secura-*", title=TITLE)
     return tmp_path
 

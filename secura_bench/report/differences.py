@@ -18,7 +18,7 @@ SIDES: tuple[Side, ...] = ("learned", "probe")
 
 
 def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterator[Table]:
-    """Yield each method less the best one, or less the ``reference``, on the same items, with adjusted p-values.
+    """Yield each method less the best one, or less the ``reference``, with its p alone and over all methods at once.
 
     Nothing where the study has no such reference.
     """
@@ -29,7 +29,7 @@ def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterat
     columns += [
         Column(f"less {other}", of={"metric": f"{protocol.main.id}:difference"}, digits=1, interval="ends"),
         Column("p", of={"metric": "p"}, digits=4),
-        Column("p Holm", of={"metric": "p:holm"}, digits=4),
+        Column("p all", of={"metric": "p:all"}, digits=4),
         Column("test", "label", spare=1),
         Column("verdict", "label"),
     ]
@@ -37,9 +37,17 @@ def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterat
     rows = [row for section, what, ranking in found for row in _rows(section, what, ranking)]
     if rows:
         title = f"{title_of(study, protocol)} · differences from {other}, {metric_name(protocol)}"
-        how = [f"Less {other} (--reference), whether it is the best or not; p Holm: adjusted over the methods."]
-        notes = (*how[: bool(reference)], foot.INTERVALS, *foot.foot([study], protocol.id, (protocol.main.id,)))
+        tests = f"Less {other} (--reference), whether it is the best or not. {_BESIDE}" if reference else _TESTS
+        notes = (tests, *foot.marks(rows), *foot.foot([study], protocol.id, (protocol.main.id,)))
         yield Table("differences", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
+
+
+_ALONE = "Where either has one seed, p is of these runs' items only, and no verdict follows."
+_TESTS = (
+    "p: of the two alone; p all: of being told from the best, over all methods of several seeds at once (bootstrap of "
+    f"the maximum). {_ALONE}"
+)
+_BESIDE = f"p: of the two alone; p all: adjusted over the methods of several seeds (Holm). {_ALONE}"
 
 
 def _from_the_best(study: Study, protocol: Protocol) -> Iterator[tuple[str, Side, Ranking]]:
@@ -84,7 +92,7 @@ def _rows(section: str, what: Side, ranking: Ranking) -> Iterator[Row]:
         found, p = compared.comparison, compared.adjusted
         numbers = [Cell(), Cell(), Cell()]
         if found is not None:
-            gap = Cell(found.difference, found.interval)
+            gap = Cell(found.difference, found.interval, items_only=found.items_only)
             numbers = [gap, Cell(found.p), Cell(MISSING if p is None else p)]
         of = {"method": method, "sequence": section, "role": "task" if what == "learned" else "probe"}
         shown = [*map(Number, numbers), found.test if found else "–", compared.verdict]

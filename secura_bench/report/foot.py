@@ -7,17 +7,22 @@ from collections.abc import Iterable, Sequence
 from secura_bench import __version__
 from secura_bench.records import RunRecord
 from secura_bench.report.metrics import PROTOCOLS, metric
-from secura_bench.report.statistics import ENOUGH, RESAMPLES
+from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, RESAMPLES
 from secura_bench.report.study import Study
+from secura_bench.report.table import ONE_SEED, Number, Row
 
 INTERVALS = (
     f"[low, high]: 95 % interval; ±: how far off its farther end is; {RESAMPLES} bootstrap resamples of the "
-    "items, the same for all methods, and of several seeds Student's t, each task's runs on their own (Welch, "
-    f"Satterthwaite); none below {ENOUGH} items or where single items are not recorded."
+    "items, by group, the same for all methods, and of several seeds Student's t, each task's runs on their own "
+    f"(Welch, Satterthwaite); none below {ENOUGH} items or {ENOUGH_GROUPS} groups, or where items are not recorded."
 )
 TIED = (
-    "*: the best of its column, or not told apart from it on the same items (McNemar's exact test where items are "
-    "right or wrong, else paired bootstrap; Holm-adjusted over the column, p ≥ 0.05): these are not ranked."
+    "*: the best of its column, or not told apart from it on the same items (bootstrap of the maximum over all methods "
+    "of several seeds at once, p ≥ 0.05): these are not ranked, nor is a method of one seed."
+)
+ITEMS_ONLY = (
+    f"{ONE_SEED}: one seed; the interval is of the items only, and another seed may lie outside of it. Nothing follows "
+    "from it for the method."
 )
 CONTINUAL = (
     "R[i, j]: score on task j after task i of T; b: the base's. Average accuracy ACC = mean of R[T, j]; learning "
@@ -39,6 +44,14 @@ def foot(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] 
     versions = ", ".join(sorted({record.version for record in records}))
     lines.append(f"Records of secura-bench {versions}; reported by {__version__}.")
     return tuple(lines)
+
+
+def marks(rows: Iterable[Row]) -> list[str]:
+    """Return what intervals, and the marks beside the numbers of ``rows``, mean."""
+    numbers = [entry for row in rows for entry in row.entries if isinstance(entry, Number)]
+    stars = [TIED] if any(number.best for number in numbers) else []
+    once = [ITEMS_ONLY] if any(number.cell.items_only and number.cell.interval for number in numbers) else []
+    return [INTERVALS, *stars, *once]
 
 
 def _protocol(protocol: str) -> str:
@@ -166,9 +179,6 @@ def _sources(records: Sequence[RunRecord]) -> list[str]:
 
 def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
     lines = []
-    seeds = sorted({len(arm.runs) for study in studies for arm in study.arms})
-    if seeds == [1]:
-        lines.append("One seed each: how much another seed would differ is not in the intervals.")
     if left_out := dict.fromkeys(method for study in studies for method in study.left_out):
         lines.append(f"Left out by --methods: {', '.join(left_out)}; stars and tests are among what is shown.")
     without = [study for study in studies if study.base is None]

@@ -66,13 +66,12 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
         lacking.append(f"Nothing is said to be kept where {BY_CHANCE}.")
     notes = foot.foot([study], protocol.id, protocol.metrics)
-    stars = any(isinstance(entry, Number) and entry.best for row in rows for entry in row.entries)
     yield Table(
         "retention",
         title_of(study, protocol),
         tuple(columns),
         tuple(rows),
-        (_reading(study, protocol), *lacking, foot.INTERVALS, *([foot.TIED] if stars else []), *notes),
+        (_reading(study, protocol), *lacking, *foot.marks(rows), *notes),
         place_of(study, protocol),
     )
 
@@ -100,7 +99,7 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
         if any(_told(row) for row in rows):
             title = f"{title_of(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
             how = "A row: after training on that task. A column: the score on that task's test rows."
-            notes = (how, foot.INTERVALS, *foot.foot([study], protocol.id, (protocol.main.id,)))
+            notes = (how, *foot.marks(rows), *foot.foot([study], protocol.id, (protocol.main.id,)))
             yield Table("matrix", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
@@ -138,7 +137,7 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             title = f"{title_of(study, protocol)} · continual metrics of {metric_name(protocol)}"
             forward = ("No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that.",)
             gap = forward if "forward_transfer" in missing else ()
-            notes = (foot.CONTINUAL, *gap, foot.INTERVALS, *foot.foot([study], protocol.id, (main,)))
+            notes = (foot.CONTINUAL, *gap, *foot.marks(rows), *foot.foot([study], protocol.id, (main,)))
             yield Table("continual", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 

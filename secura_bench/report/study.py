@@ -213,8 +213,10 @@ class Arm:
             there = [column for column in columns if column]
             alike = len(there) == len(columns) > 0 and all(ids is there[0][0] for ids, _ in there)
             runs = "" if self.is_base else " ".join(self.sequence)
-            stacked = Stratum(task, there[0][0], np.stack([values for _, values in there]), runs) if alike else None
-            self._strata[key] = stacked
+            stacked = np.stack([values for _, values in there]) if alike else None
+            self._strata[key] = (
+                None if stacked is None else Stratum(task, there[0][0], stacked, runs, fixed=self.is_base)
+            )
         return self._strata[key]
 
     def scores(self, protocol: str, role: Role, task: str, at: At) -> list[tuple[Run, Score] | None]:
@@ -229,6 +231,8 @@ class Cell:
 
     ``per_seed`` are the seeds' own numbers, ``n`` the items. ``spread``: the interval, or why there is none (or no
     number), or what finds that out: items are read when an interval is asked for, and a table shows few of them.
+    ``items_only``: something behind it was trained under one seed; its interval says nothing of another.
+    ``prediction`` finds the interval of one more run.
     """
 
     value: float = MISSING
@@ -236,6 +240,13 @@ class Cell:
     n: int = 0
     seeds: tuple[int, ...] = ()
     per_seed: tuple[float, ...] = ()
+    items_only: bool = False
+    prediction: Callable[[], Interval | None] = lambda: None
+
+    @cached_property
+    def predicted(self) -> Interval | None:
+        """The 95 % prediction interval of one more run (one seed, as many other items); None where none is known."""
+        return self.prediction()
 
     @cached_property
     def _spread(self) -> Spread:
@@ -400,16 +411,18 @@ class Study:
         value, *seeds = (100 * (base.value / v if lower else v / base.value) for v in (mine.value, *mine.per_seed))
         if all(arm.is_base for arm in arms):
             return Cell(value, Interval(value, value), mine.n, (), tuple(seeds))
+        most = 100 * 100 / base.value
 
         def spread() -> Spread:
             under = Spot(self.base, protocol, metric, "probe", self.probe_name, "end") if self.base else None
             if lower:
                 return (_perplexity(spots[0], under) if len(spots) == 1 else None) or "no items to resample, or too few"
             one, other = sample_of(spots), sample_of([under]) if under else None
-            found = statistics.ratio_interval(one, other) if one and other else statistics.seed_interval(seeds, 0.0)
-            return found or mine.why
+            if one and other:
+                return _told(statistics.ratio_interval(one, other), 0.0, most, spots) or mine.why
+            return _told(statistics.seed_interval(seeds, 0.0, most), 0.0, most, spots) or mine.why
 
-        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds))
+        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(spots))
 
     def _chance(self, protocol: str) -> float:
         """Return the accuracy of a random choice on the probe's rows that have choices; 0 where none is made."""
@@ -476,17 +489,37 @@ def mean_cell(spots: Sequence[Spot]) -> Cell:
     if math.isnan(value):
         why = "diverged" if any(spot.arm.diverged for spot in spots) else "not scored"
         return Cell(MISSING, why, n, seeds, per_seed)
-    return Cell(value, partial(_spread, tuple(spots), per_seed), n, seeds, per_seed)
+    spread, prediction = partial(_spread, tuple(spots), per_seed), partial(_prediction, tuple(spots))
+    return Cell(value, spread, n, seeds, per_seed, one_seed(spots), prediction)
+
+
+def one_seed(spots: Iterable[Spot]) -> bool:
+    """Return whether something behind ``spots`` was trained under one seed."""
+    return any(not spot.arm.is_base and len(spot.arm.runs) == 1 for spot in spots)
+
+
+def _prediction(spots: Sequence[Spot]) -> Interval | None:
+    sample = sample_of(spots) if all(known(spot.metric).percent for spot in spots) else None
+    return statistics.predicted(sample) if sample else None
+
+
+def _told(found: Interval | None, floor: float, ceiling: float, spots: Sequence[Spot]) -> Spread | None:
+    """Return an interval, or what to do where it is all that the number can be at all."""
+    if found is None or found.low > floor or found.high < ceiling:
+        return found
+    count = min(len(spot.arm.runs) for spot in spots if not spot.arm.is_base)
+    return f"{count} seeds: add seeds" if count > 1 else "n too small to tell"
 
 
 def _spread(spots: Sequence[Spot], per_seed: Sequence[float]) -> Spread:
     """Return the interval of the mean of ``spots``, or why there is none."""
     if len(spots) == 1 and spots[0].metric == "perplexity":
         return _perplexity(spots[0]) or "no items to resample, or too few"
-    sample, percent = sample_of(spots), all(known(spot.metric).percent for spot in spots)
+    sample = sample_of(spots)
+    ends = (0.0, 100.0) if all(known(spot.metric).percent for spot in spots) else (-math.inf, math.inf)
     if sample is None:
-        return statistics.seed_interval(per_seed, *((0.0, 100.0) if percent else ())) or "no items to resample"
-    return statistics.interval(sample, percent) or "n too small to tell"
+        return _told(statistics.seed_interval(per_seed, *ends), *ends, spots) or "no items to resample"
+    return _told(statistics.interval(sample, *ends), *ends, spots) or "n too small to tell"
 
 
 def _perplexity(spot: Spot, base: Spot | None = None) -> Interval | None:
@@ -568,14 +601,16 @@ def _continual(study: Study, arm: Arm, protocol: str, metric: str) -> dict[str, 
             continue
         pairs = [(one, spots[other] if other else None) for at, other in counted[name] if (one := spots[at])]
         n = sum(max((score[1].n for score in one.scores() if score), default=0) for one, _ in pairs)
-        found[name] = Cell(value, partial(_contrast_spread, pairs, each), n, arm.seeds, each)
+        found[name] = Cell(value, partial(_contrast_spread, pairs, each), n, arm.seeds, each, len(arm.runs) == 1)
     return found
 
 
 def _contrast_spread(pairs: Sequence[tuple[Spot, Spot | None]], per_seed: Sequence[float]) -> Spread:
     sample = contrast(pairs)
-    stated = statistics.interval(sample, all(other is None for _, other in pairs)) if sample else None
-    return stated or statistics.seed_interval(per_seed) or "no items to resample, or too few"
+    ends = (-100.0 if any(other for _, other in pairs) else 0.0, 100.0)
+    found = statistics.interval(sample, *ends) if sample else None
+    told = _told(found or statistics.seed_interval(per_seed, *ends), *ends, [one for one, _ in pairs])
+    return told or "no items to resample, or too few"
 
 
 def contrast(pairs: Sequence[tuple[Spot, Spot | None]]) -> Sample | None:
