@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -536,39 +535,6 @@ def test_hostile_names_are_text_in_every_format(capsys) -> None:
         assert not any(cell.startswith("-") and not re.fullmatch(r"-[\d.e-]+", cell) for cell in row)
     assert json.loads(texts["json"])["studies"][0]["experiment"] == HOSTILE, "data is kept as it is, escaped"
     assert plain("a\x1b[0m\u202e") == "a\\x1b[0m\\u202e"
-
-
-LATEX = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{report.tex}\end{document}"
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
-def test_latex_compiles_with_booktabs_alone(tmp_path) -> None:
-    evil = HOSTILE[:160].replace("\ud800", "")
-    records = [BASE, run(1), run(2, 4), run(3, method={"name": "x", "label": evil, "options": {}, "train": {}})]
-    (tmp_path / "report.tex").write_text(render(make_report([Run(one) for one in records], ["all"]), "latex"))
-    (tmp_path / "main.tex").write_text(LATEX)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Float too large" not in done.stdout and (tmp_path / "main.pdf").stat().st_size > 5000
-
-
-def _spanned(line: str) -> int:
-    """Return how many columns a line has more than it has cells."""
-    return sum(int(count) - 1 for count in re.findall(r"\\multicolumn{(\d+)}", line))
-
-
-def test_latex_is_balanced() -> None:
-    text = render(make_report([Run(one) for one in (BASE, run(1))], ["all"]), "latex")
-    for name in ("table", "tabular", "minipage"):
-        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
-    for part in re.findall(r"\\begin{tabular}{([lr]+)}(.*?)\\end{tabular}", text, flags=re.DOTALL):
-        for line in part[1].splitlines():
-            assert (
-                line.strip().startswith("\\")
-                or not line.strip()
-                or len(re.findall(r"(?<!\\)&", line)) + _spanned(line) == len(part[0]) - 1
-            )
 
 
 # At the command line

@@ -1,41 +1,44 @@
-"""Tables as LaTeX: tabulars in table floats, with booktabs and nothing else."""
+"""Tables as LaTeX that can be pasted into a paper: one float a table, with booktabs and graphicx and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from secura_bench.harmless import plain, plain_note
-from secura_bench.report.formats.text import entry
-from secura_bench.report.table import Column, Table
+from secura_bench.report.foot import TIED
+from secura_bench.report.formats.terminal import chunks, fitting, spans
+from secura_bench.report.formats.text import pieces
+from secura_bench.report.table import ONE_SEED, Column, Number, Row, Table
+from secura_bench.schema import slug
 
-WIDEST = 92
-"""Characters in a row of a tabular, about a page's width in \\scriptsize; wider tables are dealt to several."""
+FITS, WIDEST = 92, 170
+"""Characters of a row that are as wide as a page of \\scriptsize; up to WIDEST it is shrunk, then dealt to several."""
+_LINE, _NOTE, _PAGE = 8.5, 6.0, 470.0  # points: a row, a line of a note, and the text of a page
+_NOTE_WIDTH = 150  # characters
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "−": "$-$", "·": r"$\cdot$", "…": r"\dots{}", "≤": r"$\le$",
-    "≥": r"$\ge$", "σ": r"$\sigma$", "→": r"$\to$", "≈": r"$\approx$", "×": r"$\times$", "±": r"$\pm$", "ρ": r"$\rho$",
-    "τ": r"$\tau$", "Σ": r"$\Sigma$", "Δ": r"$\Delta$", "'": "'", "`": r"\textasciigrave{}", "-": "{-}", "[": "{[}",
-    "]": "{]}", "*": r"\textsuperscript{*}", "λ": r"$\lambda$", "²": r"$^2$",
+    "|": r"\textbar{}", '"': r"\textquotedblright{}", "–": "--", "−": "$-$", "·": r"$\cdot$", "…": r"\dots{}",
+    "≤": r"$\le$", "≥": r"$\ge$", "σ": r"$\sigma$", "→": r"$\to$", "≈": r"$\approx$", "×": r"$\times$", "±": r"$\pm$",
+    "ρ": r"$\rho$", "τ": r"$\tau$", "Σ": r"$\Sigma$", "Δ": r"$\Delta$", "'": "'", "`": r"\textquoteleft{}",
+    "-": "{-}", "[": "{[}", "]": "{]}", "*": r"\textsuperscript{*}", "λ": r"$\lambda$", "²": r"$^2$",
+    "†": r"\textsuperscript{$\dagger$}", "‖": r"$\Vert$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "√": r"$\surd$",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "µ": r"$\mu$",
 }  # fmt: skip
+_IN_NO_OT1_FONT = frozenset("ªºÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ")
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """Return the tables as LaTeX to be input by a document that loads booktabs; feet are below the tabulars."""
-    lines = ["% Needs \\usepackage{booktabs}. \\input this file."]
+    """Return the tables as LaTeX, a float each, their feet below the tabulars; a page's worth a float at the most."""
+    lines = ["% Needs \\usepackage{booktabs,graphicx}. Paste a table, or \\input this file."]
+    labels: dict[str, int] = {}
     for table in tables:
-        cells = [[entry(c, e) for c, e in zip(table.columns, row.entries, strict=True)] for row in table.rows]
-        parts = _parts(table.columns, cells)
-        for n, part in enumerate(parts, 1):
-            which = f" ({n} of {len(parts)})" if len(parts) > 1 else ""
-            lines += [r"\begin{table}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}"]
-            lines.append(rf"\caption{{{escape(plain(table.title) + which)}}}")
-            lines += _tabular(table, cells, part)
-            if n == len(parts):
-                lines.append(r"\par\smallskip\begin{minipage}{\linewidth}\tiny\raggedright")
-                lines += [*(escape(plain_note(note)) + r"\par" for note in table.notes), r"\end{minipage}"]
-            lines += [r"\end{table}", ""]
+        name = _label(table)
+        labels[name] = labels.get(name, 0) + 1
+        lines += _floats(table, name if labels[name] == 1 else f"{name}-{labels[name]}")
         lines.append(r"\clearpage")
     return "\n".join([*lines, ""])
 
@@ -46,42 +49,106 @@ def escape(text: str) -> str:
 
 
 def _printable(character: str) -> bool:
-    """Return whether every LaTeX font has the character: ASCII, and letters up to Latin Extended-A."""
-    return character.isascii() or (character.isalpha() and ord(character) < 0x180)
+    """Return whether every LaTeX font has the character: ASCII, and most letters up to Latin Extended-A."""
+    latin = character.isalpha() and ord(character) < 0x180 and character not in _IN_NO_OT1_FONT
+    return character.isascii() or latin
 
 
 def _code(character: str) -> str:
     return rf"\texttt{{U+{ord(character):04X}}}"
 
 
-def _tabular(table: Table, cells: Sequence[Sequence[str]], part: Sequence[int]) -> list[str]:
-    columns = [table.columns[i] for i in part]
-    lines = [rf"\begin{{tabular}}{{{''.join('l' if c.kind == 'label' else 'r' for c in columns)}}}", r"\toprule"]
-    if any(column.group for column in columns):
-        from secura_bench.report.formats.terminal import spans
+def _label(table: Table) -> str:
+    r"""Return what \ref calls a table: what it is of, and which it is."""
+    of = (table.of.get(key, "") for key in ("experiment", "model", "protocol"))
+    return "tab:" + slug(" ".join([*of, table.id]).replace("_", "-").replace(".", "-"), "table")
 
+
+def _floats(table: Table, label: str) -> Iterator[str]:
+    """Yield a table's float; of one that no page has room for, floats that go on with it, the foot under the last."""
+    widths = [[_as_wide(c, e) for c, e in zip(table.columns, row.entries, strict=True)] for row in table.rows]
+    kept = fitting(table.columns, widths, 10**6)  # labels that say nothing go, all numbers stay
+    parts = chunks(table.columns, widths, kept, WIDEST)
+    notes = ["Bold: " + note.removeprefix("*: ") if note == TIED else note for note in table.notes]
+    pages = _pages(table, widths, parts, notes)
+    for n, rows in enumerate(pages):
+        yield from (r"\begin{table}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}")
+        continued = " (continued)" if n else ""
+        yield rf"\caption{{{escape(plain(table.title) + continued)}}}"
+        yield rf"\label{{{label}{f'-continued-{n}' if n else ''}}}"
+        for i, part in enumerate(parts):
+            yield from ([r"\par\medskip"] if i else [])
+            yield r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+            yield from _tabular(table, rows, part)
+            yield "}"
+        if notes and n == len(pages) - 1:
+            yield r"\par\smallskip\begin{minipage}{\linewidth}\tiny\raggedright"
+            yield from (escape(plain_note(note)) + r"\par" for note in notes)
+            yield r"\end{minipage}"
+        yield from (r"\end{table}", "")
+
+
+def _as_wide(column: Column, value: str | Number) -> str:
+    """Return a text about as wide as what is printed: intervals are small."""
+    if isinstance(value, str):
+        return plain(value)
+    shown = pieces(column, value)
+    return shown.number + shown.interval[: math.ceil(0.7 * len(shown.interval))] + shown.published
+
+
+def _pages(
+    table: Table, widths: Sequence[Sequence[str]], parts: Sequence[Sequence[int]], notes: Sequence[str]
+) -> list[list[Row]]:
+    """Return the rows of each float: all in one where a page has room for them and the notes, else by sections."""
+    widest = max((sum(_characters(table, widths, i) for i in part) for part in parts), default=1)
+    line = _LINE * min(1.0, FITS / widest) * len(parts)
+    below = _NOTE * sum(math.ceil(len(plain_note(note)) / _NOTE_WIDTH) for note in notes)
+    room = max(int((_PAGE - below) / line) - 4, 10)
+    pages: list[list[Row]] = [[]]
+    for _, section in groupby(table.rows, key=lambda row: row.section):
+        left = list(section)
+        if pages[-1] and len(pages[-1]) + len(left) > room:
+            pages.append([])
+        while len(left) > room:
+            pages[-1], left = left[:room], left[room:]
+            pages.append([])
+        pages[-1] += left
+    return pages
+
+
+def _characters(table: Table, widths: Sequence[Sequence[str]], i: int) -> int:
+    return max(map(len, (table.columns[i].heading, *(line[i] for line in widths)))) + 2
+
+
+def _tabular(table: Table, rows: Sequence[Row], part: Sequence[int]) -> Iterator[str]:
+    columns = [table.columns[i] for i in part]
+    yield rf"\begin{{tabular}}{{{''.join('l' if c.kind == 'label' else 'r' for c in columns)}}}"
+    yield r"\toprule"
+    if any(column.group for column in columns):
         over = spans(columns, [column.group for column in columns])
-        lines.append(" & ".join(_over(text, len(of)) for text, of in over) + r" \\")
-        lines += [rf"\cmidrule(lr){{{of[0] + 1}-{of[-1] + 1}}}" for text, of in over if text]
-    lines.append(" & ".join(escape(plain(column.heading)) for column in columns) + r" \\")
-    lines.append(r"\midrule")
-    before = table.rows[0].section if table.rows else ""
-    for row, line in zip(table.rows, cells, strict=True):
+        yield " & ".join(_over(text, len(of)) for text, of in over) + r" \\"
+        yield from (rf"\cmidrule(lr){{{of[0] + 1}-{of[-1] + 1}}}" for text, of in over if text)
+    yield " & ".join(escape(plain(column.heading)) for column in columns) + r" \\"
+    yield r"\midrule"
+    before = rows[0].section if rows else ""
+    for row in rows:
         if row.section != before:
-            lines.append(r"\midrule")
+            yield r"\midrule"
         before = row.section
-        shown = [escape(line[i]) for i in part]
-        lines.append(" & ".join(rf"\textbf{{{c}}}" if row.strong and c else c for c in shown) + r" \\")
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+        yield " & ".join(_cell(table.columns[i], row.entries[i], row.strong) for i in part) + r" \\"
+    yield from (r"\bottomrule", r"\end{tabular}")
+
+
+def _cell(column: Column, value: str | Number, reference: bool) -> str:
+    """Return a cell: the best in bold (no reference is: the base, MTL), the interval small."""
+    if isinstance(value, str):
+        return escape(plain(value))
+    shown = pieces(column, value)
+    number = rf"\textbf{{{escape(shown.number)}}}" if value.best and not reference else escape(shown.number)
+    interval = rf"\,{{\tiny{escape(shown.interval.strip())}}}" if shown.interval else ""
+    return number + interval + escape(ONE_SEED * shown.one_seed + shown.published)
 
 
 def _over(text: str, columns: int) -> str:
     """Return a group's name over its columns."""
     return rf"\multicolumn{{{columns}}}{{c}}{{{escape(plain(text))}}}" if text else ""
-
-
-def _parts(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[list[int]]:
-    from secura_bench.report.formats.terminal import chunks, fitting
-
-    kept = fitting(columns, cells, 10**6)  # labels that say nothing go, all numbers stay
-    return chunks(columns, cells, kept, WIDEST)

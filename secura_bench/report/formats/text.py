@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from secura_bench.harmless import plain
 from secura_bench.report.against import REASONED
@@ -20,28 +21,48 @@ def number(value: float, digits: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def entry(column: Column, value: str | Number, room: bool = True) -> str:
-    """Return what stands in a cell: ``57.4 [51.4, 62.7]*``, ``57.4 ±6.0†``, or ``57.4 (58.0 −0.6 within)``.
+@dataclass(frozen=True)
+class Pieces:
+    """What stands in a cell: the number, its interval, whether that is of one seed's items, what was published."""
 
-    A difference is left out where the two do not compare. Without ``room`` the intervals that want it are left out.
+    number: str
+    interval: str = ""
+    one_seed: bool = False
+    published: str = ""
+
+
+def pieces(column: Column, value: Number, room: bool = True) -> Pieces:
+    """Return a cell in pieces. A difference from what was published is left out where the two do not compare.
+
+    Without ``room`` the intervals that want it are left out.
     """
+    drawn = bool(column.interval) and (room or column.interval != "room")
+    return Pieces(
+        number(value.cell.value, column.digits),
+        _interval(value.cell, column) if drawn else "",
+        drawn and value.cell.items_only,
+        _published(column, value),
+    )
+
+
+def entry(column: Column, value: str | Number, room: bool = True) -> str:
+    """Return what stands in a cell: ``57.4 [51.4, 62.7]*``, ``57.4 ±6.0†``, or ``57.4 (58.0 −0.6 within)``."""
     if isinstance(value, str):
         return plain(value)
-    shown = number(value.cell.value, column.digits)
-    if column.interval and (room or column.interval != "room"):
-        shown += _interval(value.cell, column)
-        shown += ONE_SEED * value.cell.items_only
-    if value.best:
-        shown += "*"
+    shown = pieces(column, value, room)
+    return shown.number + shown.interval + ONE_SEED * shown.one_seed + "*" * value.best + shown.published
+
+
+def _published(column: Column, value: Number) -> str:
     if value.published is None and (value.cell.missing or not value.verdict):
-        return shown
+        return ""
     words = []
     if value.published is not None:
         words.append(number(value.published, column.digits) + ("!" if value.flaws else ""))
     if value.difference is not None and value.verdict not in ("same", *REASONED):
         words.append(signed(value.difference, column.digits))
     words += [word for word in (value.verdict, value.marks) if word]
-    return f"{shown} ({' '.join(words)})"
+    return f" ({' '.join(words)})"
 
 
 def signed(value: float, digits: int) -> str:
