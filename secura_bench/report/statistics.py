@@ -30,20 +30,24 @@ class Stratum:
     """Scores of the same items under several seeds: ``values`` is seeds × items, ``ids`` names the items.
 
     ``name`` (a task's) chooses the resamples: strata of one name and size are resampled alike. ``runs`` tells the runs
-    apart that are scored: of one and the same runs, a seed moves all strata together; of others, on its own.
+    apart that are scored: of one and the same runs, a seed moves all strata together; of others, on its own. ``groups``
+    names the group of each item, of which all are drawn together; None where every item is drawn by itself.
     """
 
     name: str
     ids: tuple[str, ...]
     values: Floats
     runs: str = ""
+    groups: tuple[str, ...] | None = None
 
     def only(self, ids: Sequence[str]) -> Stratum:
         """Return the stratum of ``ids`` alone, in their order."""
         if tuple(ids) == self.ids:
             return self
         where = {id_: i for i, id_ in enumerate(self.ids)}
-        return replace(self, ids=tuple(ids), values=self.values[:, [where[id_] for id_ in ids]])
+        kept = [where[id_] for id_ in ids]
+        groups = self.groups and tuple(self.groups[i] for i in kept)
+        return replace(self, ids=tuple(ids), values=self.values[:, kept], groups=groups)
 
 
 @dataclass(frozen=True)
