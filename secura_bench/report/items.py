@@ -62,14 +62,14 @@ def read_items(path: Path) -> Items | None:
     try:
         data = from_json(read_regular(path, _LARGEST))
         ids = tuple(map(str, data.pop("id")))
-        groups = tuple(data.pop("group")) if "group" in data else None
-        alike = all(isinstance(column, list) and len(column) == len(ids) for column in data.values())
+        named = data.pop("group", None)
+        columns = [*data.values(), *([] if named is None else [named])]
+        alike = all(isinstance(column, list) and len(column) == len(ids) for column in columns)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    named = groups is None or (len(groups) == len(ids) and all(isinstance(name, str) for name in groups))
-    if not ids or not alike or not named:
+    if not ids or not alike or not all(isinstance(name, str) for name in named or ()):
         return None
-    return Items(_kept(ids), (data,), groups and _shared(_kept(groups)))
+    return Items(_kept(ids), (data,), _shared(_kept(tuple(named))) if named else None)
 
 
 def pooled(parts: Sequence[str], read: Sequence[Items | None]) -> Items | None:

@@ -17,7 +17,7 @@ def tied_rows(records: Sequence[RunRecord]) -> list[str]:
         if groups is None and rows and _declares_groups(task):
             unknown[task] = None
         elif groups is not None and groups < rows:
-            told[f"{task} {rows} rows in {groups} groups"] = None
+            told[f"{task} {rows} rows in {groups} group{'s' * (groups != 1)}"] = None
     lines = []
     if told:
         lines.append(f"Rows of one group (a problem, a text, a prompt) are drawn together: {', '.join(told)}.")
