@@ -31,7 +31,8 @@ class Scored(NamedTuple):
 class Items:
     """Every item's scores of one protocol on one task at one moment; ``files`` as read, of the probe one a part.
 
-    ``groups`` names the set of tied rows (``data/ties.py``) that each item is of; None where no file has any.
+    ``groups`` names the set of tied rows (``data/ties.py``) that each item is of by the set's first item, which is the
+    same whatever the rows' source calls it; None where no file has any.
     """
 
     ids: Names
@@ -69,7 +70,9 @@ def read_items(path: Path) -> Items | None:
         return None
     if not ids or not alike or not all(isinstance(name, str) for name in named or ()):
         return None
-    return Items(_kept(ids), (data,), _shared(_kept(tuple(named))) if named else None)
+    first: dict[str, str] = {}
+    groups = tuple(first.setdefault(name, id_) for name, id_ in zip(named or (), ids, strict=False))
+    return Items(_kept(ids), (data,), _shared(_kept(groups)) if groups else None)
 
 
 def pooled(parts: Sequence[str], read: Sequence[Items | None]) -> Items | None:
