@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from secura_bench import __version__
 from secura_bench.records import RunRecord
 from secura_bench.report.metrics import PROTOCOLS, metric
+from secura_bench.report.precision import precisions
 from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, RESAMPLES
 from secura_bench.report.study import Study
 from secura_bench.report.table import ONE_SEED, Number, Row
+from secura_bench.report.tied import tied_rows
 
 INTERVALS = (
     f"[low, high]: 95 % interval; ±: how far off its farther end is; {RESAMPLES} bootstrap resamples of the "
@@ -40,7 +42,7 @@ def foot(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] 
     if protocol is not None:
         shown = list(metrics)
         lines += [_protocol(protocol), *_signatures(records, protocol, shown), *_untold(records, protocol, shown)]
-    lines += [*_rows(records), *_data(records), *_runs(studies, records)]
+    lines += [*_rows(records), *tied_rows(records), *precisions(studies), *_data(records), *_runs(studies, records)]
     versions = ", ".join(sorted({record.version for record in records}))
     lines.append(f"Records of secura-bench {versions}; reported by {__version__}.")
     return tuple(lines)
@@ -117,12 +119,6 @@ def _rows(records: Sequence[RunRecord]) -> list[str]:
     limits = sorted({record.limit for record in records if record.limit is not None})
     if limits:
         lines.append(f"Limited: at most {' or '.join(map(str, limits))} test rows of each trained task were scored.")
-    precisions = sorted({record.precision for record in records})
-    contexts = sorted({record.context for record in records if record.context is not None})
-    longest = f"; context {' or '.join(map(str, contexts))} tokens" if contexts else ""
-    lines.append(f"Precision {' or '.join(precisions)}{longest}.")
-    if any(record.precision != "fp32" and record.cost.device == "cpu" for record in records):
-        lines.append("Less than fp32, computed on a CPU: on a CPU of another kind the same runs may score otherwise.")
     return lines
 
 

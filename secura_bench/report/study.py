@@ -25,9 +25,9 @@ Files are read when they are asked for: a study of a thousand records costs what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,15 +36,15 @@ from pydantic_core import from_json
 
 from secura_bench.evaluation import continual
 from secura_bench.records import MIXED, RunRecord, Score
-from secura_bench.regular import open_regular, read_regular
+from secura_bench.regular import open_regular
 from secura_bench.report import statistics
+from secura_bench.report.items import Items, Scored, pooled, read_items, stacked
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.naming import method_names, settings_of
 from secura_bench.report.statistics import Comparison, Floats, Interval, Sample, Stratum
 from secura_bench.store import items_file
 
-_LARGEST_ITEMS = 1 << 30  # bytes
 MISSING = math.nan
 Spread = Interval | str
 """An interval, or why there is none."""
@@ -65,21 +65,6 @@ class Moment:
 
 At = Moment | Literal["start", "learned", "end"]
 """A moment, or one to be found in each run: before training; right after the task in question; at the end."""
-
-
-@dataclass(frozen=True)
-class Items:
-    """Every item's scores of one protocol on one task at one moment; ``files`` as read, of the probe one a part."""
-
-    ids: tuple[str, ...]
-    files: tuple[Mapping[str, Sequence[float | None]], ...]
-
-    def column(self, metric: str) -> Floats | None:
-        """Return a metric's scores, NaN for none; None where there is no such column, or no numbers in it."""
-        try:
-            return np.concatenate([np.array(file[metric], dtype=float) for file in self.files])
-        except (KeyError, ValueError, TypeError, OverflowError):
-            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +119,8 @@ class Run:
         key = (score.stage, score.protocol, score.role, score.task)
         if key not in self._read:
             parts = self._parts(score) if score.role == "probe" else (score.task,)
-            read = [_read_items(path) for part in parts if (path := self.file(score, part))]
-            self._read[key] = _pooled(parts, read) if score.role == "probe" else next(iter(read), None)
+            read = [read_items(path) for part in parts if (path := self.file(score, part))]
+            self._read[key] = pooled(parts, read) if score.role == "probe" else next(iter(read), None)
         return self._read[key]
 
     def _parts(self, probe: Score) -> tuple[str, ...]:
@@ -211,12 +196,9 @@ class Arm:
         if key not in self._strata:
             columns = [each and _column(*each, metric) for each in self.scores(protocol, role, task, at)]
             there = [column for column in columns if column]
-            alike = len(there) == len(columns) > 0 and all(ids is there[0][0] for ids, _ in there)
+            alike = len(there) == len(columns) > 0 and all(one.ids is there[0].ids for one in there)
             runs = "" if self.is_base else " ".join(self.sequence)
-            stacked = np.stack([values for _, values in there]) if alike else None
-            self._strata[key] = (
-                None if stacked is None else Stratum(task, there[0][0], stacked, runs, fixed=self.is_base)
-            )
+            self._strata[key] = stacked(task, there, runs, self.is_base) if alike else None
         return self._strata[key]
 
     def scores(self, protocol: str, role: Role, task: str, at: At) -> list[tuple[Run, Score] | None]:
@@ -702,68 +684,19 @@ def _order(run: Run) -> tuple[str, str]:
     return (run.record.finished_at, run.record.name)
 
 
-def _column(run: Run, score: Score, metric: str) -> tuple[tuple[str, ...], Floats] | None:
-    """Return the ids and values of one metric's items; None unless they are there and have the record's mean."""
+def _column(run: Run, score: Score, metric: str) -> Scored | None:
+    """Return one metric's items; None unless they are there and have the record's mean."""
     items = run.items(score)
-    values = None if items is None else items.column(metric)
-    if items is None or values is None:
-        return None
-    scored, ids = np.isfinite(values), items.ids
-    if not scored.all():
-        ids, values = _kept(tuple(id_ for id_, kept in zip(ids, scored, strict=True) if kept)), values[scored]
+    found = None if items is None else items.scored(metric)
     stated = score.values.get(metric)
-    agrees = len(values) > 0 and stated is not None and math.isclose(values.sum() / len(values), stated, abs_tol=1e-6)
-    return (ids, values) if agrees else None
+    if found is None or stated is None or not len(found.values):
+        return None
+    return found if math.isclose(found.values.sum() / len(found.values), stated, abs_tol=1e-6) else None
 
 
 def _number(found: tuple[Run, Score] | None, metric: str) -> float:
     value = found[1].values.get(metric) if found else None
     return MISSING if value is None else value
-
-
-_IDS: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-
-def _kept(ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the one tuple of these ids: methods are scored on the same items, whose names are kept once."""
-    return _IDS.setdefault(ids, ids)
-
-
-def _pooled(parts: Sequence[str], read: Sequence[Items | None]) -> Items | None:
-    """Return the items of all parts as one set, None where a part is missing."""
-    found = [items for items in read if items is not None]
-    if len(found) < len(parts) or not found:
-        return None
-    ids = _pooled_ids(tuple(parts), tuple(_Same(items.ids) for items in found))
-    return Items(ids, tuple(file for items in found for file in items.files))
-
-
-class _Same:
-    """A kept tuple of ids, told by identity and not by its thousand names."""
-
-    def __init__(self, ids: tuple[str, ...]) -> None:
-        self.ids = ids
-
-    def __hash__(self) -> int:
-        return id(self.ids)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.ids is other.ids
-
-
-@lru_cache(maxsize=256)
-def _pooled_ids(parts: tuple[str, ...], ids: tuple[_Same, ...]) -> tuple[str, ...]:
-    return _kept(tuple(f"{part}/{id_}" for part, same in zip(parts, ids, strict=True) for id_ in same.ids))
-
-
-def _read_items(path: Path) -> Items | None:
-    try:
-        data = from_json(read_regular(path, _LARGEST_ITEMS))
-        ids = tuple(map(str, data.pop("id")))
-        alike = all(isinstance(column, list) and len(column) == len(ids) for column in data.values())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-    return Items(_kept(ids), (data,)) if ids and alike else None
 
 
 def _read_lines(path: Path | None, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
