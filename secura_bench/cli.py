@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from secura_bench.cli_results import report, tell
+from secura_bench.cli_results import compare, report, tell
 from secura_bench.errors import BenchError, DataError, SpecError, StoppedEarly
 from secura_bench.harmless import plain, plain_lines, plain_note
 
@@ -221,6 +221,7 @@ def validate(
 
 
 app.command()(report)
+app.command()(compare)
 
 
 @app.command()

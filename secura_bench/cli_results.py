@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secura_bench.errors import BenchError
 from secura_bench.harmless import plain_note
+
+if TYPE_CHECKING:
+    from secura_bench.report.study import Run
 
 _NONE: list[str] = []
 
@@ -42,7 +45,6 @@ def report(
     # NumPy's products are small here: threads would only wait for each other, for longer than the work takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from secura_bench.errors import unknown_name
-    from secura_bench.report.collect import read_runs
     from secura_bench.report.report import FILES, make_report, render, write
 
     formats = ("terminal", *FILES)
@@ -52,13 +54,7 @@ def report(
         raise BenchError(f"--against {against}: {unknown_name('publication', against, ('paper',))}")
     if out is not None and format == "terminal":
         raise BenchError(f"--format terminal: goes to no file; --out writes {', '.join(FILES)}.")
-    runs, problems = read_runs(results)
-    tell(problems)
-    if not runs and problems:
-        raise typer.Exit(1)
-    if not runs:
-        where = ", ".join(map(str, results))
-        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
+    runs, problems = _read(results)
     alone = [name.strip() for name in methods.split(",")] if methods is not None else []
     made = make_report(runs, tables, against is not None, problems, alone, reference or "")
     if out is not None:
@@ -77,6 +73,65 @@ def report(
         typer.echo(render(made, format), nl=False)
     if problems:
         raise typer.Exit(1)
+
+
+def compare(
+    results: Annotated[Path, typer.Argument(help="A results folder, run folder or record.")],
+    one: Annotated[str, typer.Argument(metavar="METHOD", help="A method, by title or label.")],
+    other: Annotated[str, typer.Argument(metavar="METHOD", help="Another.")],
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS",
+            help="Within how much two methods count as equal: points of the metric for what was learned, percent "
+            "points of the base's score for what was kept.",
+        ),
+    ] = 2.0,
+    format: Annotated[str, typer.Option(help="terminal or json.")] = "terminal",
+) -> None:
+    """Say what two methods learned and kept, whether they differ or are equal, and what can be quoted of that."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from secura_bench.errors import unknown_name
+    from secura_bench.report.comparing.pair import pairs
+    from secura_bench.report.study import make_studies
+
+    if format not in ("terminal", "json"):
+        raise BenchError(f"--format {format}: {unknown_name('format', format, ('terminal', 'json'))}")
+    if not 0 < margin < 100:
+        raise BenchError(f"--margin {margin:g}: must be above 0 and below 100.")
+    runs, problems = _read([results])
+    found = pairs(make_studies(runs), one, other, margin)
+    if format == "json":
+        from secura_bench.report.comparing.document import document
+
+        typer.echo(document(found, problems), nl=False)
+    elif found:
+        from secura_bench.report.comparing.show import show
+
+        show(found)
+    if not found:
+        note = f"{results}: no experiment there has both {one} and {other} on the same tasks, scored by one protocol"
+        typer.echo(plain_note(note), err=True)
+    if problems or not found:
+        raise typer.Exit(1)
+
+
+def _read(paths: list[Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs below ``paths``, and tell of those that cannot be read.
+
+    Raises:
+        BenchError: There is none.
+    """
+    from secura_bench.report.collect import read_runs
+
+    runs, problems = read_runs(paths)
+    tell(problems)
+    if not runs and problems:
+        raise typer.Exit(1)
+    if not runs:
+        where = ", ".join(map(str, paths))
+        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
+    return runs, problems
 
 
 def tell(problems: list[str]) -> None:

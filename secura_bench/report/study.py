@@ -386,7 +386,7 @@ class Study:
         base, mine = self.probe(self.base, protocol, metric), mean_cell(spots)
         lower = metric == "perplexity"
         if mine.missing or base.missing or base.value <= 0 or not (lower or known(metric).percent):
-            why = mine.why if mine.missing else "the base's record is missing" if base.missing else "the base scores 0"
+            why = mine.why if mine.missing else "the base's record is missing" if base.missing else BASE_SCORES_NONE
             return Cell(spread=why, n=mine.n, seeds=mine.seeds)
         if metric.startswith("accuracy") and base.interval and base.low <= self._chance(protocol):
             return Cell(spread=BY_CHANCE, n=mine.n, seeds=mine.seeds)
@@ -401,7 +401,7 @@ class Study:
                 return (_perplexity(spots[0], under) if len(spots) == 1 else None) or "no items to resample, or too few"
             one, other = sample_of(spots), sample_of([under]) if under else None
             if one and other:
-                return _told(statistics.ratio_interval(one, other), 0.0, most, spots) or mine.why
+                return _told(statistics.ratio_interval(one, other), 0.0, most, spots) or mine.why or NEAR_ZERO
             return _told(statistics.seed_interval(seeds, 0.0, most), 0.0, most, spots) or mine.why
 
         return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(spots))
@@ -529,8 +529,9 @@ def sample_of(spots: Sequence[Spot]) -> Sample | None:
     return Sample(strata) if strata and len(strata) == len(found) else None
 
 
-BY_CHANCE = "the base is not told apart from chance"
-"""Why an accuracy may have no retention."""
+BY_CHANCE, BASE_SCORES_NONE = "the base is not told apart from chance", "the base scores 0"
+NEAR_ZERO = "the base's score is too near 0"
+"""Why a score may have no retention, or one without an interval."""
 
 CONTINUAL = {
     "average_accuracy": continual.average_accuracy,

@@ -71,21 +71,22 @@ def _row(row: Row) -> dict[str, Any]:
 def _number(number: Number) -> dict[str, Any]:
     cell = number.cell
     found: dict[str, Any] = {
-        "value": _finite(cell.value),
-        "low": _finite(cell.low),
-        "high": _finite(cell.high),
+        "value": finite(cell.value),
+        "low": finite(cell.low),
+        "high": finite(cell.high),
         "n": cell.n,
         "seeds": list(cell.seeds),
-        "per_seed": [_finite(value) for value in cell.per_seed],
+        "per_seed": [finite(value) for value in cell.per_seed],
         "why": cell.why,
         "items_only": cell.items_only,
         "best": number.best,
     }
     if number.verdict:
-        found |= {"published": number.published, "difference": _finite(number.difference), "verdict": number.verdict}
+        found |= {"published": number.published, "difference": finite(number.difference), "verdict": number.verdict}
         found |= {"reason": number.reason, "flaws": list(number.flaws)}
     return found
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return a number, None for one that JSON has not."""
     return None if value is None or not math.isfinite(value) else value

@@ -1,0 +1,86 @@
+"""A comparison as JSON, by the schema in ``compare.schema.json`` beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from secura_bench import __version__
+from secura_bench.report.comparing.limits import not_to_be_claimed
+from secura_bench.report.comparing.pair import Pair, Side
+from secura_bench.report.comparing.words import sentence
+from secura_bench.report.formats.document import finite
+from secura_bench.report.standing import Standing
+from secura_bench.report.study import Cell
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).parent / "compare.schema.json"
+
+
+def document(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
+    """Return comparisons as JSON in ASCII: whatever a name holds is escaped."""
+    whole = {
+        "format": "secura-bench compare",
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "comparisons": [_pair(pair) for pair in pairs],
+        "skipped": list(problems),
+    }
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        **pair.study.names,
+        "limit": pair.study.limit,
+        "tasks": list(pair.tasks),
+        "protocol": pair.protocol.id,
+        "metric": pair.metric.id,
+        "metric_instead": pair.instead,
+        "one": _method(pair.one),
+        "other": _method(pair.other),
+        "learned": _side(pair.learned),
+        "kept": {**_side(pair.kept), "percent_of_base": pair.in_percent},
+        "learning": pair.learning,
+        "sentence": sentence(pair),
+        "not_to_be_claimed": list(not_to_be_claimed(pair)),
+        "by_task": [_pair(part) for part in pair.parts],
+    }
+
+
+def _method(each: Standing) -> dict[str, Any]:
+    return {
+        "method": each.method,
+        "label": each.arms[0].label,
+        "seeds": {arm.trained_on: list(arm.seeds) for arm in each.arms},
+        "did_learn": each.did_learn,
+        "did_forget": each.did_forget,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    found = side.comparison
+    return {
+        "one": _cell(side.one),
+        "other": _cell(side.other),
+        "difference": found and finite(found.difference),
+        "low": found and finite(found.interval.low),
+        "high": found and finite(found.interval.high),
+        "unit": side.unit,
+        "p": found and found.p,
+        "test": found and found.test,
+        "items_only": found and found.items_only,
+        "n": found and found.n,
+        "groups": found and found.groups,
+        "verdict": side.told,
+        "margin": side.margin,
+        "p_equal": side.equal,
+        "equal": side.within,
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    numbers = {"value": finite(cell.value), "low": finite(cell.low), "high": finite(cell.high)}
+    return {**numbers, "n": cell.n, "items_only": cell.items_only, "why": cell.why}

@@ -1,0 +1,188 @@
+"""Two methods of one study beside one another, by one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from secura_bench.errors import BenchError
+from secura_bench.report import statistics
+from secura_bench.report.choosing import check_names, one_method
+from secura_bench.report.comparing.speaking import speaking
+from secura_bench.report.general import protocol_of
+from secura_bench.report.metrics import Metric, Protocol
+from secura_bench.report.ranking import ALPHA
+from secura_bench.report.standing import Standing, standings
+from secura_bench.report.statistics import Comparison, Interval
+from secura_bench.report.study import Arm, Cell, Study, compare, sample_of
+
+Told = Literal["more", "less", "open", "one seed", "untested"]
+MARGIN = 2.0
+"""Within how many points two methods count as equal, if nothing else is asked for."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One score of both methods: what they learned, or what they kept.
+
+    Attributes:
+        one: the first method's. other: the second's.
+        comparison: one − other in ``unit``, on the same items; None where they are too few, or not recorded.
+        equal: p of the two one-sided tests that the difference lies within ±``margin``; None as above.
+    """
+
+    what: Literal["learned", "kept"]
+    one: Cell
+    other: Cell
+    comparison: Comparison | None
+    equal: float | None
+    margin: float
+    unit: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether one of the methods has no such score."""
+        return self.one.missing or self.other.missing
+
+    @property
+    def told(self) -> Told:
+        """What the test says: ``open`` is not told apart, and of ``one seed`` nothing follows for the methods."""
+        if self.comparison is None:
+            return "untested"
+        if self.comparison.items_only:
+            return "one seed"
+        if self.comparison.p >= ALPHA:
+            return "open"
+        return "more" if self.comparison.difference > 0 else "less"
+
+    @property
+    def within(self) -> bool:
+        """Whether the two are shown to be equal within the margin."""
+        return self.equal is not None and self.equal < ALPHA and self.told not in ("one seed", "untested")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods of a study by one protocol, on the task sequences that both were trained on.
+
+    Attributes:
+        study: the two alone. others: how many other methods the whole study has.
+        metric: by which they are told of. instead: why that is not the protocol's main one, "" if it is.
+        parts: in mode separate, the same for each task by itself.
+    """
+
+    study: Study
+    protocol: Protocol
+    metric: Metric
+    instead: str
+    one: Standing
+    other: Standing
+    learned: Side
+    kept: Side
+    others: int
+    parts: tuple[Pair, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that both were trained on, in order."""
+        return tuple(dict.fromkeys(task for sequence in self.study.sequences for task in sequence))
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether what they kept is in percent of the base's score, and not the score on the probe itself."""
+        return not (self.one.retention.missing or self.other.retention.missing)
+
+    @property
+    def learning(self) -> Literal["equal", "not equal", "not shown to be equal", "not scored"]:
+        """Whether what they kept is compared at equal learning."""
+        if self.learned.missing:
+            return "not scored"
+        if self.learned.within:
+            return "equal"
+        return "not equal" if self.learned.told in ("more", "less") else "not shown to be equal"
+
+
+def pairs(studies: Sequence[Study], one: str, other: str, margin: float = MARGIN) -> list[Pair]:
+    """Return two methods beside one another, by each protocol of each study that has both.
+
+    ``margin`` is in points of the metric for what was learned, in percent points of the base's score for what was kept.
+
+    Raises:
+        BenchError: A name is unknown, means several settings of one label, or both mean the same.
+    """
+    check_names(studies, [one, other], "")
+    found: list[Pair] = []
+    for study in studies:
+        names = [one_method(study, name, "") for name in (one, other)]
+        if "base" in names:
+            raise BenchError("base: is what both methods are held against; name two that were trained.")
+        if names[0] is not None and names[0] == names[1]:
+            raise BenchError(f"{one} and {other} are the same method of {study.experiment}: {names[0]}.")
+        if names[0] is not None and names[1] is not None:
+            found += [pair for protocol in study.protocols if (pair := pair_of(study, protocol, names, margin))]
+    return found
+
+
+def pair_of(study: Study, protocol: str, names: Sequence[str | None], margin: float = MARGIN) -> Pair | None:
+    """Return two methods, as the study calls them, by one protocol; None where they have no score of it in common."""
+    shared = [tasks for tasks in study.sequences if all(study.arm(name or "", tasks) for name in names)]
+    whole = _pair(study, protocol_of(protocol), names, shared, margin) if shared else None
+    if whole is None or len(shared) < 2 or study.mode == "sequence":
+        return whole
+    parts = (_pair(study, protocol_of(protocol), names, [tasks], margin) for tasks in shared)
+    return replace(whole, parts=tuple(part for part in parts if part))
+
+
+def _pair(
+    study: Study, protocol: Protocol, names: Sequence[str | None], sequences: Sequence[tuple[str, ...]], margin: float
+) -> Pair | None:
+    alone = replace(study, arms=tuple(_arms(study, names, sequences)))
+    metric, instead = speaking(alone, protocol)
+    found = {each.method: each for each in standings(alone, protocol.id, metric)}
+    one, other = (found[name] for name in names if name is not None)
+    tests = _tests(alone, one, other, protocol.id, metric, "learned", margin)
+    learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}")
+    in_percent = not (one.retention.missing or other.retention.missing)
+    scale = 100 / alone.probe(alone.base, protocol.id, metric.id).value if in_percent else 1.0
+    kept = Side(
+        "kept",
+        *((one.retention, other.retention) if in_percent else (one.probe, other.probe)),
+        *_tests(alone, one, other, protocol.id, metric, "probe", margin, scale),
+        margin,
+        "percent points" if in_percent else f"points of {metric.heading}",
+    )
+    if learned.missing and kept.missing:
+        return None
+    return Pair(alone, protocol, metric, instead, one, other, learned, kept, len(study.methods) - 2)
+
+
+def _arms(study: Study, names: Sequence[str | None], sequences: Sequence[tuple[str, ...]]) -> Iterator[Arm]:
+    for name in names:
+        for tasks in sequences:
+            if arm := study.arm(name or "", tasks):
+                yield arm
+
+
+def _tests(
+    study: Study,
+    one: Standing,
+    other: Standing,
+    protocol: str,
+    metric: Metric,
+    what: Literal["learned", "probe"],
+    margin: float,
+    scale: float = 1.0,
+) -> tuple[Comparison | None, float | None]:
+    """Return one − other times ``scale``, and p of their being equal within ``margin`` on that scale.
+
+    Kept is on the scale of percent of the base's score, which counts as exact: its own uncertainty moves both alike.
+    """
+    spots = [study.spots(each.arms, protocol, metric.id, what) for each in (one, other)]
+    samples = [sample_of(each) for each in spots]
+    found = compare(*spots)
+    if found is None or samples[0] is None or samples[1] is None:
+        return None, None
+    interval = Interval(scale * found.interval.low, scale * found.interval.high)
+    scaled = replace(found, difference=scale * found.difference, interval=interval)
+    return scaled, statistics.equivalence(samples[0], samples[1], margin / scale)

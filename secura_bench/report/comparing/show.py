@@ -1,0 +1,91 @@
+"""A comparison for the eye: its numbers as a table, the sentence to quote, and what may not be claimed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from secura_bench.harmless import plain_note
+from secura_bench.report import foot
+from secura_bench.report.common import SEPARATE, place_of
+from secura_bench.report.comparing.limits import not_to_be_claimed
+from secura_bench.report.comparing.pair import Pair, Side
+from secura_bench.report.comparing.words import probability, sentence
+from secura_bench.report.study import Arm, Cell
+from secura_bench.report.table import Column, Number, Row, Table
+
+_TOLD = {"open": "not told apart", "untested": "no test"}
+
+
+def table_of(pair: Pair) -> Table:
+    """Return a comparison's numbers, in mode separate the single tasks' below their mean."""
+    one, other = pair.one.method, pair.other.method
+    ends = [Column(name, digits=1, interval="ends") for name in (one, other, "difference")]
+    spare = {"test": 1, "items / groups": 2}  # what the sentence names, and what is least looked at
+    held = f"equal within ±{pair.kept.margin:g}"
+    texts = ("test", "verdict", held, "items / groups", "seeds")
+    labels = [Column(name, "label", spare=spare.get(name, 0)) for name in texts]
+    columns = (Column("trained on", "label"), Column("score", "label"), *ends, Column("p", digits=4), *labels)
+    whole = pair.tasks[0] if len(pair.tasks) == 1 else f"{len(pair.tasks)} tasks"
+    sections = [(f"{SEPARATE} {len(pair.parts)}" if pair.parts else whole, pair)]
+    sections += [(part.tasks[0], part) for part in pair.parts]
+    rows = tuple(_row(name, side, each) for name, each in sections for side in (each.learned, each.kept))
+    title = f"{pair.study.experiment} · {pair.study.model} · {pair.protocol.heading} · {one} less {other}"
+    return Table("compare", title, columns, rows, tuple(foot.marks(rows)), place_of(pair.study, pair.protocol))
+
+
+def lines_of(pair: Pair) -> Iterator[str]:
+    """Yield what stands below the table: the sentence, and what does not follow from it."""
+    yield "To quote:"
+    yield f"  {plain_note(sentence(pair))}"
+    yield "It may not be claimed from this:"
+    yield from (f"  - {plain_note(limit)}" for limit in not_to_be_claimed(pair))
+
+
+def show(pairs: Sequence[Pair]) -> None:
+    """Print comparisons to standard output."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from secura_bench.report.formats.terminal import PIPED
+    from secura_bench.report.formats.terminal import show as show_tables
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED)
+    for pair in pairs:
+        table = table_of(pair)
+        show_tables([Table(table.id, table.title, table.columns, table.rows, (), table.of)])
+        for line in lines_of(pair):
+            console.print(Text(line), soft_wrap=True)
+        console.print()
+    for note in dict.fromkeys(note for pair in pairs for note in table_of(pair).notes):
+        console.print(Text(note, style="dim"))
+
+
+def _row(section: str, side: Side, pair: Pair) -> Row:
+    found = side.comparison
+    gap = Cell() if found is None else Cell(found.difference, found.interval, items_only=found.items_only)
+    metric = pair.metric.heading
+    kept = f"kept % of {metric}" if pair.in_percent else f"probe {metric}"
+    numbers = (Number(side.one), Number(side.other), Number(gap), Number(Cell(found.p) if found else Cell()))
+    words = (
+        found.test if found else "–",
+        _TOLD.get(side.told, side.told),
+        _equal(side),
+        f"{found.n} / {found.groups}" if found else "–",
+        f"{_seeds(pair.one.arms)} / {_seeds(pair.other.arms)}",
+    )
+    score = f"learned {metric}" if side.what == "learned" else kept
+    return Row((section, score, *numbers, *words), {"sequence": section, "role": side.what}, section)
+
+
+def _equal(side: Side) -> str:
+    if side.equal is None or side.told == "one seed":
+        return "–"
+    return f"{'yes' if side.within else 'not shown'}, {probability(side.equal)}"
+
+
+def _seeds(arms: Sequence[Arm]) -> str:
+    """Return how many seeds there are: of several tasks the least and the most."""
+    counts = sorted({len(arm.runs) for arm in arms})
+    return "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))

@@ -1,0 +1,29 @@
+"""Which metric speaks for a protocol: its main one, unless nothing can be said to be kept of that."""
+
+from __future__ import annotations
+
+from secura_bench.report.metrics import Metric, Protocol
+from secura_bench.report.metrics import metric as known
+from secura_bench.report.study import BASE_SCORES_NONE, BY_CHANCE, NEAR_ZERO, Study
+
+_NOTHING_TO_KEEP = (BY_CHANCE, BASE_SCORES_NONE, NEAR_ZERO)
+
+
+def speaking(study: Study, protocol: Protocol) -> tuple[Metric, str]:
+    """Return the metric by which a study's methods are told of, and why it is not the main one ("" if it is).
+
+    Where the base model scores next to nothing by the main metric, or no more than chance, it is the next metric of
+    trained tasks by which something is kept. Where there is none, it is the main one all the same.
+    """
+    why = _why(study, protocol, protocol.main)
+    if why not in _NOTHING_TO_KEEP:
+        return protocol.main, ""
+    others = [known(name) for name in protocol.learned if name != protocol.main.id]
+    found = next((other for other in others if _why(study, protocol, other) not in _NOTHING_TO_KEEP), None)
+    return (found, why) if found else (protocol.main, "")
+
+
+def _why(study: Study, protocol: Protocol, metric: Metric) -> str:
+    """Return why nothing is said to be kept by any method, or nothing sure; "" where something is."""
+    whys = {study.retention(arm, protocol.id, metric.id).why for arm in study.arms}
+    return "" if "" in whys else next((why for why in whys if why in _NOTHING_TO_KEEP), min(whys, default=""))
