@@ -2,23 +2,36 @@
 
 ``python scripts/make_docs.py``. It is what ``secura-bench report results/`` prints in a fresh clone; a test holds the
 two together. Runs of your own in ``results/`` are left out: only records under version control count.
+
+What the README and docs/findings.md quote of comparisons is written anew, too: what ``secura-bench compare`` says,
+between ``<!-- compared: EXPERIMENT PROTOCOL ONE OTHER -->`` (a task may follow) and ``<!-- end of compared -->``.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from secura_bench.report.collect import read_runs
+from secura_bench.report.comparing.pair import pairs
+from secura_bench.report.comparing.words import sentence
 from secura_bench.report.plots import write_pictures
 from secura_bench.report.report import Report, make_report, render
+from secura_bench.report.study import Study
 from secura_bench.store import write_atomically
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "results"
+QUOTING = (ROOT / "README.md", ROOT / "docs" / "findings.md")
+_COMPARED = re.compile(
+    r"(<!-- compared: (\S+) (\S+) (\S+) (\S+)(?: (\S+))? -->\n).*?(<!-- end of compared -->)", flags=re.DOTALL
+)
 
 
 def tracked_results(folder: Path) -> Path:
@@ -47,13 +60,36 @@ def make_reports(results: Path) -> dict[str, Report]:
     }
 
 
+def requoted(page: str, studies: Sequence[Study]) -> str:
+    """Return a page with what it quotes of comparisons as ``secura-bench compare`` says it of these studies.
+
+    Raises:
+        ValueError: An experiment has no such comparison.
+    """
+
+    def quote(match: re.Match[str]) -> str:
+        begin, experiment, protocol, one, other, task, end = match.groups()
+        found = pairs([study for study in studies if study.experiment == experiment], one, other)
+        if task:
+            found = [part for pair in found for part in pair.parts if part.tasks == (task,)]
+        fitting = [pair for pair in found if pair.protocol.id == protocol]
+        if len(fitting) != 1:
+            raise ValueError(f"{begin.strip()}: there are {len(fitting)} such comparisons.")
+        lines = textwrap.wrap(sentence(fitting[0]), 118, break_long_words=False, break_on_hyphens=False)
+        return begin + "".join(f"> {line}\n" for line in lines) + end
+
+    return _COMPARED.sub(quote, page)
+
+
 def main() -> int:
-    """Write the folder anew."""
+    """Write the folder anew, and what pages quote."""
     with tempfile.TemporaryDirectory() as folder:
         reports = make_reports(tracked_results(Path(folder)))
         shutil.rmtree(DOCS, ignore_errors=True)
         for name, report in reports.items():
             write_atomically(DOCS / name, render(report, "markdown"))
+        for page in QUOTING:
+            page.write_text(requoted(page.read_text(encoding="utf-8"), reports["report.md"].studies), encoding="utf-8")
         write_pictures(reports["report.md"].studies, DOCS / "pictures", formats=("png",))
     return 0
 

@@ -120,18 +120,22 @@ def pairs(studies: Sequence[Study], one: str, other: str, margin: float = MARGIN
         if names[0] is not None and names[0] == names[1]:
             raise BenchError(f"{one} and {other} are the same method of {study.experiment}: {names[0]}.")
         if names[0] is not None and names[1] is not None:
-            found += [pair for protocol in study.protocols if (pair := pair_of(study, protocol, names, margin))]
+            both = [pair_of(study, protocol, names, margin) for protocol in study.protocols]
+            found += [replace(pair, parts=_parts(study, pair, names)) for pair in both if pair]
     return found
 
 
 def pair_of(study: Study, protocol: str, names: Sequence[str | None], margin: float = MARGIN) -> Pair | None:
     """Return two methods, as the study calls them, by one protocol; None where they have no score of it in common."""
     shared = [tasks for tasks in study.sequences if all(study.arm(name or "", tasks) for name in names)]
-    whole = _pair(study, protocol_of(protocol), names, shared, margin) if shared else None
-    if whole is None or len(shared) < 2 or study.mode == "sequence":
-        return whole
-    parts = (_pair(study, protocol_of(protocol), names, [tasks], margin) for tasks in shared)
-    return replace(whole, parts=tuple(part for part in parts if part))
+    return _pair(study, protocol_of(protocol), names, shared, margin) if shared else None
+
+
+def _parts(study: Study, whole: Pair, names: Sequence[str | None]) -> tuple[Pair, ...]:
+    """Return the same for each task by itself, where each was trained alone and there are several."""
+    alone = whole.study.sequences if study.mode == "separate" and len(whole.study.sequences) > 1 else ()
+    found = (_pair(study, whole.protocol, names, [tasks], whole.kept.margin) for tasks in alone)
+    return tuple(part for part in found if part)
 
 
 def _pair(

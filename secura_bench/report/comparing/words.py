@@ -9,12 +9,13 @@ from secura_bench.report.study import Cell
 
 
 def value(cell: Cell, unit: str = " %") -> str:
-    """Return a number with its interval, as ``63.1 % (58.0 to 68.2)``."""
+    """Return a number with its interval, as ``63.1 % (58.0 to 68.2)``; an interval of one seed says so."""
     if cell.missing:
         return f"unknown ({cell.why or 'not scored'})"
     if cell.interval is None:
         return f"{cell.value:.1f}{unit} (no interval: {cell.why or 'unknown'})"
-    return f"{cell.value:.1f}{unit} ({cell.low:.1f} to {cell.high:.1f})"
+    once = ", items only" if cell.items_only else ""
+    return f"{cell.value:.1f}{unit} ({_number(cell.low)} to {_number(cell.high)}{once})"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from secura_bench import __version__
 from secura_bench.records import MIXED
+from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.course import moment_name, probe_course
 from secura_bench.report.losses import every_losses
-from secura_bench.report.metrics import PROTOCOLS, Protocol
+from secura_bench.report.metrics import PROTOCOLS, Metric, Protocol
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.page.texts import Texts
 from secura_bench.report.page.words import Sentence, averaged, caveats, summary
@@ -107,26 +108,27 @@ def _study(study: Study) -> dict[str, Any]:
 
 
 def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
-    found = standings(study, protocol.id, protocol.main)
+    metric, _ = speaking(study, protocol)
+    found = standings(study, protocol.id, metric)
     placed = [(i, each) for i, each in enumerate(found) if each.placed]
     best = front([(each.learned.value, each.retention.value) for _, each in placed])
     signatures = {
-        known(metric).heading: signature
+        known(name).heading: signature
         for run in study.runs
-        for metric, signature in run.record.signatures.get(protocol.id, {}).items()
+        for name, signature in run.record.signatures.get(protocol.id, {}).items()
     }
     return {
         "id": protocol.id,
         "heading": protocol.heading,
         "meaning": protocol.meaning,
-        "metric": protocol.main.heading,
-        "percent": protocol.main.percent,
+        "metric": metric.heading,
+        "percent": metric.percent,
         "signatures": [f"{name}: {signature}" for name, signature in signatures.items()],
         "summary": [_sentence(each) for each in summary(study, protocol, found)],
         "standings": [_standing(study, each) for each in found],
         "front": [placed[i][0] for i in best],
-        "sequences": [_sequence(study, protocol, tasks) for tasks in study.sequences] if study.arms else [],
-        "grid": _grid(study, protocol) if study.mode == "separate" else None,
+        "sequences": [_sequence(study, protocol, metric, tasks) for tasks in study.sequences] if study.arms else [],
+        "grid": _grid(study, protocol, metric) if study.mode == "separate" else None,
     }
 
 
@@ -143,12 +145,12 @@ def _standing(study: Study, each: Standing) -> dict[str, Any]:
     }
 
 
-def _sequence(study: Study, protocol: Protocol, tasks: tuple[str, ...]) -> dict[str, Any]:
+def _sequence(study: Study, protocol: Protocol, metric: Metric, tasks: tuple[str, ...]) -> dict[str, Any]:
     arms = [arm for arm in study.arms if arm.sequence == tasks]
     courses, matrices = [], []
     for arm in arms:
-        percent = protocol.main.percent
-        course = probe_course(study, arm, protocol.id, protocol.main.id, retention=percent)
+        percent = metric.percent
+        course = probe_course(study, arm, protocol.id, metric.id, retention=percent)
         points = [
             {"x": round(place, 4), "name": moment_name(moment), "ended": moment.finished, **_short(value)}
             for place, moment, value in course
@@ -156,13 +158,13 @@ def _sequence(study: Study, protocol: Protocol, tasks: tuple[str, ...]) -> dict[
         ]
         courses.append({"method": arm.method, "points": points})
         if study.mode == "sequence":
-            matrix = study.matrix(arm, protocol.id, protocol.main.id)
+            matrix = study.matrix(arm, protocol.id, metric.id)
             rows = [[_short(value) for value in row] for row in matrix.cells]
             matrices.append({"method": arm.method, "after": list(matrix.after), "rows": rows})
     return {"tasks": list(tasks), "courses": courses, "matrices": matrices}
 
 
-def _grid(study: Study, protocol: Protocol) -> dict[str, Any]:
+def _grid(study: Study, protocol: Protocol, metric: Metric) -> dict[str, Any]:
     """Return what each method learned and kept, by the task that it was trained on alone."""
     rows = []
     for method in study.methods:
@@ -171,8 +173,8 @@ def _grid(study: Study, protocol: Protocol) -> dict[str, Any]:
         rows.append(
             {
                 "method": method,
-                "learned": [_short(study.learned(arm, protocol.id, protocol.main.id)) for arm in found],
-                "kept": [_short(study.retention(arm, protocol.id, protocol.main.id)) for arm in found],
+                "learned": [_short(study.learned(arm, protocol.id, metric.id)) for arm in found],
+                "kept": [_short(study.retention(arm, protocol.id, metric.id)) for arm in found],
             }
         )
     return {"tasks": [", ".join(tasks) for tasks in study.sequences], "rows": rows}

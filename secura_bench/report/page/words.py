@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from secura_bench.report.metrics import Protocol
+from secura_bench.report.comparing.pair import pair_of
+from secura_bench.report.comparing.speaking import speaking
+from secura_bench.report.comparing.words import equality, gap, listed, value
+from secura_bench.report.metrics import Metric, Protocol
 from secura_bench.report.standing import Lead, Standing, lead
-from secura_bench.report.study import Cell, Study
+from secura_bench.report.study import Study
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,19 @@ class Sentence:
 
 
 def summary(study: Study, protocol: Protocol, found: Sequence[Standing]) -> list[Sentence]:
-    """Return the sentences of one protocol, the answer first."""
+    """Return the sentences of one protocol, the answer first.
+
+    They are of the metric that ``found`` is by: the protocol's main one, unless nothing can be said to be kept of that.
+    """
     if not found:
         return [Sentence("lead", "Only the untouched model was scored: nothing has been trained yet.")]
-    return [_lead(study, protocol, found), *(_about(study, protocol, each) for each in found)]
+    metric, instead = speaking(study, protocol)
+    first = _lead(study, protocol, metric, found)
+    if instead:
+        base = value(study.probe(study.base, protocol.id, protocol.main.id))
+        why = f"Of {_called(protocol.main)} nothing can be said to be kept ({instead}: {base})"
+        first = Sentence("lead", f"{why}, so this is by {_called(metric)}. {first.text}")
+    return [first, *(_about(study, metric, each) for each in found)]
 
 
 def caveats(study: Study) -> list[Sentence]:
@@ -40,21 +52,7 @@ def averaged(study: Study, standing: Standing | None = None) -> str:
     return f"{len(standing.arms)} of {whole} {of}" if len(standing.arms) < whole else ""
 
 
-def value(cell: Cell, unit: str = " %") -> str:
-    """Return a number with its interval, as ``63.1 % (58.0 to 68.2)``."""
-    if cell.missing:
-        return f"unknown ({cell.why or 'not scored'})"
-    if cell.interval is None:
-        return f"{cell.value:.1f}{unit} (no interval: {cell.why or 'unknown'})"
-    return f"{cell.value:.1f}{unit} ({cell.low:.1f} to {cell.high:.1f})"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as an English list."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _lead(study: Study, protocol: Protocol, found: Sequence[Standing]) -> Sentence:
+def _lead(study: Study, protocol: Protocol, metric: Metric, found: Sequence[Standing]) -> Sentence:
     learners = [each for each in found if each.did_learn == "yes"]
     if not learners:
         if all(each.did_learn == "unsure" for each in found):
@@ -63,73 +61,79 @@ def _lead(study: Study, protocol: Protocol, found: Sequence[Standing]) -> Senten
             text = "No method was shown to learn the new tasks, so what they kept says nothing about forgetting."
         return Sentence("lead", text)
     by_name = {each.method: each for each in learners}
+    if all(each.retention.missing for each in learners):
+        why = learners[0].retention.why
+        return Sentence("lead", f"{listed(list(by_name))} learned the new tasks; what they kept is unknown: {why}.")
     if len(learners) == 1:
         only = learners[0]
         others = " It is the only method that was shown to learn." if len(found) > 1 else ""
-        text = f"{only.method} learned the new tasks and kept {_kept(study, protocol, only)}.{others}"
+        text = f"{only.method} learned the new tasks and kept {_kept(study, metric, only)}.{others}"
         return Sentence("lead", text)
-    learned = lead(study, learners, protocol.id, protocol.main, "learned")
-    kept = lead(study, learners, protocol.id, protocol.main, "kept")
+    learned = lead(study, learners, protocol.id, metric, "learned")
+    kept = lead(study, learners, protocol.id, metric, "kept")
     if learned is None or kept is None:
         return Sentence("lead", f"{listed(list(by_name))} learned the new tasks; the probe was not scored for them.")
-    text = _who_leads(study, protocol, by_name, learned, kept)
+    text = _who_leads(study, protocol, metric, by_name, learned, kept)
     if all(each.did_forget == "yes" for each in learners):
         best = "" if kept.winner else f": {kept.tied[0]} keeps {value(by_name[kept.tied[0]].retention)}"
         text += f" All that learned forgot{best}."
     return Sentence("lead", text)
 
 
-def _who_leads(study: Study, protocol: Protocol, by_name: dict[str, Standing], learned: Lead, kept: Lead) -> str:
-    metric = _metric(protocol)
-    scale = " %" if protocol.main.percent else ""
-    most = f"learned most, {metric} {value(by_name[learned.tied[0]].learned, scale)},"
+def _who_leads(
+    study: Study, protocol: Protocol, metric: Metric, by_name: dict[str, Standing], learned: Lead, kept: Lead
+) -> str:
+    def margin(found: Lead, what: Literal["learned", "kept"]) -> str:
+        return f", {_apart(study, protocol, found, what)} than {found.next}"
+
+    scale = " %" if metric.percent else ""
+    most = f"learned most, {_called(metric)} {value(by_name[learned.tied[0]].learned, scale)},"
+    open_kept = f"Who kept most is open: {_open(study, protocol, kept, 'kept')}"
     if learned.winner and learned.winner == kept.winner:
         best = by_name[learned.winner]
-        return f"{best.method} is ahead in both: it {most} and kept most, {_kept(study, protocol, best)}."
+        more = f"{_kept(study, metric, best)}{margin(kept, 'kept')}"
+        return f"{best.method} is ahead in both: it {most} and kept most, {more}."
     if learned.winner and kept.winner:
         best = by_name[kept.winner]
         return (
             f"No method is best at both: {learned.winner} {most} but {best.method} kept most, "
-            f"{_kept(study, protocol, best)}{_margin(kept, metric)}."
+            f"{_kept(study, metric, best)}{margin(kept, 'kept')}."
         )
+    open_learned = f"Who learned most is open: {_open(study, protocol, learned, 'learned')}"
     if kept.winner:
         best = by_name[kept.winner]
-        return (
-            f"{best.method} kept most: {_kept(study, protocol, best)}{_margin(kept, metric)}. "
-            f"Who learned most is open: {_open(learned)}."
-        )
+        return f"{best.method} kept most: {_kept(study, metric, best)}{margin(kept, 'kept')}. {open_learned}."
     if learned.winner:
-        ahead = f"{learned.winner} {most.removesuffix(',')}{_margin(learned, metric)}"
-        return f"{ahead}. Who kept most is open: {_open(kept)}."
-    return f"No winner. Of the methods that learned, who kept most is open: {_open(kept)}; so is who learned most."
+        return f"{learned.winner} {most.removesuffix(',')}{margin(learned, 'learned')}. {open_kept}."
+    return f"No winner. {open_kept}. {open_learned}."
 
 
-def _metric(protocol: Protocol) -> str:
-    return protocol.main.id if protocol.main.id == "accuracy" else protocol.main.heading
+def _called(metric: Metric) -> str:
+    return metric.id if metric.id == "accuracy" else metric.heading
 
 
-def _kept(study: Study, protocol: Protocol, each: Standing) -> str:
-    return f"{value(each.retention)} of the base's {_metric(protocol)} on {study.probe_name}"
+def _kept(study: Study, metric: Metric, each: Standing) -> str:
+    return f"{value(each.retention)} of the base's {_called(metric)} on {study.probe_name}"
 
 
-def _margin(found: Lead, metric: str) -> str:
-    if found.margin is None or found.next is None:
-        return ""
-    low, high = found.margin.interval.low, found.margin.interval.high
-    return (
-        f", {abs(found.margin.difference):.1f} points of {metric} ahead of {found.next} "
-        f"({low:.1f} to {high:.1f}, {found.margin.test})"
-    )
+def _apart(study: Study, protocol: Protocol, found: Lead, what: Literal["learned", "kept"]) -> str:
+    """Return by how much the first is ahead of the next, in the words that ``compare`` has for the two."""
+    pair = pair_of(study, protocol.id, (found.tied[0], found.next)) if found.next else None
+    return gap(pair.learned if what == "learned" else pair.kept) if pair else "untested"
 
 
-def _open(found: Lead) -> str:
+def _open(study: Study, protocol: Protocol, found: Lead, what: Literal["learned", "kept"]) -> str:
+    """Return why nobody is ahead; of two that are not told apart, how far they are and whether they are equal."""
     if found.unsure:
         return f"{listed([found.tied[0], *found.unsure])} cannot be compared on the same items"
     if found.once:
         return f"{listed([found.tied[0], *found.once])} are not told apart, for one seed says nothing of another"
     if len(found.tied) == 1:
         return f"{found.tied[0]} stands alone"
-    return f"{listed(found.tied)} are not told apart by the noise"
+    if len(found.tied) == 2 and (pair := pair_of(study, protocol.id, found.tied)):
+        side = pair.learned if what == "learned" else pair.kept
+        return f"{listed(found.tied)} are not told apart, {gap(side)}, {equality(side)}"
+    return f"{listed(found.tied)} are not told apart (bootstrap of the maximum over all methods at once, p ≥ 0.05)"
 
 
 _LEARNED = {
@@ -140,10 +144,10 @@ _LEARNED = {
 }
 
 
-def _about(study: Study, protocol: Protocol, each: Standing) -> Sentence:
-    metric = _metric(protocol)
-    scale = " %" if protocol.main.percent else ""
-    learned = f"{each.method} {_LEARNED[each.did_learn]}: {metric} {value(each.learned, scale)} on the new tasks"
+def _about(study: Study, metric: Metric, each: Standing) -> Sentence:
+    scale = " %" if metric.percent else ""
+    score = f"{_called(metric)} {value(each.learned, scale)}"
+    learned = f"{each.method} {_LEARNED[each.did_learn]}: {score} on the new tasks"
     if not each.before.missing:
         learned += f", {each.before.value:.1f}{scale} before training"
     if each.retention.missing:
