@@ -16,7 +16,8 @@ from secura_bench.data.example import Row
 from secura_bench.data.split import split_rows
 from secura_bench.data.ties import count_ties, group_column, tied
 from secura_bench.report.foot import foot
-from secura_bench.report.items import Items, pooled, read_items, stacked
+from secura_bench.report.items import Items, joined, pooled, read_items, stacked
+from secura_bench.report.statistics import perplexity_interval
 from secura_bench.report.study import Run, Study, make_studies
 from secura_bench.store import read_record
 
@@ -107,9 +108,24 @@ def test_a_seed_from_before_groups_is_of_the_others_groups(tmp_path: Path) -> No
     older = items_in(tmp_path / "a.json", ["1", "2", "3"], accuracy=[0, 100, 0])
     newer = items_in(tmp_path / "b.json", ["1", "2", "3"], ["g", "h", "g"], accuracy=[0, 0, 0])
     seeds = [items.scored("accuracy") for items in (older, newer) if items]
-    stratum = stacked("t", [seed for seed in seeds if seed], "t")
+    stratum = stacked("t", [seed for seed in seeds if seed], "t", fixed=False)
     assert stratum.groups == ("1", "2", "1") and stratum.values.shape == (2, 3)
     assert stratum.only(("3", "2")).groups == ("1", "2")
+
+
+def test_texts_of_one_group_are_one_text_of_their_tokens() -> None:
+    draw = np.random.default_rng(0)
+    whole, share = draw.integers(10, 99, (1, 40)).astype(float), draw.uniform(0.1, 0.9, (1, 40))
+    loss = draw.uniform(1, 3, (2, 40))
+    halves = np.repeat(loss, 2, axis=1) + np.tile([1.0, -1.0], 40) * np.stack([1 - share, share], -1).reshape(1, 80) / 2
+    tokens = np.tile(np.stack([share, 1 - share], -1).reshape(1, 80) * np.repeat(whole, 2, axis=1), (2, 1))
+    names = tuple(f"g{i // 2:02}" for i in range(80))
+    found = joined(halves, tokens, names)
+    np.testing.assert_allclose(found[0], loss)
+    mine, other = perplexity_interval("t", *found), perplexity_interval("t", loss, np.tile(whole, (2, 1)))
+    assert mine and other and (mine.low, mine.high) == pytest.approx((other.low, other.high))
+    untold = np.where(np.arange(80) == 3, np.nan, halves)
+    assert joined(untold, tokens, None)[0].shape == (2, 79) and joined(untold, tokens, names)[0].shape == (2, 40)
 
 
 @pytest.mark.parametrize("group", [["g", "g"], ["g", "g", None], "ggg", {"1": "g"}, 3])

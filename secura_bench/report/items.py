@@ -96,6 +96,20 @@ def stacked(name: str, seeds: Sequence[Scored], runs: str, fixed: bool) -> Strat
     return Stratum(name, seeds[0].ids, np.stack([seed.values for seed in seeds]), runs, groups, fixed)
 
 
+def joined(loss: Floats, tokens: Floats, groups: Names | None) -> tuple[Floats, Floats]:
+    """Return the texts that every run has a loss of, those of one group as one: its tokens, and their mean loss.
+
+    ``loss`` in nats a token, ``tokens`` (both runs × texts).
+    """
+    told = np.isfinite(loss).all(axis=0)
+    loss, tokens = loss[:, told], tokens[:, told]
+    if groups is None:
+        return loss, tokens
+    _, index = np.unique(np.array(groups)[told], return_inverse=True)
+    nats, count = (np.array([np.bincount(index, row) for row in rows], float) for rows in (loss * tokens, tokens))
+    return np.divide(nats, count, out=np.zeros_like(nats), where=count > 0), count
+
+
 _NAMES: dict[Names, Names] = {}
 
 

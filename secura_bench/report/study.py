@@ -38,7 +38,7 @@ from secura_bench.evaluation import continual
 from secura_bench.records import MIXED, RunRecord, Score
 from secura_bench.regular import open_regular
 from secura_bench.report import statistics
-from secura_bench.report.items import Items, Scored, pooled, read_items, stacked
+from secura_bench.report.items import Items, Scored, joined, pooled, read_items, stacked
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.naming import method_names, settings_of
@@ -507,7 +507,7 @@ def _spread(spots: Sequence[Spot], per_seed: Sequence[float]) -> Spread:
 def _perplexity(spot: Spot, base: Spot | None = None) -> Interval | None:
     """Return the interval of a perplexity, or of its retention of the ``base``'s; None where not all texts are there.
 
-    Texts weigh by their tokens.
+    Texts weigh by their tokens, and those of one group count as one text.
     """
     read = [each and each[0].items(each[1]) for one in (spot, base) if one for each in one.scores()]
     there = [items for items in read if items]
@@ -515,8 +515,8 @@ def _perplexity(spot: Spot, base: Spot | None = None) -> Interval | None:
     known_all = [(nats, count) for nats, count in columns if nats is not None and count is not None]
     if len(known_all) < len(read) or any(items.ids is not there[0].ids for items in there):
         return None
-    told = np.isfinite([nats for nats, _ in known_all]).all(axis=0)
-    loss, tokens = (np.stack([pair[i][told] for pair in known_all]) for i in (0, 1))
+    groups = next((items.groups for items in there if items.groups), None)
+    loss, tokens = joined(np.stack([nats for nats, _ in known_all]), np.stack([n for _, n in known_all]), groups)
     if base is None:
         return statistics.perplexity_interval(spot.task, loss, tokens)
     return statistics.perplexity_ratio_interval(spot.task, loss[:-1], loss[-1:], tokens[:-1])

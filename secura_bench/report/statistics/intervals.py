@@ -17,6 +17,7 @@ from secura_bench.report.statistics.resampling import (
     quantiles,
     resampled_means,
     welch_draws,
+    widening,
 )
 from secura_bench.report.statistics.samples import Floats, Sample, paired
 
@@ -83,7 +84,7 @@ def perplexity_interval(name: str, loss: Floats, tokens: Floats) -> Interval | N
     in a resample.
     """
     found = _perplexities(name, loss, tokens)
-    return None if found is None else Interval(*quantiles(found))
+    return None if found is None else Interval(*(math.exp(end) for end in quantiles(found)))
 
 
 def perplexity_ratio_interval(name: str, loss: Floats, base: Floats, tokens: Floats) -> Interval | None:
@@ -92,17 +93,22 @@ def perplexity_ratio_interval(name: str, loss: Floats, base: Floats, tokens: Flo
     ``loss`` and ``base`` are nats a token, seeds × texts and 1 × texts; ``tokens`` has as many rows as ``loss``.
     """
     over, under = _perplexities(name, base, tokens[:1]), _perplexities(name, loss, tokens)
-    return None if over is None or under is None else Interval(*quantiles(100 * over / under))
+    if over is None or under is None:
+        return None
+    return Interval(*(100 * math.exp(end) for end in quantiles(over - under)))
 
 
 def _perplexities(name: str, loss: Floats, tokens: Floats) -> Floats | None:
+    """Return draws of the logarithm of a perplexity, deviations by texts widened as ``widening`` has it."""
     if loss.shape[1] < ENOUGH:
         return None
     nats, count = resampled_means(name, loss * tokens), resampled_means(name, tokens)
     if not (count > 0).all():
         return None
     each = (loss * tokens).sum(axis=1) / tokens.sum(axis=1)
-    return np.asarray(np.exp(nats / count).mean(axis=0) * np.exp(welch_draws([each])))
+    centre = math.log(np.exp(each).mean())
+    off = np.log(np.exp(nats / count).mean(axis=0)) - centre
+    return np.asarray(centre + widening(loss.shape[1]) * off + welch_draws([each]))
 
 
 def seed_interval(values: Sequence[float], floor: float = -math.inf, ceiling: float = math.inf) -> Interval | None:
