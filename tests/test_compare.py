@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 
 import jsonschema
@@ -14,12 +15,13 @@ from conftest import ROOT, secura_bench
 from synthetic import Character, write_records
 from test_naming import change_methods
 
+from secura_bench.cli_results import compare
 from secura_bench.errors import BenchError
 from secura_bench.report import statistics
 from secura_bench.report.collect import read_runs
 from secura_bench.report.comparing.document import SCHEMA
 from secura_bench.report.comparing.limits import not_to_be_claimed
-from secura_bench.report.comparing.pair import Pair, pairs
+from secura_bench.report.comparing.pair import MARGIN, Pair, pairs
 from secura_bench.report.comparing.words import equality, gap, sentence
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.page.words import summary
@@ -246,6 +248,7 @@ def test_json_follows_its_schema(results: Path, tmp_path: Path) -> None:
 
 
 def test_the_margin_is_asked_for_and_said(results: Path, tmp_path: Path) -> None:
+    assert signature(compare).parameters["margin"].default == MARGIN
     done = secura_bench("compare", str(results), "twin", "other", "--margin", "3.5", cwd=tmp_path)
     assert done.returncode == 0 and "±3.5" in done.stdout and "±2" not in done.stdout
     for wrong in ("0", "-1", "100", "nan"):

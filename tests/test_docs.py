@@ -88,6 +88,17 @@ def test_the_readmes_table_is_of_the_report() -> None:
 
 
 def test_what_the_docs_link_to_is_there() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs" / "findings.md"):
+    for page in (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "statistics.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_numbers_of_the_statistics_page_are_the_codes() -> None:
+    from secura_bench.report.comparing.pair import MARGIN
+    from secura_bench.report.ranking import ALPHA
+    from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, LEVEL, RESAMPLES
+
+    page = " ".join((ROOT / "docs" / "statistics.md").read_text(encoding="utf-8").split())
+    assert f"All intervals are {100 * LEVEL:g} %, all tests at {100 * ALPHA:.0f} %, all draws {RESAMPLES:,}" in page
+    assert f"Below {ENOUGH} items, or below {ENOUGH_GROUPS} groups" in page and f"below 2 / {RESAMPLES + 1}" in page
+    assert f"The margin is {MARGIN:g} points unless `--margin` says otherwise" in page
