@@ -311,6 +311,17 @@ def test_what_never_differed_is_not_certain_to_be_alike() -> None:
     assert found.p == 1 and found.interval.low < 0 < found.interval.high
 
 
+def test_what_is_added_to_rare_answers_is_added_once_to_a_mean_of_tasks() -> None:
+    """Of sixteen tasks with one answer right in thirty, the mean's interval is Agresti and Coull's of all the items."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    right = np.zeros(30)
+    right[0] = 100.0
+    tasks = Sample(tuple(stratum for i in range(16) for stratum in sample(right, f"task {i}").strata))
+    found, (low, high) = interval(tasks), proportion_confint(16, 480, method="agresti_coull")
+    assert found.low == pytest.approx(100 * low, abs=0.5) and found.high == pytest.approx(100 * high, abs=0.5)
+
+
 def test_the_best_of_many_equals_is_told_from_the_others_as_rarely_as_it_says() -> None:
     """Of eight equal methods of four seeds, at most one table in twenty has one without a star."""
     rng = np.random.default_rng(12)

@@ -45,32 +45,31 @@ def item_draws(one: Sample, other: Sample | None = None, again: bool = False, pl
     ``plain``: without pseudo-observations.
     """
     pairs = [(a, None) for a in one.strata] if other is None else list(matched((one, other)))
+    tasks = len({stratum.name for stratum in one.strata})
     total = np.zeros(RESAMPLES)
     for a, b in pairs:
         pseudo = np.empty(0) if plain else _pseudo(a, b)
-        total += _stratum_draws(a, b, pseudo, math.sqrt(2) if again else 1.0) / len(pairs)
+        total += _stratum_draws(a, b, pseudo, 1 / tasks, math.sqrt(2) if again else 1.0) / len(pairs)
     return total
 
 
-def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, more: float) -> Floats:
+def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: float, more: float) -> Floats:
     """Return draws of one stratum's mean, or of a difference of two.
 
     Deviations are widened for few groups (Hesterberg 2015, arXiv 1411.5279, section 4.1: percentile intervals are too
     narrow by √((n-1)/n) and by the normal quantile in place of Student's), and by the pseudo-observations of
-    ``_pseudo``. The share of items × seeds, which the seeds' standard error has already, is taken out.
+    ``_pseudo``, which the tasks of a mean share: each of ``weight``. The share of items × seeds, which the seeds'
+    standard error has already, is taken out of what was seen.
     """
     values = _means(one, other)
-    n, mean = values.shape[0], float(values.mean())
-    centre = (n * mean + pseudo.sum()) / (n + len(pseudo))
-    spread = float(((values - mean) ** 2).sum()) / n**2
-    wanted = float(((values - centre) ** 2).sum() + ((pseudo - centre) ** 2).sum()) / (n + len(pseudo)) ** 2
+    n, mean, added = len(values), float(values.mean()), weight * len(pseudo)
+    centre = (n * mean + weight * pseudo.sum()) / (n + added)
+    squares = float(((values - mean) ** 2).sum())
     twice = sum(interaction(each.by_group) / each.by_group.size for each in (one, other) if each is not None)
-    own = max(0.0, 1 - twice * (n - 1) / n / spread) if twice and spread > 0 else 1.0
-    if spread > 0:
-        off = resampled_means(one.name, values - mean) * math.sqrt(wanted / spread)
-    else:
-        off = math.sqrt(wanted) * _normal(one.name)
-    return np.asarray(centre + more * math.sqrt(own) * widening(one.effective_groups) * off)
+    own = max(0.0, 1 - twice * n * (n - 1) / squares) if twice and squares > 0 else 1.0
+    wanted = own * squares + n * (mean - centre) ** 2 + weight * float(((pseudo - centre) ** 2).sum())
+    off = resampled_means(one.name, values - mean) * n / math.sqrt(squares) if squares > 0 else _normal(one.name)
+    return np.asarray(centre + more * widening(one.effective_groups) * math.sqrt(wanted) / (n + added) * off)
 
 
 def _means(one: Stratum, other: Stratum | None) -> Floats:
