@@ -99,6 +99,17 @@ def test_each_task_by_itself_where_each_was_trained_alone(tmp_path: Path) -> Non
         arm = study.arm("keeps", part.tasks)
         assert part.kept.one.value == study.retention(arm, "generate", "accuracy").value
     assert "each of a and b alone (means of 2)" in sentence(pair) and "single task" in limits(pair)
+    assert "anything of c, which one of them alone was trained on" in limits(pair)
+
+
+def test_several_orders_are_a_mean_and_said(tmp_path: Path) -> None:
+    for order in (("a", "b"), ("b", "a")):
+        write_records(tmp_path, {"keeps": KEEPS, "learns": LEARNS}, order, (1,), 60, 30, protocols=("generate",))
+        for path in tmp_path.glob("*/*-all-s1-0123456789ab"):
+            if not path.name.startswith("base"):
+                path.rename(path.with_name(f"{path.name[:-12]}{'-'.join(order)}"))
+    pair = pair_of(tmp_path, "keeps", "learns")
+    assert len(pair.study.sequences) == 2 and "a and b in sequence (means of 2 orders)" in sentence(pair)
 
 
 # The words

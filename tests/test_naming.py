@@ -192,3 +192,9 @@ def test_names_at_the_command_line(results: Path) -> None:
         done = secura_bench("report", str(results), option, "securra", cwd=here)
         assert done.returncode == 2 and f"{option} securra: unknown method" in done.stderr
         assert "Did you mean 'secura'?" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_one_label_of_two_methods_is_two_arms(tmp_path: Path) -> None:
+    write_records(tmp_path, {"lora": Character(0.8, 0.2)}, ("a",), seeds=(1, 2))
+    change_methods(tmp_path, "lora-*-s2-*", name="my_lora")
+    assert set(study_of(tmp_path).methods) == {"lora name=lora", "lora name=my_lora"}

@@ -11,8 +11,8 @@ from secura_bench.records import RunRecord
 
 
 def settings_of(record: RunRecord) -> str:
-    """Return what makes two records runs of one thing, but for the seed: the method, its options, its training."""
-    return json.dumps([record.method["label"], record.method["options"], record.method["train"]], sort_keys=True)
+    """Return what makes two records runs of one thing, but for the seed: the method, its options and training."""
+    return json.dumps({key: value for key, value in record.method.items() if key != "title"}, sort_keys=True)
 
 
 def method_names(records: Sequence[RunRecord]) -> dict[str, str]:
@@ -24,7 +24,7 @@ def method_names(records: Sequence[RunRecord]) -> dict[str, str]:
     by_label: dict[str, dict[str, dict[str, Any]]] = {}
     titles: dict[str, str | None] = {}
     for record in records:
-        flat = {**record.method["options"], **record.method["train"]}
+        flat = {**record.method["options"], **record.method["train"], "name": record.method["name"]}
         by_label.setdefault(record.method["label"], {})[settings_of(record)] = flat
         titles[settings_of(record)] = record.method.get("title")
     names, labels = {}, {}

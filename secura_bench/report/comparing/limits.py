@@ -49,6 +49,8 @@ def not_to_be_claimed(pair: Pair) -> Iterator[str]:
         )
     if pair.parts:
         yield f"anything of a single task: those lines are {len(pair.parts)} tests more, their p not adjusted"
+    if pair.unshared:
+        yield f"anything of {listed(pair.unshared)}, which one of them alone was trained on: left out of these numbers"
     yield from _of_the_rows(pair)
 
 

@@ -15,7 +15,7 @@ from secura_bench.report.metrics import Metric, Protocol
 from secura_bench.report.ranking import ALPHA
 from secura_bench.report.standing import Standing, standings
 from secura_bench.report.statistics import Comparison, Interval
-from secura_bench.report.study import Arm, Cell, Study, compare, sample_of
+from secura_bench.report.study import Arm, Cell, Study, compare, sample_of, sequence_name
 
 Told = Literal["more", "less", "open", "one seed", "untested"]
 MARGIN = 2.0
@@ -68,6 +68,7 @@ class Pair:
 
     Attributes:
         study: the two alone. others: how many other methods the whole study has.
+        unshared: what one of them alone was trained on, which is left out.
         metric: by which they are told of. instead: why that is not the protocol's main one, "" if it is.
         parts: in mode separate, the same for each task by itself.
     """
@@ -81,6 +82,7 @@ class Pair:
     learned: Side
     kept: Side
     others: int
+    unshared: tuple[str, ...] = ()
     parts: tuple[Pair, ...] = ()
 
     @property
@@ -128,7 +130,9 @@ def pairs(studies: Sequence[Study], one: str, other: str, margin: float = MARGIN
 def pair_of(study: Study, protocol: str, names: Sequence[str | None], margin: float = MARGIN) -> Pair | None:
     """Return two methods, as the study calls them, by one protocol; None where they have no score of it in common."""
     shared = [tasks for tasks in study.sequences if all(study.arm(name or "", tasks) for name in names)]
-    return _pair(study, protocol_of(protocol), names, shared, margin) if shared else None
+    found = _pair(study, protocol_of(protocol), names, shared, margin) if shared else None
+    alone = (tasks for tasks in study.sequences if any(study.arm(name or "", tasks) for name in names))
+    return found and replace(found, unshared=tuple(sequence_name(tasks) for tasks in alone if tasks not in shared))
 
 
 def _parts(study: Study, whole: Pair, names: Sequence[str | None]) -> tuple[Pair, ...]:

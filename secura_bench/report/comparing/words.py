@@ -61,7 +61,10 @@ def where(pair: Pair) -> str:
     """Return on what, after what and by what two methods are compared."""
     tasks, count = listed(pair.tasks), len(pair.tasks)
     alone = pair.study.mode == "separate" and count > 1
-    after = f"each of {tasks} alone (means of {count})" if alone else f"{tasks} in sequence" if count > 1 else tasks
+    orders = len(pair.study.sequences)
+    several = f" (means of {orders} orders)" if orders > 1 else ""
+    after = f"each of {tasks} alone (means of {count})" if alone else tasks
+    after += f" in sequence{several}" if pair.study.mode == "sequence" and count > 1 else ""
     return f"On {pair.study.model} trained on {after}, by {pair.protocol.heading} {pair.metric.heading}"
 
 
