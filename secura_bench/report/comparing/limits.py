@@ -42,9 +42,9 @@ def not_to_be_claimed(pair: Pair) -> Iterator[str]:
         yield f"anything of {pair.protocol.main.heading}, the protocol's main metric: {pair.instead}"
     if pair.protocol.id in _PROTOCOLS:
         yield _PROTOCOLS[pair.protocol.id]
-    if pair.others > 0 and any(side.told in ("more", "less") for side in sides):
+    if pair.kept.among > 2 and any(side.told in ("more", "less") for side in sides):
         yield (
-            f"that one of them is the best: p is of these two alone, as if no other of the {pair.others + 2} methods "
+            f"that one of them is the best: p is of these two alone, as if no other of the {pair.kept.among} methods "
             "had been looked at; `report --table differences` is over all at once"
         )
     if pair.parts:

@@ -30,6 +30,7 @@ class Side:
         one: the first method's. other: the second's.
         comparison: one − other in ``unit``, on the same items; None where they are too few, or not recorded.
         equal: p of the two one-sided tests that the difference lies within ±``margin``; None as above.
+        among: how many methods the study has, of which these are two.
     """
 
     what: Literal["learned", "kept"]
@@ -39,6 +40,7 @@ class Side:
     equal: float | None
     margin: float
     unit: str
+    among: int
 
     @property
     def missing(self) -> bool:
@@ -67,7 +69,7 @@ class Pair:
     """Two methods of a study by one protocol, on the task sequences that both were trained on.
 
     Attributes:
-        study: the two alone. others: how many other methods the whole study has.
+        study: these two alone.
         unshared: what one of them alone was trained on, which is left out.
         metric: by which they are told of. instead: why that is not the protocol's main one, "" if it is.
         parts: in mode separate, the same for each task by itself.
@@ -81,7 +83,6 @@ class Pair:
     other: Standing
     learned: Side
     kept: Side
-    others: int
     unshared: tuple[str, ...] = ()
     parts: tuple[Pair, ...] = ()
 
@@ -147,10 +148,11 @@ def _pair(
 ) -> Pair | None:
     alone = replace(study, arms=tuple(_arms(study, names, sequences)))
     metric, instead = speaking(alone, protocol)
+    among = len(study.methods)
     found = {each.method: each for each in standings(alone, protocol.id, metric)}
     one, other = (found[name] for name in names if name is not None)
     tests = _tests(alone, one, other, protocol.id, metric, "learned", margin)
-    learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}")
+    learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}", among)
     in_percent = not (one.retention.missing or other.retention.missing)
     scale = 100 / alone.probe(alone.base, protocol.id, metric.id).value if in_percent else 1.0
     kept = Side(
@@ -159,10 +161,11 @@ def _pair(
         *_tests(alone, one, other, protocol.id, metric, "probe", margin, scale),
         margin,
         "percent points" if in_percent else f"points of {metric.heading}",
+        among,
     )
     if learned.missing and kept.missing:
         return None
-    return Pair(alone, protocol, metric, instead, one, other, learned, kept, len(study.methods) - 2)
+    return Pair(alone, protocol, metric, instead, one, other, learned, kept)
 
 
 def _arms(study: Study, names: Sequence[str | None], sequences: Sequence[tuple[str, ...]]) -> Iterator[Arm]:

@@ -41,7 +41,10 @@ def gap(side: Side) -> str:
     amount = _number(abs(found.difference))
     direction = "apart" if amount == "0.0" else "more" if sign > 0 else "less"
     test = f"{found.test} of the items only" if found.items_only else found.test
-    return f"{amount} {side.unit} {direction} ({_number(low)} to {_number(high)}; {test}, {probability(found.p)})"
+    p = probability(found.p)
+    if side.among > 2 and side.told in ("more", "less"):
+        p += f" for these two of {side.among} methods"
+    return f"{amount} {side.unit} {direction} ({_number(low)} to {_number(high)}; {test}, {p})"
 
 
 def equality(side: Side) -> str:
