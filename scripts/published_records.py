@@ -13,8 +13,9 @@ from typing import Any
 
 from secura_bench import __version__
 from secura_bench.records import RunRecord
-from secura_bench.report.paper import BATCH, EXP3_TASKS, LEARNING_RATES, OPTIONS, PROBE_ROWS, PROTOCOL, STEPS
-from secura_bench.report.published import AVERAGE, SOURCE, printed
+from secura_bench.report.paper.published import AVERAGE, SOURCE, printed
+from secura_bench.report.paper.settings import BATCH, LEARNING_RATES, OPTIONS, PROBE_ROWS, STEPS
+from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL
 from secura_bench.store import write_atomically
 
 PARTS = ("arc_c", "gsm8k", "multipl_e")

@@ -13,10 +13,11 @@ import pytest
 from conftest import ROOT, secura_bench
 
 from secura_bench.records import RunRecord
-from secura_bench.report import published
 from secura_bench.report.formats.document import SCHEMA
-from secura_bench.report.paper import EXP3_TASKS, SHAPES, paper_tables
-from secura_bench.report.published import AVERAGE, MEAN, MODELS, QA, Place, flaws, printed, rank_correlation
+from secura_bench.report.paper import published
+from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, Place, flaws, printed, rank_correlation
+from secura_bench.report.paper.shapes import EXP3_TASKS, SHAPES
+from secura_bench.report.paper.tables import paper_tables
 from secura_bench.report.report import make_report, render
 from secura_bench.report.study import Run, make_studies
 from secura_bench.report.table import Number, Table

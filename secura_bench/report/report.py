@@ -8,7 +8,8 @@ from pathlib import Path
 
 from secura_bench.errors import BenchError, unknown_name
 from secura_bench.report.general import BY_PROTOCOL, BY_STUDY, GENERAL, general_tables
-from secura_bench.report.paper import PAPER, paper_tables
+from secura_bench.report.paper.shapes import PAPER
+from secura_bench.report.paper.tables import paper_tables
 from secura_bench.report.study import Run, Study, make_studies
 from secura_bench.report.table import Table
 from secura_bench.store import write_atomically

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from secura_bench.harmless import plain
-from secura_bench.report.against import REASONED
+from secura_bench.report.paper.against import REASONED
 from secura_bench.report.study import Cell
 from secura_bench.report.table import Column, Number
 
