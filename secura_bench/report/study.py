@@ -247,6 +247,11 @@ class Cell:
         return self._spread if isinstance(self._spread, Interval) else None
 
     @property
+    def predicted(self) -> Interval | None:
+        """The 95 % prediction interval of one more run, a seed on as many other items; None where there is one seed."""
+        return None
+
+    @property
     def why(self) -> str:
         """Why there is no number, or no interval; empty where there is one."""
         return self._spread if isinstance(self._spread, str) else ""
@@ -654,14 +659,14 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], int]:
 
 def _settings(record: RunRecord) -> str:
     """Return what makes two records runs of one thing, but for the seed: the method, its options, its training."""
-    return json.dumps([record.method["label"], record.method["options"], record.method["train"]], sort_keys=True)
+    return json.dumps(record.method, sort_keys=True)
 
 
 def _labels(records: Sequence[RunRecord]) -> dict[str, str]:
     """Return how each settings is called: its label, and where several share one, what they differ in."""
     by_label: dict[str, dict[str, dict[str, Any]]] = {}
     for record in records:
-        flat = {**record.method["options"], **record.method["train"]}
+        flat = {**record.method["options"], **record.method["train"], "name": record.method["name"]}
         by_label.setdefault(record.method["label"], {})[_settings(record)] = flat
     names = {}
     for label, several in by_label.items():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secura_bench.records import RunRecord
 from secura_bench.report import foot
 from secura_bench.report.paper.against import beside, marked, ranks, verdicts
 from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
-from secura_bench.report.paper.rows import Source
-from secura_bench.report.paper.settings import STEPS, why_not
+from secura_bench.report.paper.reasons import has_no_spec, why_not
+from secura_bench.report.paper.rows import Line, not_this
+from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
-from secura_bench.report.study import Cell, Study
+from secura_bench.report.paper.sources import Left, Source
+from secura_bench.report.study import Cell, Run, Study
 from secura_bench.report.table import Column, Number, Row
 
 OF = {"protocol": PROTOCOL}
@@ -21,16 +22,17 @@ OF = {"protocol": PROTOCOL}
 def number_of(
     cell: Cell,
     place: Place,
-    records: Sequence[tuple[Study, RunRecord]],
+    runs: Sequence[tuple[Study, Run]],
     part: Part,
+    line: Line,
     against: bool,
     others: Sequence[str],
 ) -> Number:
     """Return a cell, beside the published number if that was asked for; ``others`` are reasons why not to compare."""
     if not against:
         return Number(cell)
-    found = dict.fromkeys([*others, *(reason for study, record in records for reason in why_not(study, record, part))])
-    return beside(cell, place, list(found))
+    reasons = [reason for study, run in runs for reason in why_not(study, run, part, line.varied)]
+    return beside(cell, place, list(dict.fromkeys([*others, *not_this(line), *reasons])))
 
 
 def told(
@@ -40,22 +42,49 @@ def told(
     columns: Sequence[Column],
     against: bool,
     gaps: Sequence[str],
+    left: Sequence[Left] = (),
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """Return the rows, their verdicts marked, and what stands under them; ``gaps`` say what is not there."""
+    """Return the rows, their verdicts marked, and what stands under them.
+
+    ``gaps`` say what is not there, and ``left`` which runs are left out of single numbers, beside those of the sources.
+    """
     lines = [_reading(shape), *gaps]
-    behind = {f"{study.experiment} on {study.model}" for source in sources for study in source.behind}
+    used = list(dict.fromkeys(study for source in sources for study in source.studies.values()))
+    behind = {f"{s.experiment} on {s.model}" for source in sources for s in source.behind if s not in used}
     if behind:
-        shown = {study.experiment for source in sources for study in source.studies.values()}
+        shown = {study.experiment for study in used}
         lines.append(f"Of {', '.join(sorted(shown))}; not shown: {', '.join(sorted(behind))}.")
+    lines += _left_out([*left, *(source.left for source in sources)])
     if any(part.metrics == ("accuracy",) for part in shape.parts):
         lines.append(
             "The paper does not say what its accuracy is, nor does its code: here all answer tokens are right."
         )
     if against:
+        lines += _unknown(used)
         rows, reasons = marked(rows)
         lines += [*verdicts(rows, reasons), *ranks(rows, columns, by_section=shape.id not in SEQUENTIAL.values())]
-    used = list({id(study): study for source in sources for study in source.studies.values()}.values())
     return rows, (*lines, *foot.foot(used, PROTOCOL, {*QA, "accuracy"}))
+
+
+def _left_out(several: Sequence[Left]) -> list[str]:
+    """Return which runs are left out, a line a reason."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for left in several:
+        for name, reason in left.items():
+            by_reason.setdefault(reason, {})[name] = None
+    return [f"Left out, {reason}: {foot.some(list(names))}." for reason, names in by_reason.items()]
+
+
+def _unknown(studies: Sequence[Study]) -> list[str]:
+    """Return of how many runs it is not known what no record says."""
+    runs = [run for study in studies for arm in study.arms for run in arm.runs]
+    count = sum(map(has_no_spec, runs))
+    if not count:
+        return []
+    return [
+        f"Without spec.yaml beside the record, {count} of {len(runs)} runs: what the record does not say (the batch of "
+        "scoring, how many rows were asked for) is not held against the paper."
+    ]
 
 
 _READING = {

@@ -9,7 +9,8 @@ from secura_bench.records import RunRecord
 from secura_bench.report import foot
 from secura_bench.report.paper.against import UNPUBLISHED, marked, verdicts
 from secura_bench.report.paper.published import SOURCE
-from secura_bench.report.paper.settings import other_options
+from secura_bench.report.paper.reasons import differing
+from secura_bench.report.paper.settings import METHODS_OF_THE_PAPER, options_of
 from secura_bench.report.study import Cell, Study
 from secura_bench.report.table import Column, Number, Row, Table
 
@@ -35,7 +36,7 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
         Column("with a gradient", of={"metric": "trained_with_gradient"}, digits=0),
         Column("held", of={"metric": "held"}, digits=0),
     ]
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str, str], Row] = {}
     for study in studies:
         for arm in study.arms:
             record = arm.runs[0].record
@@ -53,7 +54,7 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
             if against:
                 numbers[0] = _count(study, record, numbers[0].cell, found[1])
             of = {"model": study.model, "method": arm.method}
-            rows[study.model, arm.method] = Row((study.model, arm.method, *numbers), of, study.model)
+            rows[study.model, arm.name, arm.method] = Row((study.model, arm.method, *numbers), of, study.model)
     if not rows:
         return
     told = [
@@ -78,7 +79,7 @@ def _count(study: Study, record: RunRecord, cell: Cell, published: float | None)
     name, options, difference = record.method["name"], record.method["options"], cell.value - published
     if round(cell.value, -3) == published:
         return Number(cell, False, published, difference, "same")
-    reasons = list(other_options(name, options))
+    reasons = list(differing(options, options_of(name))) if name in METHODS_OF_THE_PAPER else []
     reasons += [f"other modules than the paper's two of {WIDTH}×{WIDTH}"] if name in _BY_WIDTH else []
     reasons += [_COUNTED_OTHERWISE[name]] if name in _COUNTED_OTHERWISE else []
     return Number(cell, False, published, difference, "other", tuple(reasons) or ("other settings",))

@@ -1,131 +1,141 @@
-"""Which studies and arms stand in a paper's table, and in which of its rows."""
+"""Which arms stand in a paper's table, and in which of its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from secura_bench.records import RunRecord
-from secura_bench.report.paper.settings import DEFAULTS, LEARNING_RATES, STATED, not_its_settings
-from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
+from secura_bench.report.paper.reasons import as_its_code, not_its_settings
+from secura_bench.report.paper.settings import VARIED
+from secura_bench.report.paper.shapes import Part, Shape
+from secura_bench.report.paper.sources import Source, set_to
 from secura_bench.report.study import Arm, Study
 
-
-@dataclass(frozen=True)
-class Source:
-    """The studies a part is read from, by model."""
-
-    part: Part
-    studies: Mapping[str, Study]
-    behind: Sequence[Study] = ()
+Key = tuple[str, str]
+"""What an arm is of: its registered name and its label, for a label alone may be another method's."""
+BASE: Key = ("base", "base")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row's, or in EXP3 a column's, method: label in the studies, published name ("" if there is none), variant.
+    """A row's, or in EXP3 a column's, method.
 
-    ``instead`` is the arm that the paper's row is taken from, where this one is of the same method and is not it.
+    Attributes:
+        label: what it is called here. name: as the paper has it ("base", "mtl", "" where it has none).
+        arms: which arm it is in each study. varied: the options that an ablation sets in it.
+        instead: the arm that the paper's row is taken from, where this one is of the same method and is not it.
     """
 
     label: str
     name: str
-    variant: str = ""
+    arms: Mapping[Study, Key]
+    varied: Mapping[str, object] = field(default_factory=dict)
     instead: str = ""
 
+    @property
+    def variant(self) -> str:
+        """The value that an ablation sets, empty outside of one."""
+        return "".join(map(str, self.varied.values()))
 
-def studies_for(studies: Sequence[Study], part: Part, vary: str) -> tuple[dict[str, Study], list[Study]]:
-    """Return the studies of a part's kind by model, and those that stand behind them.
+    def arm(self, study: Study, sequence: tuple[str, ...]) -> Arm | None:
+        """Return the line's arm on a sequence, of multi-task training any that has its tasks; None if there is none."""
+        key = self.arms.get(study)
+        if key == BASE:
+            return study.base
+        mine = [arm for arm in study.arms if key_of(arm) == key]
+        alone = (arm for arm in mine if arm.sequence == sequence)
+        mixed = (arm for arm in mine if arm.name == "mtl" and set(sequence) <= set(arm.sequence))
+        return next(alone, None) or next(mixed, None)
 
-    Before all others comes an ablation's own study, where one is asked for; then one that is called as the paper's
-    experiment; none that is called as another of its experiments.
-    """
-    fitting = [
-        study
-        for study in studies
-        if study.mode == part.mode
-        and PROTOCOL in study.protocols
-        and any(set(sequence) & set(part.tasks) for sequence in study.sequences)
-        and (part.experiment in study.experiment or not any(name in study.experiment for name in LEARNING_RATES))
-    ]
 
-    def order(study: Study) -> tuple[object, ...]:
-        name = study.experiment
-        called = (name != part.experiment, not name.startswith(part.experiment), part.experiment not in name)
-        ablation = len(values_of(study, vary)) > 1 if vary else False
-        return (not ablation, ablation and name.startswith(tuple(LEARNING_RATES)), *called, name)
-
-    found: dict[str, Study] = {}
-    for study in sorted(fitting, key=order):
-        found.setdefault(study.model, study)
-    called = [study for study in found.values() if part.experiment in study.experiment]
-    if called and not vary:
-        found = {study.model: study for study in called}
-    return found, [study for study in fitting if study.model in found and study is not found[study.model]]
+def key_of(arm: Arm) -> Key:
+    """Return what an arm is of."""
+    return arm.name, arm.method
 
 
 def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> tuple[list[Line], list[str]]:
     """Return a section's lines, and the arms that an ablation leaves out.
 
-    First base and MTL, then the paper's methods, there or not, then whatever else was run.
+    First base and MTL, then the paper's methods, there or not, then whatever else was run: of a mean over models what
+    was run on each.
     """
-    arms: dict[str, list[tuple[Arm, Part]]] = {}
-    for source in sources:
-        for model in models:
-            for arm in source.studies[model].arms if model in source.studies else ():
-                arms.setdefault(arm.method, []).append((arm, source.part))
-    lines = [Line("base", "base"), *(Line(label, "mtl") for label, of in arms.items() if of[0][0].name == "mtl")]
-    instead: dict[str, str] = {}
+    parts = {source.studies[m]: source.part for source in sources for m in models if m in source.studies}
+    lines = [Line("base", "base", dict.fromkeys(parts, BASE)), *_same_label(parts, "mtl")]
+    instead: dict[tuple[Study, Key], str] = {}
     for name in shape.methods:
-        mine = {label: of for label, of in arms.items() if of[0][0].name == name}
-        values = {value for of in mine.values() for arm, _ in of for value in _set(arm, shape.vary)}
-        for value in (*shape.values, *sorted(values - {*shape.values}, key=str)) if shape.vary else (None,):
-            variant = "" if value is None else str(value)
-            fit = {label: of for label, of in mine.items() if _varies(of[0][0].runs[0].record, shape.vary, value)}
-            chosen = the_papers(fit)
-            lines.append(Line(chosen or f"{name} {variant}".strip(), name, variant))
-            instead |= {label: chosen for label in (fit if shape.vary else mine) if label != chosen}
-    shown = {line.label for line in lines}
+        for varied in _variants(shape, name, parts):
+            chosen: dict[Study, Key] = {}
+            for study, part in parts.items():
+                mine = _by_key(arm for arm in study.arms if arm.name == name)
+                fit = {key: arms for key, arms in mine.items() if _varies(arms[0].runs[0].record, varied)}
+                if fit:
+                    chosen[study] = the_papers(fit, part, varied)
+                    others = fit if varied else mine
+                    instead |= {(study, key): chosen[study][1] for key in others if key != chosen[study]}
+            labels = {label for _, label in chosen.values()}
+            called = " ".join([name, *map(str, varied.values())])
+            lines.append(Line(labels.pop() if len(labels) == 1 else called, name, chosen, varied))
+    taken = {(study, key) for line in lines for study, key in line.arms.items()}
     if shape.vary:
-        return lines, [label for label in instead if label not in shown]
-    return lines + [Line(label, "", "", instead.get(label, "")) for label in arms if label not in shown], []
+        return lines, list(dict.fromkeys(key[1] for study, key in instead if (study, key) not in taken))
+    rest: dict[Key, dict[Study, Key]] = {}
+    for study in parts:
+        for key in _by_key(study.arms):
+            if (study, key) not in taken:
+                rest.setdefault(key, {})[study] = key
+    there = {study.model for study in parts}
+    for key, arms in rest.items():
+        if {study.model for study in arms} == there:
+            stands = next((instead[study, key] for study in arms if (study, key) in instead), "")
+            lines.append(Line(key[1], "", arms, instead=stands))
+    return lines, []
 
 
-def the_papers(arms: Mapping[str, Sequence[tuple[Arm, Part]]]) -> str:
-    """Return the label of the arm that is the paper's own, or the nearest to it; empty where there is none.
+def _same_label(studies: Iterable[Study], name: str) -> list[Line]:
+    """Return a line a label of a method that the paper has no number of."""
+    found: dict[Key, dict[Study, Key]] = {}
+    for study in studies:
+        for key in _by_key(arm for arm in study.arms if arm.name == name):
+            found.setdefault(key, {})[study] = key
+    return [Line(key[1], name, arms) for key, arms in found.items()]
+
+
+def _by_key(arms: Iterable[Arm]) -> dict[Key, list[Arm]]:
+    found: dict[Key, list[Arm]] = {}
+    for arm in arms:
+        found.setdefault(key_of(arm), []).append(arm)
+    return found
+
+
+def _variants(shape: Shape, name: str, studies: Iterable[Study]) -> list[dict[str, object]]:
+    """Return what the rows of a method set: in an ablation a row a value, the paper's first; else nothing, once."""
+    if not shape.vary:
+        return [{}]
+    run = {value for study in studies for arm in study.arms if arm.name == name for value in set_to(arm, shape.vary)}
+    return [{shape.vary: value} for value in (*shape.values, *sorted(run - {*shape.values}, key=str))]
+
+
+def the_papers(arms: Mapping[Key, Sequence[Arm]], part: Part, varied: Mapping[str, object]) -> Key:
+    """Return the arm that is the paper's own, or the nearest to it.
 
     Nearest: with the fewest reasons why its training or its settings are not the published ones, then with the fewest
-    options that the paper does not speak of, then the one that is called as the method.
+    settings in which the paper's code does otherwise than the paper, then the one that is called as the method.
     """
 
-    def distance(label: str) -> tuple[object, ...]:
-        runs = [(run.record, part) for arm, part in arms[label] for run in arm.runs]
-        reasons = {reason for record, part in runs for reason in not_its_settings(record, part)}
-        options = runs[0][0].method["options"]
-        strange = sum(options.get(key, stated) != stated for key, stated in {**DEFAULTS, **STATED}.items())
-        return (len(reasons), strange, label != runs[0][0].method["name"], label)
+    def distance(key: Key) -> tuple[object, ...]:
+        records = [run.record for arm in arms[key] for run in arm.runs]
+        reasons = {reason for record in records for reason in not_its_settings(record, part, varied)}
+        return (len(reasons), as_its_code(records[0], part), key[1] != key[0], key)
 
-    return min(arms, key=distance, default="")
+    return min(arms, key=distance) if len(arms) > 1 else next(iter(arms))
 
 
-def values_of(study: Study, vary: str) -> set[object]:
-    """Return the values of an option of SECURA's that a study has runs of."""
-    return {value for arm in study.arms if arm.name == "secura" for value in _set(arm, vary)}
-
-
-def _set(arm: Arm, vary: str) -> set[object]:
-    """Return what an option is set to in an arm."""
-    return {run.record.method["options"].get(vary, DEFAULTS[vary]) for run in arm.runs} if vary else set()
-
-
-def _varies(record: RunRecord, vary: str, value: object) -> bool:
+def _varies(record: RunRecord, varied: Mapping[str, object]) -> bool:
     """Return whether a run has an ablation's value, or outside of one the published values of what ablations vary."""
     options = record.method["options"]
-    if vary:
-        others = {key: default for key, default in DEFAULTS.items() if key != vary}
-        return options.get(vary, DEFAULTS[vary]) == value and all(
-            options.get(key, default) == default for key, default in others.items()
-        )
-    return record.method["name"] != "secura" or all(options.get(key, v) == v for key, v in DEFAULTS.items())
+    wanted = {**VARIED, **varied}
+    return record.method["name"] != "secura" or all(options.get(key, VARIED[key]) == v for key, v in wanted.items())
 
 
 def not_the_same(shape: Shape, models: Sequence[str]) -> list[str]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from secura_bench.records import RunRecord
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.paper.common import OF, number_of, told
 from secura_bench.report.paper.parameters import parameters
 from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
-from secura_bench.report.paper.rows import Source, lines_of, not_the_same, not_this, studies_for, values_of
+from secura_bench.report.paper.rows import Line, lines_of, not_the_same
 from secura_bench.report.paper.sequential import sequential, sequential_model
 from secura_bench.report.paper.shapes import PROTOCOL, SHAPES, Shape
-from secura_bench.report.study import Arm, At, Cell, Role, Spot, Study, mean_cell
+from secura_bench.report.paper.sources import Left, Sound, Source, scored, sound, source_of, values_of
+from secura_bench.report.study import At, Cell, Role, Run, Spot, Study, mean_cell
 from secura_bench.report.table import Column, Number, Row, Table
 
 
 def paper_tables(studies: Sequence[Study], wanted: Sequence[str], against: bool) -> Iterator[Table]:
     """Yield the ``wanted`` tables in the paper's shapes, from the records that there are; gaps stay gaps."""
     shapes = [SHAPES[name] for name in wanted if name in SHAPES]
-    tables = [table for shape in shapes for table in _scores(shape, studies, against)]
+    found = sound(studies) if shapes else None
+    tables = [table for shape in shapes for table in _scores(shape, found, against)] if found else []
     yield from tables
     if {"6", "7"} & set(wanted):
         yield from parameters(studies, against, [] if tables or not shapes else [_NONE])
@@ -31,9 +32,9 @@ _NONE = (
 )
 
 
-def _scores(shape: Shape, studies: Sequence[Study], against: bool) -> Iterator[Table]:
+def _scores(shape: Shape, found: Sound, against: bool) -> Iterator[Table]:
     """Yield a table of scores if there is a number in it."""
-    sources = [Source(part, *studies_for(studies, part, shape.vary)) for part in shape.parts]
+    sources = [source_of(found, part, shape) for part in shape.parts]
     if shape.id in SEQUENTIAL.values():
         if sequential_model(shape, sources[0]):
             yield sequential(shape, sources[0], against)
@@ -71,20 +72,22 @@ def _table(shape: Shape, sources: Sequence[Source], against: bool) -> Table:
         sections.append((over, inside))
     rows: list[Row] = []
     aside: dict[str, None] = {}
+    odd: list[Left] = []
     for section, of_models in sections:
-        lines, left = lines_of(shape, sources, of_models)
-        aside |= dict.fromkeys(left)
+        lines, set_aside = lines_of(shape, sources, of_models)
+        aside |= dict.fromkeys(set_aside)
         for line in lines:
             entries = []
             for source in sources:
                 for task in tasks[id(source)]:
                     for metric in source.part.metrics:
-                        cell, records = _cell(source, of_models, line.label, task, metric)
+                        cell, runs, left = _cell(source, of_models, line, task, metric)
+                        odd.append(left)
                         model = AVERAGE if shape.merged or section == AVERAGE else section
                         varied = f"{source.part.experiment} {line.variant}" if shape.id == "4" else line.variant
                         place = Place(shape.id, model, task, line.name, metric, variant=varied)
-                        reasons = [*not_the_same(shape, of_models), *not_this(line)]
-                        entries.append(number_of(cell, place, records, source.part, against, reasons))
+                        reasons = not_the_same(shape, of_models)
+                        entries.append(number_of(cell, place, runs, source.part, line, against, reasons))
             strong = line.name in ("base", "mtl")
             shown = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
@@ -100,7 +103,7 @@ def _table(shape: Shape, sources: Sequence[Source], against: bool) -> Table:
         "Left out, for another arm stands in the row: {}.": aside,
     }
     gaps = [sentence.format(", ".join(names)) for sentence, names in absent.items() if names]
-    rows, notes = told(shape, sources, rows, columns, against, gaps)
+    rows, notes = told(shape, sources, rows, columns, against, gaps, odd)
     title = f"Table {shape.id} · {shape.caption}{f' · {sections[0][0]}' if len(sections) == 1 else ''}"
     return Table(shape.id, title, tuple(columns), tuple(rows), notes, OF)
 
@@ -120,25 +123,23 @@ def _tasks(shape: Shape, source: Source, models: Sequence[str]) -> list[str]:
 
 
 def _cell(
-    source: Source, models: Sequence[str], label: str, task: str, metric: str
-) -> tuple[Cell, list[tuple[Study, RunRecord]]]:
-    """Return the mean over models and metrics, and the records behind it."""
-    spots, records = [], []
+    source: Source, models: Sequence[str], line: Line, task: str, metric: str
+) -> tuple[Cell, list[tuple[Study, Run]], Left]:
+    """Return the mean over models and metrics, the runs behind it, and those that are left out of it."""
+    spots: list[Spot] = []
+    runs: list[tuple[Study, Run]] = []
+    left: dict[str, str] = {}
+    metrics = QA if metric == MEAN else (metric,)
     for model in models:
         study = source.studies.get(model)
-        arm = None if study is None else study.base if label == "base" else _arm(study, label, task)
+        arm = None if study is None else line.arm(study, (task,))
         if study is None or arm is None:
-            return Cell(spread=f"no record of {label} on {model}"), []
+            return Cell(spread=f"no record of {line.label} on {model}"), [], {}
         role: Role = "task" if source.part.experiment == "exp1" else "probe"
         at: At = "learned" if role == "task" else "end"
-        scored = task if role == "task" else study.probe_name
-        spots += [Spot(arm, PROTOCOL, name, role, scored, at) for name in (QA if metric == MEAN else (metric,))]
-        records += [(study, run.record) for run in arm.runs]
-    return mean_cell(spots), records
-
-
-def _arm(study: Study, label: str, task: str) -> Arm | None:
-    """Return a method's arm on a task alone, or of multi-task training the one that has the task."""
-    alone = study.arm(label, (task,))
-    mixed = (arm for arm in study.arms if arm.method == label and arm.name == "mtl" and task in arm.sequence)
-    return alone or next(mixed, None)
+        of = task if role == "task" else study.probe_name
+        arm, odd = scored(arm, metrics, role, of, at)
+        left |= odd
+        spots += [Spot(arm, PROTOCOL, name, role, of, at) for name in metrics]
+        runs += [(study, run) for run in arm.runs]
+    return mean_cell(spots), runs, left
