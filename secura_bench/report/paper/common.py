@@ -11,7 +11,7 @@ from secura_bench.report.paper.reasons import has_no_spec, why_not
 from secura_bench.report.paper.rows import Line, not_this
 from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
-from secura_bench.report.paper.sources import Left, Source
+from secura_bench.report.paper.sources import Left, Source, left_out
 from secura_bench.report.study import Cell, Run, Study
 from secura_bench.report.table import Column, Number, Row
 
@@ -54,7 +54,7 @@ def told(
     if behind:
         shown = {study.experiment for study in used}
         lines.append(f"Of {', '.join(sorted(shown))}; not shown: {', '.join(sorted(behind))}.")
-    lines += _left_out([*left, *(source.left for source in sources)])
+    lines += left_out([*left, *(source.left for source in sources)])
     if any(part.metrics == ("accuracy",) for part in shape.parts):
         lines.append(
             "The paper does not say what its accuracy is, nor does its code: here all answer tokens are right."
@@ -64,15 +64,6 @@ def told(
         rows, reasons = marked(rows)
         lines += [*verdicts(rows, reasons), *ranks(rows, columns, by_section=shape.id not in SEQUENTIAL.values())]
     return rows, (*lines, *foot.foot(used, PROTOCOL, {*QA, "accuracy"}))
-
-
-def _left_out(several: Sequence[Left]) -> list[str]:
-    """Return which runs are left out, a line a reason."""
-    by_reason: dict[str, dict[str, None]] = {}
-    for left in several:
-        for name, reason in left.items():
-            by_reason.setdefault(reason, {})[name] = None
-    return [f"Left out, {reason}: {foot.some(list(names))}." for reason, names in by_reason.items()]
 
 
 def _unknown(studies: Sequence[Study]) -> list[str]:

@@ -10,7 +10,7 @@ from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
 from secura_bench.report.paper.rows import lines_of
 from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL, Shape
-from secura_bench.report.paper.sources import Source, scored
+from secura_bench.report.paper.sources import Source, called, scored
 from secura_bench.report.study import At
 from secura_bench.report.table import Column, Row, Table
 
@@ -61,10 +61,12 @@ def sequential(shape: Shape, source: Source, against: bool) -> Table:
 
 
 def _alone(source: Source, model: str, sequence: tuple[str, ...]) -> Source:
-    """Return a source with one model's arms on one sequence alone."""
+    """Return a source with one model's arms on one sequence alone; the others are left out."""
     study = source.studies[model]
-    arms = tuple(arm for arm in study.arms if arm.sequence == sequence)
-    return replace(source, studies={model: replace(study, arms=arms)})
+    alone = replace(study, arms=tuple(arm for arm in study.arms if arm.sequence == sequence))
+    others = [run for arm in study.arms if arm.sequence != sequence for run in arm.runs]
+    left = {called(run): "another sequence of tasks" for run in others if run.record.method["name"] != "mtl"}
+    return replace(source, studies={model: alone}, left={**source.left, **left})
 
 
 def sequential_model(shape: Shape, source: Source) -> str:

@@ -112,7 +112,7 @@ def refused(record: RunRecord) -> str:
             kind.model_validate(given)
         except ValidationError as error:
             key, said = explain(error.errors()[0], kind)
-            return f"{'.'.join(map(str, (part, *key)))}: {said.rstrip('.')}"
+            return f"{'.'.join(map(str, (part, *key)))}: {said.partition('. ')[0].rstrip('.')}"
         except SpecError as error:
             return f"{part}: {error}"
     return ""

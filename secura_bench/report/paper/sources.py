@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from secura_bench.report import foot
 from secura_bench.report.paper.reasons import spelled
 from secura_bench.report.paper.settings import LEARNING_RATES, VARIED, refused
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
@@ -91,6 +92,15 @@ def _unfit(study: Study, part: Part) -> str:
         return f"no {PROTOCOL} scores"
     trained = any(set(sequence) & set(part.tasks) for sequence in study.sequences)
     return "" if trained else f"none of the tasks of {part.experiment.upper()}"
+
+
+def left_out(several: Iterable[Left]) -> list[str]:
+    """Return which runs are left out, a line a reason."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for left in several:
+        for name, reason in left.items():
+            by_reason.setdefault(reason, {})[name] = None
+    return [f"Left out ({reason}): {foot.some(list(names))}." for reason, names in by_reason.items()]
 
 
 def called(run: Run) -> str:

@@ -11,7 +11,7 @@ from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUE
 from secura_bench.report.paper.rows import Line, lines_of, not_the_same
 from secura_bench.report.paper.sequential import sequential, sequential_model
 from secura_bench.report.paper.shapes import PROTOCOL, SHAPES, Shape
-from secura_bench.report.paper.sources import Left, Sound, Source, scored, sound, source_of, values_of
+from secura_bench.report.paper.sources import Left, Sound, Source, left_out, scored, sound, source_of, values_of
 from secura_bench.report.study import At, Cell, Role, Run, Spot, Study, mean_cell
 from secura_bench.report.table import Column, Number, Row, Table
 
@@ -23,7 +23,8 @@ def paper_tables(studies: Sequence[Study], wanted: Sequence[str], against: bool)
     tables = [table for shape in shapes for table in _scores(shape, found, against)] if found else []
     yield from tables
     if {"6", "7"} & set(wanted):
-        yield from parameters(studies, against, [] if tables or not shapes else [_NONE])
+        none = [] if tables or found is None else [_NONE, *left_out(found.left.values())]
+        yield from parameters(studies, against, none)
 
 
 _NONE = (

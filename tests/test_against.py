@@ -1,0 +1,182 @@
+"""Whose row a run fills, which runs are left out of the paper's tables, and what a comparison comes to."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+from paper_records import MODEL, by_label, changed, compared_in, numbers, other, published, record_of, renamed, table_of
+
+from secura_bench.errors import BenchError
+from secura_bench.records import RunRecord
+from secura_bench.report.formats.document import SCHEMA
+from secura_bench.report.paper.against import VERDICTS, beside
+from secura_bench.report.paper.published import Place, printed
+from secura_bench.report.paper.tables import paper_tables
+from secura_bench.report.report import make_report, render
+from secura_bench.report.statistics import Interval
+from secura_bench.report.study import Run, make_studies
+
+# Whose row it is
+
+
+@pytest.mark.parametrize("name", ["seq", "stack", "cabr_lora", "my_plugin"])
+def test_a_label_fills_no_row_of_the_papers(name) -> None:
+    record = record_of("exp2", "secura")
+    for options in ({}, record.method["options"] if name in ("stack", "my_plugin") else {}):
+        labelled = renamed(record, name=name, label="secura", options=options)
+        table = table_of([labelled], "10")
+        rows = [row.entries[2] for row in table.rows if row.of["method"] == "secura"]
+        published = next(entry for entry in rows if entry.published is not None)
+        assert published.verdict == "not run" and published.cell.missing
+        assert any(not entry.cell.missing and entry.published is None for entry in rows), "the arm has a row of its own"
+        both = table_of([labelled, renamed(record, label="mine")], "10")
+        assert by_label(both)["mine"].verdict == "same" and by_label(both)["secura"].published is None
+
+
+def test_methods_that_share_a_label_are_no_seeds_of_one_arm() -> None:
+    record = record_of("exp3", "seq")
+    table = table_of([record, renamed(record, name="my_plugin", label="seq")], "11")
+    groups = [column.group for column in table.columns[2:]]
+    assert {"seq name=seq", "seq name=my_plugin"} <= set(groups)
+    assert {entry.verdict for entry in compared_in(table)} == {"same"}
+    (six,) = paper_tables(make_studies([Run(renamed(_counted("seq"), name="my_plugin", label="seq"))]), ["6"], True)
+    assert not any(entry.verdict == "same" for entry in numbers(six))
+
+
+def _counted(method: str) -> RunRecord:
+    return other(record_of("exp3", method), parameters={"per_layer": 1.0, "trainable": 1})
+
+
+# Odd runs
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (lambda r: other(r, limit=20), "limit 20, not unset"),
+        (lambda r: other(r, precision="fp32"), "precision fp32, not bf16"),
+        (lambda r: other(r, context=64), "context 64, not 600"),
+        (lambda r: other(r, mode="sequence"), "mode sequence, not separate"),
+        (lambda r: other(r, probe_parts=("arc_c",)), "other rows of the probe"),
+        (lambda r: other(r, model={"label": MODEL, "identity": "0"}), "another model of that name"),
+        (lambda r: other(r, scores=tuple(s.model_copy(update={"protocol": "generate"}) for s in r.scores), limit=1),
+         "no teacher_forced scores"),
+        (lambda r: changed(r, "options", alpah=640), "options.alpah: unknown key 'alpah'"),
+        (lambda r: changed(r, "options", r=[8]), "options.r: "),
+        (lambda r: changed(r, "train", precision=["fp4"]), "train.precision: "),
+    ],
+)  # fmt: skip
+def test_an_odd_run_is_left_out_by_name_and_the_others_stay(odd, reason) -> None:
+    whole = [r for r in published() if r.experiment == "exp2" and r.model["label"] == MODEL]
+    strange = odd(record_of("exp2", "lora"))
+    for records in ([strange, *whole], [*whole, strange]):
+        table = table_of(records, "10")
+        compared = compared_in(table)
+        assert len(compared) == 120 and {entry.verdict for entry in compared} == {"same"}
+        (line,) = (note for note in table.notes if note.startswith("Left out ("))
+        assert reason in line and f"{strange.name}-{strange.fingerprint}" in line
+
+
+def test_an_odd_option_of_an_ablation_is_no_traceback() -> None:
+    record = record_of("exp2", "secura")
+    table = table_of(
+        [record, changed(record, "options", merge=["m1"]), changed(record, "options", fusion_step={})], "3"
+    )
+    assert {entry.verdict for entry in compared_in(table)} == {"same"}
+    assert sum(note.startswith("Left out (options.") for note in table.notes) == 2
+
+
+def test_an_arm_of_one_model_does_not_empty_the_average() -> None:
+    whole = [r for r in published() if r.experiment == "exp2"]
+    swept = changed(record_of("exp2", "lora", model="gemma2-2b"), "train", lr=0.5)
+    for records in ([swept, *whole], [*whole, swept]):
+        compared = compared_in(table_of(records, "2"))
+        assert len(compared) == 40 and {entry.verdict for entry in compared} == {"same"}
+
+
+def _seeds(record: RunRecord, values: list[dict[str, float | None]], **last: Any) -> list[RunRecord]:
+    """Return a run a seed, of these numbers; ``last`` changes the last one's record."""
+    made = []
+    for seed, found in enumerate(values):
+        scores = tuple(s.model_copy(update={"values": {**s.values, **found}}) for s in record.scores)
+        made.append(other(record, seed=seed, scores=scores, name=f"{record.name}-s{seed}"))
+    return [*made[:-1], made[-1].model_copy(update=last)]
+
+
+def test_a_seed_without_a_number_is_left_out_by_name() -> None:
+    record = record_of("exp2", "lora")
+    gone = {"char_bleu": None, "rouge1": None, "rougeL": None}
+    table = table_of(_seeds(record, [{}, {}, gone]), "10")
+    assert len(compared_in(table)) == 3 and all(entry.cell.seeds == (0, 1) for entry in compared_in(table))
+    left = [note for note in table.notes if note.startswith("Left out (no number of f_task for ")]
+    assert len(left) == 3 and all(f"{record.name}-s2" in note for note in left)
+    alone = table_of([*_seeds(record, [gone]), record_of("exp2", "dora")], "10")
+    assert by_label(alone)["lora"].verdict != "same" and by_label(alone)["lora"].cell.missing, "a gap stays one"
+
+
+def test_a_seed_that_diverged_does_not_shorten_the_others() -> None:
+    record = record_of("exp3", "secura")
+    half = record.scores[: len(record.scores) // 2]
+    table = table_of(_seeds(record, [{}, {}], scores=half, status="diverged"), "11")
+    assert len(table.rows) == 32 and all(not row.entries[-1].cell.missing for row in table.rows)
+    assert any(note.startswith("Left out (diverged): ") for note in table.notes)
+
+
+def test_a_run_on_another_sequence_is_left_out_by_name() -> None:
+    record = record_of("exp3", "secura")
+    turned = other(record, tasks=record.tasks[::-1])
+    table = table_of([turned, record], "11")
+    assert {entry.verdict for entry in compared_in(table)} == {"same"}
+    assert f"Left out (another sequence of tasks): {turned.name}-{turned.fingerprint}." in table.notes
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("off", "predicted", "seeds", "verdict"),
+    [
+        (0.004, None, (1,), "same"),
+        (0.004, Interval(0.0, 1.0), (1, 2), "same"),
+        (1.0, None, (1,), "one seed"),
+        (1.0, None, (1, 2), "no interval"),
+        (1.0, Interval(-1.5, 3.5), (1, 2), "within"),
+        (1.0, Interval(0.5, 1.5), (1, 2), "higher"),
+        (-1.0, Interval(-1.5, -0.5), (1, 2), "lower"),
+    ],
+)
+def test_a_verdict_is_of_the_prediction_interval(off, predicted, seeds, verdict) -> None:
+    place = Place("10", MODEL, "absnarr", "lora", "char_bleu")
+    value = printed()[place]
+    shifted = predicted and Interval(value + predicted.low, value + predicted.high)
+    narrow = Interval(value + off - 0.01, value + off + 0.01)  # of the mean, which says nothing of the next run
+    cell: Any = SimpleNamespace(
+        value=value + off, missing=False, predicted=shifted, interval=narrow, seeds=seeds, why=""
+    )
+    found = beside(cell, place, [])
+    assert found.verdict == verdict and found.difference == pytest.approx(off)
+
+
+def test_one_seed_says_so_under_the_table_and_in_every_format() -> None:
+    record = record_of("exp2", "lora")
+    report = make_report([Run(r) for r in _seeds(record, [{"char_bleu": 5.0}])], ["10"], against=True)
+    (entry,) = (e for t in report.tables for e in numbers(t) if e.verdict == "one seed")
+    assert entry.difference == pytest.approx(5.0 - printed()[Place("10", MODEL, "absnarr", "lora", "char_bleu")])
+    assert any("one seed here: whether by chance cannot be said" in note for note in report.tables[0].notes)
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.validate(json.loads(render(report, "json")), schema)
+    assert set(schema["$defs"]["number"]["properties"]["verdict"]["enum"]) == set(VERDICTS)
+
+
+def test_where_every_run_is_left_out_the_reasons_are_said() -> None:
+    runs = [Run(changed(record, "options", unheard_of=1)) for record in published()[:40]]
+    with pytest.raises(
+        BenchError, match=r"Left out \(options.unheard_of: unknown key 'unheard_of'\): .* and 37 more\."
+    ):
+        make_report(runs, against=True)
+    (counts,) = make_report([*runs, Run(_counted("seq"))], ["10", "6"], against=True).tables
+    assert counts.id == "6" and any(note.startswith("Left out (options.unheard_of: ") for note in counts.notes)
