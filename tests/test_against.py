@@ -43,12 +43,18 @@ def test_methods_that_share_a_label_are_no_seeds_of_one_arm() -> None:
     groups = [column.group for column in table.columns[2:]]
     assert {"seq name=seq", "seq name=my_plugin"} <= set(groups)
     assert {entry.verdict for entry in compared_in(table)} == {"same"}
-    (six,) = paper_tables(make_studies([Run(renamed(_counted("seq"), name="my_plugin", label="seq"))]), ["6"], True)
-    assert not any(entry.verdict == "same" for entry in numbers(six))
+
+
+def test_a_plugin_built_on_secura_has_no_published_count() -> None:
+    mine = renamed(_counted("secura"), name="my_plugin", label="secura")
+    for record, verdict in ((_counted("secura"), "same"), (mine, "n/c")):
+        (table,) = paper_tables(make_studies([Run(record)]), ["6"], against=True)
+        assert by_label(table)["secura"].verdict == verdict
 
 
 def _counted(method: str) -> RunRecord:
-    return other(record_of("exp3", method), parameters={"per_layer": 1.0, "trainable": 1})
+    counts = {"per_layer": 120_000.0, "published_per_layer": 120_000.0, "trainable": 120_000}
+    return other(record_of("exp3", method), parameters=counts)
 
 
 # Odd runs

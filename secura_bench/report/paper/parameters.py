@@ -22,6 +22,8 @@ _COUNTED_OTHERWISE = {
 """Where the paper's count is not of what is trained, and what it is of as far as that can be told."""
 _BY_WIDTH = ("lora", "dora", "i_lora")
 """The methods whose count grows with a module's width."""
+_SIZING = ("r", "m", "target_modules", "signorm", "adapter_bias")
+"""The options that a count depends on."""
 WIDTH = 4096
 
 
@@ -43,7 +45,7 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
             counts = record.parameters
             found: list[float | None] = [
                 counts.get("per_layer"),
-                counts.get("published_per_layer"),
+                counts.get("published_per_layer") if arm.name in METHODS_OF_THE_PAPER else None,
                 counts.get("trainable"),
                 counts.get("effective"),
                 counts.get("held"),
@@ -79,7 +81,8 @@ def _count(study: Study, record: RunRecord, cell: Cell, published: float | None)
     name, options, difference = record.method["name"], record.method["options"], cell.value - published
     if round(cell.value, -3) == published:
         return Number(cell, False, published, difference, "same")
-    reasons = list(differing(options, options_of(name))) if name in METHODS_OF_THE_PAPER else []
+    sizing = {key: value for key, value in options.items() if key in _SIZING}
+    reasons = list(differing(sizing, options_of(name))) if name in METHODS_OF_THE_PAPER else []
     reasons += [f"other modules than the paper's two of {WIDTH}×{WIDTH}"] if name in _BY_WIDTH else []
     reasons += [_COUNTED_OTHERWISE[name]] if name in _COUNTED_OTHERWISE else []
     return Number(cell, False, published, difference, "other", tuple(reasons) or ("other settings",))
