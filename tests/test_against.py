@@ -8,7 +8,19 @@ from typing import Any
 
 import jsonschema
 import pytest
-from paper_records import MODEL, by_label, changed, compared_in, numbers, other, published, record_of, renamed, table_of
+from paper_records import (
+    MODEL,
+    TABLE,
+    by_label,
+    changed,
+    compared_in,
+    numbers,
+    other,
+    published,
+    record_of,
+    renamed,
+    table_of,
+)
 
 from secura_bench.errors import BenchError
 from secura_bench.records import RunRecord
@@ -122,6 +134,16 @@ def test_a_seed_without_a_number_is_left_out_by_name() -> None:
     assert len(left) == 3 and all(f"{record.name}-s2" in note for note in left)
     alone = table_of([*_seeds(record, [gone]), record_of("exp2", "dora")], "10")
     assert by_label(alone)["lora"].verdict != "same" and by_label(alone)["lora"].cell.missing, "a gap stays one"
+
+
+@pytest.mark.parametrize("experiment", ["exp2", "exp3"])
+def test_a_seed_on_other_rows_is_left_out_by_name(experiment) -> None:
+    record = record_of(experiment, "secura")
+    few = {name: note.model_copy(update={"train_rows": 10}) for name, note in record.data.items()}
+    table = table_of(_seeds(record, [{}, {"char_bleu": 0.0}], data=few), TABLE[experiment])
+    assert {entry.verdict for entry in compared_in(table)} == {"same"}
+    (line,) = (note for note in table.notes if note.startswith("Left out (10 rows to train on"))
+    assert f"{record.name}-s1" in line
 
 
 def test_a_seed_that_diverged_does_not_shorten_the_others() -> None:

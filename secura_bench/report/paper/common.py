@@ -11,8 +11,8 @@ from secura_bench.report.paper.reasons import has_no_spec, why_not
 from secura_bench.report.paper.rows import Line, not_this
 from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
-from secura_bench.report.paper.sources import Left, Source, left_out
-from secura_bench.report.study import Cell, Run, Study
+from secura_bench.report.paper.sources import Left, Source, left_out, without
+from secura_bench.report.study import Arm, Cell, Run, Study
 from secura_bench.report.table import Column, Number, Row
 
 OF = {"protocol": PROTOCOL}
@@ -33,6 +33,11 @@ def number_of(
         return Number(cell)
     reasons = [reason for study, run in runs for reason in why_not(study, run, part, line.varied)]
     return beside(cell, place, list(dict.fromkeys([*others, *not_this(line), *reasons])))
+
+
+def comparable(study: Study, arm: Arm, part: Part, line: Line) -> tuple[Arm, Left]:
+    """Return an arm's runs that may stand beside the paper's, and why its others are left out; all where none may."""
+    return without(arm, lambda run: "; ".join(why_not(study, run, part, line.varied)))
 
 
 def told(

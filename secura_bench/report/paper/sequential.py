@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from secura_bench.report.metrics import metric as known
-from secura_bench.report.paper.common import OF, number_of, told
+from secura_bench.report.paper.common import OF, comparable, number_of, told
 from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
 from secura_bench.report.paper.rows import lines_of
 from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL, Shape
-from secura_bench.report.paper.sources import Source, called, scored
+from secura_bench.report.paper.sources import Source, called, unscored, without
 from secura_bench.report.study import At
 from secura_bench.report.table import Column, Row, Table
 
@@ -44,9 +45,13 @@ def sequential(shape: Shape, source: Source, against: bool) -> Table:
         step = STEPS if moment.finished else moment.step  # a task's end is its end, however many steps it had
         for line in lines:
             arm = line.arm(study, sequence)
+            if arm is not None:
+                arm, left = comparable(study, arm, source.part, line)
+                odd.append(left)
             at: At = "end" if line.name == "base" else moment
             for metric in QA:
-                mine, left = scored(arm, (metric,), "probe", study.probe_name, at) if arm else (None, {})
+                why = partial(unscored, metrics=(metric,), role="probe", task=study.probe_name, at=at)
+                mine, left = without(arm, why) if arm else (None, {})
                 odd.append(left)
                 cell = study.probe(mine, PROTOCOL, metric, at)
                 place = Place(shape.id, shape.models[0], str(moment.after), line.name, metric, step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from secura_bench.report import foot
@@ -136,16 +136,22 @@ def set_to(arm: Arm, vary: str) -> set[object]:
     return {run.record.method["options"].get(vary, VARIED[vary]) for run in arm.runs} if vary else set()
 
 
-def scored(arm: Arm, metrics: Sequence[str], role: Role, task: str, at: At) -> tuple[Arm, Left]:
-    """Return an arm's runs that have these scores, and why its others are left out; the arm where none has them."""
-    found = {run: _unscored(run, metrics, role, task, at) for run in arm.runs}
-    if arm.is_base or all(found.values()) or not any(found.values()):
+def without(arm: Arm, why: Callable[[Run], str]) -> tuple[Arm, Left]:
+    """Return an arm without the runs that there is a reason to leave out, and the reasons; whole if it is all of them.
+
+    Runs are seeds of the same settings: one that differs from the others in its rows, or has no number, is odd.
+    """
+    if arm.is_base or len(arm.runs) == 1:
         return arm, {}
-    kept = tuple(run for run, why in found.items() if not why)
-    return replace(arm, runs=kept), {called(run): why for run, why in found.items() if why}
+    found = {run: why(run) for run in arm.runs}
+    kept = tuple(run for run, reason in found.items() if not reason)
+    if len(kept) in (0, len(arm.runs)):
+        return arm, {}
+    return replace(arm, runs=kept), {called(run): reason for run, reason in found.items() if reason}
 
 
-def _unscored(run: Run, metrics: Sequence[str], role: Role, task: str, at: At) -> str:
+def unscored(run: Run, metrics: Sequence[str], role: Role, task: str, at: At) -> str:
+    """Return why a run has none of these scores; empty where it has all."""
     score = run.score(PROTOCOL, role, task, at)
     if score is not None and all(score.values.get(metric) is not None for metric in metrics):
         return ""

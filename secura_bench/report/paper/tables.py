@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from secura_bench.report.metrics import metric as known
-from secura_bench.report.paper.common import OF, number_of, told
+from secura_bench.report.paper.common import OF, comparable, number_of, told
 from secura_bench.report.paper.parameters import parameters
 from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
 from secura_bench.report.paper.rows import Line, lines_of, not_the_same
 from secura_bench.report.paper.sequential import sequential, sequential_model
 from secura_bench.report.paper.shapes import PROTOCOL, SHAPES, Shape
-from secura_bench.report.paper.sources import Left, Sound, Source, left_out, scored, sound, source_of, values_of
+from secura_bench.report.paper.sources import (
+    Left,
+    Sound,
+    Source,
+    left_out,
+    sound,
+    source_of,
+    unscored,
+    values_of,
+    without,
+)
 from secura_bench.report.study import At, Cell, Role, Run, Spot, Study, mean_cell
 from secura_bench.report.table import Column, Number, Row, Table
 
@@ -139,8 +150,9 @@ def _cell(
         role: Role = "task" if source.part.experiment == "exp1" else "probe"
         at: At = "learned" if role == "task" else "end"
         of = task if role == "task" else study.probe_name
-        arm, odd = scored(arm, metrics, role, of, at)
-        left |= odd
+        arm, odd = comparable(study, arm, source.part, line)
+        arm, gone = without(arm, partial(unscored, metrics=metrics, role=role, task=of, at=at))
+        left |= {**odd, **gone}
         spots += [Spot(arm, PROTOCOL, name, role, of, at) for name in metrics]
         runs += [(study, run) for run in arm.runs]
     return mean_cell(spots), runs, left
