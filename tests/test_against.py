@@ -86,6 +86,7 @@ def _counted(method: str) -> RunRecord:
         (lambda r: changed(r, "options", alpah=640), "options.alpah: unknown key 'alpah'"),
         (lambda r: changed(r, "options", r=[8]), "options.r: "),
         (lambda r: changed(r, "train", precision=["fp4"]), "train.precision: "),
+        (lambda r: changed(r, "train", gradient_checkpointing=0), "train.gradient_checkpointing: "),
     ],
 )  # fmt: skip
 def test_an_odd_run_is_left_out_by_name_and_the_others_stay(odd, reason) -> None:
@@ -114,6 +115,15 @@ def test_an_arm_of_one_model_does_not_empty_the_average() -> None:
     for records in ([swept, *whole], [*whole, swept]):
         compared = compared_in(table_of(records, "2"))
         assert len(compared) == 40 and {entry.verdict for entry in compared} == {"same"}
+
+
+def test_an_arm_on_one_task_does_not_empty_the_row_of_one_on_all() -> None:
+    whole = [r for r in published() if (r.experiment, r.model["label"], r.method["name"]) == ("exp2", MODEL, "secura")]
+    in_bf16 = [changed(record, "train", precision="bf16_pure") for record in whole]  # as the code, and not the paper
+    assert len([e for e in compared_in(table_of([*in_bf16, whole[0]], "10")) if e.verdict == "same"]) == 24
+    short = [changed(record, "train", steps=60, lr=0.5) for record in whole]
+    assert len(compared_in(table_of([*short, changed(whole[0], "train", steps=60)], "10"))) == 24
+    assert [e.verdict for e in compared_in(table_of([*short, whole[0]], "10"))] == ["same"] * 3
 
 
 def _seeds(record: RunRecord, values: list[dict[str, float | None]], **last: Any) -> list[RunRecord]:

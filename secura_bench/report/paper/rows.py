@@ -119,14 +119,16 @@ def _variants(shape: Shape, name: str, studies: Iterable[Study]) -> list[dict[st
 def the_papers(arms: Mapping[Key, Sequence[Arm]], part: Part, varied: Mapping[str, object]) -> Key:
     """Return the arm that is the paper's own, or the nearest to it.
 
-    Nearest: with the fewest reasons why its training or its settings are not the published ones, then with the fewest
-    settings in which the paper's code does otherwise than the paper, then the one that is called as the method.
+    It is one that there is no reason not to compare, if there is one; of several the one on the most tasks, then with
+    the fewest reasons, then with the fewest settings in which the paper's code does otherwise than the paper, then the
+    one that is called as the method.
     """
 
     def distance(key: Key) -> tuple[object, ...]:
         records = [run.record for arm in arms[key] for run in arm.runs]
         reasons = {reason for record in records for reason in not_its_settings(record, part, varied)}
-        return (len(reasons), as_its_code(records[0], part), key[1] != key[0], key)
+        tasks = sum(any(task in arm.sequence for task in part.tasks) for arm in arms[key])
+        return (bool(reasons), -tasks, len(reasons), as_its_code(records[0], part), key[1] != key[0], key)
 
     return min(arms, key=distance) if len(arms) > 1 else next(iter(arms))
 

@@ -55,6 +55,9 @@ def first(held: Allowed) -> dict[str, Any]:
     return {key: values[0] for key, values in held.items()}
 
 
+_NOTHING = object()
+
+
 @cache
 def options_of(method: str) -> Allowed:
     """Return what each option of one of the paper's methods may be, outside of an ablation."""
@@ -107,7 +110,7 @@ def refused(record: RunRecord) -> str:
         held.append(("options", method["options"], METHODS.get(method["name"]).Options, _defaults_of(method["name"])))
     for part, found, kind, defaults in held:
         # A record spells defaults out, and some of them are refused where somebody sets them to no effect.
-        given = {key: value for key, value in found.items() if key not in defaults or value != defaults[key]}
+        given = {key: value for key, value in found.items() if not _is(value, defaults.get(key, _NOTHING))}
         try:
             kind.model_validate(given)
         except ValidationError as error:
@@ -127,6 +130,11 @@ def _defaults(kind: type[BaseModel]) -> Mapping[str, Any]:
 def _defaults_of(method: str) -> Mapping[str, Any]:
     """Return a method's options where none is set; nothing of a method that the paper has not."""
     return METHODS.get(method).Options().model_dump(mode="json") if method in METHODS_OF_THE_PAPER else {}
+
+
+def _is(value: object, default: object) -> bool:
+    """Return whether a value is the default: 0, which equals False, is no truth value."""
+    return value == default and type(value) is type(default)
 
 
 def _alone(values: Mapping[str, object]) -> Allowed:
