@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +33,7 @@ from secura_bench.report.paper.tables import paper_tables
 from secura_bench.report.report import make_report, render
 from secura_bench.report.statistics import Interval
 from secura_bench.report.study import Run, make_studies
+from secura_bench.store import items_file, write_atomically
 
 # Whose row it is
 
@@ -193,10 +196,38 @@ def test_a_verdict_is_of_the_prediction_interval(off, predicted, seeds, verdict)
     shifted = predicted and Interval(value + predicted.low, value + predicted.high)
     narrow = Interval(value + off - 0.01, value + off + 0.01)  # of the mean, which says nothing of the next run
     cell: Any = SimpleNamespace(
-        value=value + off, missing=False, predicted=shifted, interval=narrow, seeds=seeds, why=""
+        value=value + off, missing=False, predicted=shifted, interval=narrow, seeds=seeds, why="", items_only=False
     )
     found = beside(cell, place, [])
     assert found.verdict == verdict and found.difference == pytest.approx(off)
+
+
+def _with_items(record: RunRecord, seed: int, off: float, folder: Path) -> Run:
+    """Return a run of another seed whose items scatter about the printed number and ``off``."""
+    (score,) = record.scores
+    draw = random.Random(seed)
+    columns = {metric: [value + off + draw.gauss(0, 1) for _ in range(60)] for metric, value in score.values.items()}
+    means = {metric: sum(values) / len(values) for metric, values in columns.items()}
+    mine = other(record, seed=seed, scores=(score.model_copy(update={"values": means, "n": 60}),))
+    for number, part in enumerate(record.probe_parts):
+        rows = slice(20 * number, 20 * number + 20)
+        items = {"id": [f"{i}" for i in range(20)], **{metric: values[rows] for metric, values in columns.items()}}
+        write_atomically(folder / str(seed) / items_file(mine.scores[0], part), json.dumps(items))
+    return Run(mine, folder / str(seed))
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(4.0, "within"), (-4.0, "within"), (20.0, "higher"), (-20.0, "lower")])
+def test_a_number_a_little_off_is_what_one_more_run_would_give(tmp_path, off, verdict) -> None:
+    record = record_of("exp2", "secura")
+    seeds = (-4.0, -3.0, -2.0, -0.5, 0.5, 2.0, 3.0, 4.0)  # of one more run ±7.6, of their mean ±2.5
+    runs = [_with_items(record, seed, off + shift, tmp_path) for seed, shift in enumerate(seeds)]
+    (table,) = paper_tables(make_studies(runs), ["10"], against=True)
+    assert len(compared_in(table)) == 3
+    for entry in compared_in(table):
+        if entry.cell.predicted is None:
+            pytest.skip("Cell.predicted says nothing here yet")
+        assert entry.cell.interval is not None and entry.published not in entry.cell.interval
+        assert entry.verdict == verdict and not entry.reasons
 
 
 def test_one_seed_says_so_under_the_table_and_in_every_format() -> None:

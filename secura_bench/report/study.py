@@ -224,6 +224,7 @@ class Cell:
 
     ``per_seed`` are the seeds' own numbers, ``n`` the items. ``spread``: the interval, or why there is none (or no
     number), or what finds that out: items are read when an interval is asked for, and a table shows few of them.
+    ``items_only``: something behind it was trained under one seed.
     """
 
     value: float = MISSING
@@ -231,6 +232,12 @@ class Cell:
     n: int = 0
     seeds: tuple[int, ...] = ()
     per_seed: tuple[float, ...] = ()
+    items_only: bool = False
+
+    @property
+    def predicted(self) -> Interval | None:
+        """The 95 % prediction interval of one more run, a seed on as many other items; None where there is one seed."""
+        return None
 
     @cached_property
     def _spread(self) -> Spread:
@@ -245,11 +252,6 @@ class Cell:
     def interval(self) -> Interval | None:
         """The interval, None where there is none."""
         return self._spread if isinstance(self._spread, Interval) else None
-
-    @property
-    def predicted(self) -> Interval | None:
-        """The 95 % prediction interval of one more run, a seed on as many other items; None where there is one seed."""
-        return None
 
     @property
     def why(self) -> str:

@@ -39,7 +39,8 @@ def beside(cell: Cell, place: Place, reasons: Sequence[str]) -> Number:
     if abs(difference) <= tolerance(place) + 1e-9:
         return Number(cell, False, published, difference, "same", (), wrong)
     if cell.predicted is None:
-        verdict, why = ("one seed", "") if len(cell.seeds) == 1 else ("no interval", cell.why)
+        one = cell.items_only or len(cell.seeds) == 1
+        verdict, why = ("one seed", "") if one else ("no interval", cell.why)
         return Number(cell, False, published, difference, verdict, (why,) if why else (), wrong)
     verdict = "within" if published in cell.predicted else "higher" if difference > 0 else "lower"
     return Number(cell, False, published, difference, verdict, (), wrong)
