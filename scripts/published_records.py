@@ -13,11 +13,20 @@ from typing import Any
 
 from secura_bench import __version__
 from secura_bench.records import RunRecord
-from secura_bench.report.paper import BATCH, EXP3_TASKS, LEARNING_RATES, OPTIONS, PROBE_ROWS, PROTOCOL, STEPS
-from secura_bench.report.published import AVERAGE, SOURCE, printed
+from secura_bench.report.paper.published import AVERAGE, SOURCE, printed
+from secura_bench.report.paper.settings import (
+    CONTEXT,
+    PROBE,
+    PROBE_ROWS,
+    STEPS,
+    first,
+    options_of,
+    probe_parts,
+    training_of,
+)
+from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL
 from secura_bench.store import write_atomically
 
-PARTS = ("arc_c", "gsm8k", "multipl_e")
 SEED = 114514
 
 
@@ -33,11 +42,11 @@ def records() -> Iterator[RunRecord]:
             experiment = "exp2" if place.table == "10" else "exp1"
             separate.setdefault((experiment, place.model, place.method, place.task), {})[place.metric] = value
     for (experiment, model, method, task), values in separate.items():
-        scored = ("task", task) if experiment == "exp1" else ("probe", "f_task")
+        scored = ("task", task) if experiment == "exp1" else ("probe", PROBE)
         yield _record(experiment, model, method, (task,), [_score(0, task, STEPS, *scored, values)])
     for (model, method), stages in sequential.items():
         order = sorted(stages, key=lambda stage: (EXP3_TASKS.index(stage[0]), stage[1]))
-        scores = [_score(i, *stage, "probe", "f_task", stages[stage]) for i, stage in enumerate(order)]
+        scores = [_score(i, *stage, "probe", PROBE, stages[stage]) for i, stage in enumerate(order)]
         yield _record("exp3", model, method, EXP3_TASKS, scores)
 
 
@@ -48,7 +57,7 @@ def ablation(table: str, experiment: str, model: str, options: dict[str, Any]) -
         if place.table == table and place.model == model and place.variant == f"{experiment} {options['merge']}":
             values.setdefault(place.task, {})[place.metric] = value
     for task, found in values.items():
-        scored = ("task", task) if experiment == "exp1" else ("probe", "f_task")
+        scored = ("task", task) if experiment == "exp1" else ("probe", PROBE)
         yield _record(experiment, model, "secura", (task,), [_score(0, task, STEPS, *scored, found)], options)
 
 
@@ -80,17 +89,18 @@ def _record(
         "train_hash": "", "test_hash": "", "too_long": 0,
     }  # fmt: skip
     what = tasks[0] if len(tasks) == 1 else f"{len(tasks)}-tasks"
-    train = {"lr": LEARNING_RATES[experiment][method], "steps": STEPS, "batch_size": BATCH}
+    train = first(training_of(method, experiment))
     fields: dict[str, Any] = {
         "version": __version__, "name": f"{model}-{method}-{what}", "fingerprint": "published",
         "experiment": experiment, "mode": "sequence" if experiment == "exp3" else "separate", "status": "done",
         "notes": (f"the numbers are those printed in {SOURCE}, of no run of this bench",),
         "model": {"label": model, "identity": SOURCE},
         "method": {
-            "name": method, "label": method, "options": {**OPTIONS.get(method, {}), **(options or {})}, "train": train,
+            "name": method, "label": method, "options": first(options_of(method)) | (options or {}), "train": train,
         },
-        "tasks": tasks, "probe": "f_task", "probe_parts": PARTS, "seed": SEED, "limit": None,
-        "parameters": {}, "data": dict.fromkeys((*tasks, *PARTS), note), "signatures": {}, "scores": scores,
+        "tasks": tasks, "probe": PROBE, "probe_parts": probe_parts(), "seed": SEED, "limit": None,
+        "precision": train["precision"], "context": CONTEXT[experiment],
+        "parameters": {}, "data": dict.fromkeys((*tasks, *probe_parts()), note), "signatures": {}, "scores": scores,
         "cost": {"train_seconds": 0, "evaluate_seconds": 0, "tokens": 0, "peak_memory": 0, "device": "none"},
         "finished_at": "2025-02-25T00:00:00+00:00",
     }  # fmt: skip

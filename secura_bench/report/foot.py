@@ -187,7 +187,7 @@ def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
     for record in records:
         for note in record.notes:
             said.setdefault(note, []).append(record.name)
-    lines += [f"{_some(names)}: {note}" for note, names in said.items()]
+    lines += [f"{some(names)}: {note}" for note, names in said.items()]
     superseded = sum(study.superseded for study in studies)
     if superseded:
         lines.append(f"Left aside: {superseded} older records of the same settings and seed.")
@@ -199,6 +199,7 @@ def _where(record: RunRecord) -> str:
     return f"{at['task']} step {at['step']}" if at else "where is not said"
 
 
-def _some(names: Sequence[str], shown: int = 3) -> str:
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

@@ -9,7 +9,9 @@ from pathlib import Path
 from secura_bench.errors import BenchError, unknown_name
 from secura_bench.report.choosing import check_names, shown_alone
 from secura_bench.report.general import BY_PROTOCOL, BY_STUDY, GENERAL, general_tables
-from secura_bench.report.paper import PAPER, paper_tables
+from secura_bench.report.paper.shapes import PAPER
+from secura_bench.report.paper.sources import left_out, sound
+from secura_bench.report.paper.tables import paper_tables
 from secura_bench.report.study import Run, Study, make_studies
 from secura_bench.report.table import Table
 from secura_bench.store import write_atomically
@@ -60,9 +62,11 @@ def make_report(
         check_names(studies, [reference], "--reference ")
     tables = [*general_tables(studies, wanted, reference), *paper_tables(studies, wanted, against)]
     if not tables:
+        odd = left_out(sound(studies).left.values()) if set(wanted) & set(PAPER) else []
         raise BenchError(
             f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need teacher_forced "
             "scores on the paper's tasks, continual and matrix a sequence of tasks, merges and norms what a run logged."
+            + "".join(f" {line}" for line in odd)
         )
     return Report(tuple(studies), tuple(tables), tuple(problems))
 

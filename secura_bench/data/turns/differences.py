@@ -12,6 +12,8 @@ from secura_bench.data.turns.template import TODAY, ChatTemplate, TemplateError
 _OTHER_DAY = datetime.datetime(1999, 2, 9, 13, 14, 15)  # has nothing in common with TODAY
 _PROMPT, _REPLY, _NEXT = "secura-bench-prompt", "secura-bench-reply", "secura-bench-next-prompt"
 _SHOWN = 100  # characters
+OTHER_SYSTEM = ("the system turn is", "there is no system turn")
+"""How the sentence begins that says of prompts that their system turn is not the bench's."""
 PLAIN = (
     "the tokenizer has no chat template: a prompt is plain text, the system's text and a blank line, the prompt and a "
     "line end"
@@ -43,9 +45,9 @@ def differences(template: ChatTemplate | None, system: str, in_user_turn: bool, 
 
 def _of_the_system(template: ChatTemplate | None, system: str, in_user_turn: bool) -> list[str]:
     if system and system != SYSTEM:
-        said = [f"the system turn is {_short(system)}"]
+        said = [f"{OTHER_SYSTEM[0]} {_short(system)}"]
     else:
-        said = [] if system else ["there is no system turn"]
+        said = [] if system else [OTHER_SYSTEM[1]]
     if system and in_user_turn:
         said.append("the template takes no system turn: its text stands at the head of the first user turn")
     if not system and template is not None and (own := _own_system(template)):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from secura_bench.harmless import plain
-from secura_bench.report.against import REASONED
+from secura_bench.report.paper.against import REASONED
 from secura_bench.report.study import Cell
 from secura_bench.report.table import ONE_SEED, Column, Number
 

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
-from secura_bench.report.published import SOURCE, Place, flaws, printed, rank_correlation, tolerance
+from secura_bench.report.paper.published import SOURCE, Place, flaws, printed, rank_correlation, tolerance
 from secura_bench.report.study import Cell
 from secura_bench.report.table import Column, Number, Row
 
 VERDICTS = {
     "same": "to the printed digits",
-    "within": "the published number lies in this bench's 95 % interval",
-    "higher": "this bench's number, and its interval, lie above the published one",
+    "within": "the published number lies in the 95 % prediction interval of one more run here, on as many items",
+    "higher": "this bench's number, and its prediction interval, lie above the published one",
     "lower": "they lie below it",
-    "no interval": "it differs, and there are too few items or seeds here to say whether by chance",
+    "one seed": "it differs; one seed here: whether by chance cannot be said",
+    "no interval": "it differs, and without seeds or items to resample it cannot be said whether by chance",
     "other": "another count, for the reasons below",
     "n/c": "not comparable, for the reasons below",
     "not run": "no record here",
@@ -37,9 +38,11 @@ def beside(cell: Cell, place: Place, reasons: Sequence[str]) -> Number:
     difference = cell.value - published
     if abs(difference) <= tolerance(place) + 1e-9:
         return Number(cell, False, published, difference, "same", (), wrong)
-    if cell.interval is None:
-        return Number(cell, False, published, difference, "no interval", (cell.why,) if cell.why else (), wrong)
-    verdict = "within" if published in cell.interval else "higher" if difference > 0 else "lower"
+    if cell.predicted is None:
+        one = cell.items_only or len(cell.seeds) == 1
+        verdict, why = ("one seed", "") if one else ("no interval", cell.why)
+        return Number(cell, False, published, difference, verdict, (why,) if why else (), wrong)
+    verdict = "within" if published in cell.predicted else "higher" if difference > 0 else "lower"
     return Number(cell, False, published, difference, verdict, (), wrong)
 
 

@@ -1,0 +1,158 @@
+"""Which studies the paper's tables are read from, and which runs are left out of them, by name and with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from secura_bench.report import foot
+from secura_bench.report.paper.reasons import spelled
+from secura_bench.report.paper.settings import LEARNING_RATES, VARIED, refused
+from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
+from secura_bench.report.study import Arm, At, Role, Run, Study
+
+Left = Mapping[str, str]
+"""The runs that are left out, by name, with the reason."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The studies a part is read from, by model; other experiments that stand ``behind`` them; runs ``left`` out."""
+
+    part: Part
+    studies: Mapping[str, Study]
+    behind: Sequence[Study] = ()
+    left: Left = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Studies without the runs whose settings are none of this version's, and what was left out of each."""
+
+    studies: tuple[Study, ...]
+    left: Mapping[Study, Left]
+
+
+def sound(studies: Iterable[Study]) -> Sound:
+    """Return the studies without the arms that nothing can be said of."""
+    kept, left = [], {}
+    for study in studies:
+        why = {arm: refused(arm.runs[0].record) for arm in study.arms}  # the runs of an arm share their settings
+        whole = study if not any(why.values()) else replace(study, arms=tuple(a for a in study.arms if not why[a]))
+        kept.append(whole)
+        left[whole] = {called(run): reason for arm, reason in why.items() if reason for run in arm.runs}
+    return Sound(tuple(kept), left)
+
+
+def source_of(found: Sound, part: Part, shape: Shape) -> Source:
+    """Return the studies of a part's kind by model, what stands behind them, and what is left out.
+
+    Before all others comes an ablation's own study, where one is asked for; then one that is called as the paper's
+    experiment, then the one that fills most of the table; none that is called as another of its experiments.
+    """
+    odd = {study: _unfit(study, part) for study in found.studies}
+    ours = [
+        study
+        for study in found.studies
+        if part.experiment in study.experiment or not any(name in study.experiment for name in LEARNING_RATES)
+    ]
+    fitting = [study for study in ours if not odd[study]]
+
+    def order(study: Study) -> tuple[object, ...]:
+        name = study.experiment
+        named = (name != part.experiment, not name.startswith(part.experiment), part.experiment not in name)
+        ablation = len(values_of(study, shape.vary)) > 1 if shape.vary else False
+        filled = sum(arm.name in shape.methods for arm in study.arms if set(arm.sequence) & set(part.tasks))
+        return (not ablation, ablation and name.startswith(tuple(LEARNING_RATES)), *named, -filled, name)
+
+    shown: dict[str, Study] = {}
+    for study in sorted(fitting, key=order):
+        shown.setdefault(study.model, study)
+    own = [study for study in shown.values() if part.experiment in study.experiment]
+    if own and not shape.vary:
+        shown = {study.model: study for study in own}
+    others = [study for study in fitting if study.model in shown and study is not shown[study.model]]
+    beside = [study for study in others if study.experiment == shown[study.model].experiment]
+    left: dict[str, str] = {}
+    for study in (*shown.values(), *beside):
+        left |= found.left[study]
+    for study in ours:
+        if odd[study] and part.experiment in study.experiment:
+            left |= {**found.left[study], **_named(study, odd[study])}
+    for study in beside:
+        left |= _named(study, _other_set(study, shown[study.model]))
+    return Source(part, shown, [study for study in others if study not in beside], left)
+
+
+def _unfit(study: Study, part: Part) -> str:
+    """Return why a study cannot be read for a part; empty where it can."""
+    if study.mode != part.mode:
+        return f"mode {study.mode}, not {part.mode}"
+    if PROTOCOL not in study.protocols:
+        return f"no {PROTOCOL} scores"
+    trained = any(set(sequence) & set(part.tasks) for sequence in study.sequences)
+    return "" if trained else f"none of the tasks of {part.experiment.upper()}"
+
+
+def left_out(several: Iterable[Left]) -> list[str]:
+    """Return which runs are left out, a line a reason."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for left in several:
+        for name, reason in left.items():
+            by_reason.setdefault(reason, {})[name] = None
+    return [f"Left out ({reason}): {foot.some(list(names))}." for reason, names in by_reason.items()]
+
+
+def called(run: Run) -> str:
+    """Return what a run is called, as its folder is: two of one name differ in their settings."""
+    return f"{run.record.name}-{run.record.fingerprint}"
+
+
+def _named(study: Study, reason: str) -> Left:
+    return {called(run): reason for arm in study.arms for run in arm.runs}
+
+
+def _other_set(study: Study, shown: Study) -> str:
+    """Return in what a study's runs cannot be compared with those that are shown of the same name."""
+    one, other = study.runs[0].record, shown.runs[0].record
+    named = {
+        "probe": (one.probe, other.probe),
+        "limit": (one.limit, other.limit),
+        "precision": (one.precision, other.precision),
+        "context": (one.context, other.context),
+    }
+    said = [f"{name} {spelled(a)}, not {spelled(b)}" for name, (a, b) in named.items() if a != b]
+    said += ["another model of that name"] if one.model["identity"] != other.model["identity"] else []
+    return ", ".join(said or ["other rows of the probe"])
+
+
+def values_of(study: Study, vary: str) -> set[object]:
+    """Return the values of an option of SECURA's that a study has runs of."""
+    return {value for arm in study.arms if arm.name == "secura" for value in set_to(arm, vary)}
+
+
+def set_to(arm: Arm, vary: str) -> set[object]:
+    """Return what an option is set to in an arm."""
+    return {run.record.method["options"].get(vary, VARIED[vary]) for run in arm.runs} if vary else set()
+
+
+def without(arm: Arm, why: Callable[[Run], str]) -> tuple[Arm, Left]:
+    """Return an arm without the runs that there is a reason to leave out, and the reasons; whole if it is all of them.
+
+    Runs are seeds of the same settings: one that differs from the others in its rows, or has no number, is odd.
+    """
+    if arm.is_base or len(arm.runs) == 1:
+        return arm, {}
+    found = {run: why(run) for run in arm.runs}
+    kept = tuple(run for run, reason in found.items() if not reason)
+    if len(kept) in (0, len(arm.runs)):
+        return arm, {}
+    return replace(arm, runs=kept), {called(run): reason for run, reason in found.items() if reason}
+
+
+def unscored(run: Run, metrics: Sequence[str], role: Role, task: str, at: At) -> str:
+    """Return why a run has none of these scores; empty where it has all."""
+    score = run.score(PROTOCOL, role, task, at)
+    if score is not None and all(score.values.get(metric) is not None for metric in metrics):
+        return ""
+    return "diverged" if run.record.status == "diverged" else f"no number of {task} for {', '.join(metrics)}"

@@ -1,0 +1,158 @@
+"""The SECURA paper's own tables, made from records, and beside what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from secura_bench.report.metrics import metric as known
+from secura_bench.report.paper.common import OF, comparable, number_of, told
+from secura_bench.report.paper.parameters import parameters
+from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
+from secura_bench.report.paper.rows import Line, lines_of, not_the_same
+from secura_bench.report.paper.sequential import sequential, sequential_model
+from secura_bench.report.paper.shapes import PROTOCOL, SHAPES, Shape
+from secura_bench.report.paper.sources import (
+    Left,
+    Sound,
+    Source,
+    left_out,
+    sound,
+    source_of,
+    unscored,
+    values_of,
+    without,
+)
+from secura_bench.report.study import At, Cell, Role, Run, Spot, Study, mean_cell
+from secura_bench.report.table import Column, Number, Row, Table
+
+
+def paper_tables(studies: Sequence[Study], wanted: Sequence[str], against: bool) -> Iterator[Table]:
+    """Yield the ``wanted`` tables in the paper's shapes, from the records that there are; gaps stay gaps."""
+    shapes = [SHAPES[name] for name in wanted if name in SHAPES]
+    found = sound(studies) if shapes else None
+    tables = [table for shape in shapes for table in _scores(shape, found, against)] if found else []
+    yield from tables
+    if {"6", "7"} & set(wanted):
+        none = [] if tables or found is None else [_NONE, *left_out(found.left.values())]
+        yield from parameters(studies, against, none)
+
+
+_NONE = (
+    "None of these records stands in a table of the paper's scores: those are teacher_forced scores of models trained "
+    "on its tasks (`secura-bench ls configs` names specs that make them)."
+)
+
+
+def _scores(shape: Shape, found: Sound, against: bool) -> Iterator[Table]:
+    """Yield a table of scores if there is a number in it."""
+    sources = [source_of(found, part, shape) for part in shape.parts]
+    if shape.id in SEQUENTIAL.values():
+        if sequential_model(shape, sources[0]):
+            yield sequential(shape, sources[0], against)
+    elif any(source.studies for source in sources):
+        table = _table(shape, sources, against)
+        entries = [entry for row in table.rows for entry in row.entries]
+        if any(isinstance(entry, Number) and not entry.cell.missing for entry in entries):
+            yield table
+
+
+def _table(shape: Shape, sources: Sequence[Source], against: bool) -> Table:
+    there = {model for source in sources for model in source.studies}
+    others = there - set(shape.models)
+    if shape.vary:
+        others = {
+            m for m in others if any(len(values_of(s.studies[m], shape.vary)) > 1 for s in sources if m in s.studies)
+        }
+    models = [model for model in shape.models if model in there] + sorted(others)
+    columns = [Column("model", "label"), Column("method", "label")]
+    tasks = {id(source): _tasks(shape, source, models) for source in sources}
+    for source in sources:
+        role = "task" if source.part.experiment == "exp1" else "probe"
+        for task in tasks[id(source)]:
+            for name in source.part.metrics:
+                of = {"role": role, "sequence": task, "metric": name, "experiment": source.part.experiment}
+                plain = len(source.part.metrics) == 1
+                heading, group = (task, "") if plain else (known(name).heading, task)
+                columns.append(Column(heading, of=of, group=group or ("F-task after" if role == "probe" else "on")))
+    several = len(models) > 1 and shape.id in ("1", "2", "8", "9", "10")
+    sections: list[tuple[str, list[str]]] = [] if shape.merged else [(model, [model]) for model in models]
+    if shape.merged or several:
+        full = set(models) >= set(shape.models)
+        inside = [model for model in models if model in shape.models] or models
+        over = AVERAGE if full else f"average of {', '.join(inside)}" if len(inside) > 1 else inside[0]
+        sections.append((over, inside))
+    rows: list[Row] = []
+    aside: dict[str, None] = {}
+    odd: list[Left] = []
+    for section, of_models in sections:
+        lines, set_aside = lines_of(shape, sources, of_models)
+        aside |= dict.fromkeys(set_aside)
+        for line in lines:
+            entries = []
+            for source in sources:
+                for task in tasks[id(source)]:
+                    for metric in source.part.metrics:
+                        cell, runs, left = _cell(source, of_models, line, task, metric)
+                        odd.append(left)
+                        model = AVERAGE if shape.merged or section == AVERAGE else section
+                        varied = f"{source.part.experiment} {line.variant}" if shape.id == "4" else line.variant
+                        place = Place(shape.id, model, task, line.name, metric, variant=varied)
+                        reasons = not_the_same(shape, of_models)
+                        entries.append(number_of(cell, place, runs, source.part, line, against, reasons))
+            strong = line.name in ("base", "mtl")
+            shown = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
+            rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
+    without = [model for model in MODELS if model in shape.models and model not in there]
+    absent = {
+        **{
+            f"{source.part.experiment.upper()}: nothing was trained on {{}}, and there is no published number.": [
+                task for task in source.part.tasks if task not in tasks[id(source)]
+            ]
+            for source in sources
+        },
+        "No records of {}.": without,
+        "Left out, for another arm stands in the row: {}.": aside,
+    }
+    gaps = [sentence.format(", ".join(names)) for sentence, names in absent.items() if names]
+    rows, notes = told(shape, sources, rows, columns, against, gaps, odd)
+    title = f"Table {shape.id} · {shape.caption}{f' · {sections[0][0]}' if len(sections) == 1 else ''}"
+    return Table(shape.id, title, tuple(columns), tuple(rows), notes, OF)
+
+
+def _tasks(shape: Shape, source: Source, models: Sequence[str]) -> list[str]:
+    """Return the tasks of a part that are worth a column: where something was trained on them, or the paper has one."""
+    if shape.merged or set(models) & set(shape.models):
+        return list(source.part.tasks)
+    trained = {
+        task
+        for model in models
+        if model in source.studies
+        for arm in source.studies[model].arms
+        for task in arm.sequence
+    }
+    return [task for task in source.part.tasks if task in trained]
+
+
+def _cell(
+    source: Source, models: Sequence[str], line: Line, task: str, metric: str
+) -> tuple[Cell, list[tuple[Study, Run]], Left]:
+    """Return the mean over models and metrics, the runs behind it, and those that are left out of it."""
+    spots: list[Spot] = []
+    runs: list[tuple[Study, Run]] = []
+    left: dict[str, str] = {}
+    metrics = QA if metric == MEAN else (metric,)
+    for model in models:
+        study = source.studies.get(model)
+        arm = None if study is None else line.arm(study, (task,))
+        if study is None or arm is None:
+            return Cell(spread=f"no record of {line.label} on {model}"), [], {}
+        role: Role = "task" if source.part.experiment == "exp1" else "probe"
+        at: At = "learned" if role == "task" else "end"
+        of = task if role == "task" else study.probe_name
+        arm, odd = comparable(study, arm, source.part, line)
+        arm, gone = without(arm, partial(unscored, metrics=metrics, role=role, task=of, at=at))
+        left |= {**odd, **gone}
+        spots += [Spot(arm, PROTOCOL, name, role, of, at) for name in metrics]
+        runs += [(study, run) for run in arm.runs]
+    return mean_cell(spots), runs, left
