@@ -56,7 +56,7 @@ def as_its_code(record: RunRecord, part: Part) -> int:
     options, train = settings.complete(record)
     name = record.method["name"]
     both = [(options, settings.options_of(name)), (train, settings.training_of(name, part.experiment))]
-    return sum(found[key] in values[1:] for found, held in both for key, values in held.items())
+    return sum(found.get(key) in values[1:] for found, held in both for key, values in held.items())
 
 
 def differing(found: Mapping[str, object], held: Allowed) -> Iterator[str]:

@@ -7,7 +7,7 @@ tables do as well, and no other table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -46,8 +46,12 @@ VARIED: Mapping[str, object] = {"fusion_step": 1, "merge": "m1"}
 """What ablations vary, as it is outside of them."""
 METHODS_OF_THE_PAPER = frozenset({*PEFT, *CONTINUAL, *OPTIONS})
 """By registered name, which no plug-in can take: a label says nothing."""
-SCORED_BESIDE = ("protocols", "every", "tasks", "metrics", "limit")
+SCORED_BESIDE = ("protocols", "every", "tasks", "metrics", "limit", "batch_size")
 """Keys of ``evaluate`` that add scores and change none; of ``limit``, which leaves rows out, the record speaks."""
+TRAINED_ALIKE = ("gradient_checkpointing", "micro_batch_size")
+"""Keys of ``train`` that say how a step is computed; the step is the same."""
+KEPT_ALIKE = ("device",)
+"""Options of methods that say where something is kept."""
 
 
 def first(held: Allowed) -> dict[str, Any]:
@@ -95,9 +99,14 @@ def probe_parts() -> tuple[str, ...]:
 
 
 def complete(record: RunRecord) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a run's options and training settings, a key that its record lacks as it is where nobody sets it."""
+    """Return a run's options and training settings, a key that its record lacks as it is where nobody sets it.
+
+    Keys that change no number are left out.
+    """
     method = record.method
-    return {**_defaults_of(method["name"]), **method["options"]}, {**_defaults(TrainSpec), **method["train"]}
+    options = {**_defaults_of(method["name"]), **method["options"]}
+    train = {**_defaults(TrainSpec), **method["train"]}
+    return _without(options, KEPT_ALIKE), _without(train, TRAINED_ALIKE)
 
 
 def refused(record: RunRecord) -> str:
@@ -135,6 +144,10 @@ def _defaults_of(method: str) -> Mapping[str, Any]:
 def _is(value: object, default: object) -> bool:
     """Return whether a value is the default: 0, which equals False, is no truth value."""
     return value == default and type(value) is type(default)
+
+
+def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _alone(values: Mapping[str, object]) -> Allowed:
