@@ -100,7 +100,9 @@ COLUMNS: Mapping[str, Column] = {
     "peft lora, olora": _peft("lora", {"r": 2, "init_lora_weights": "olora"}),
     "peft lora, mica": _peft("lora", {"r": 2, "init_lora_weights": "mica"}),
     "peft lora, eva": _peft("lora", {"r": 2, "init_lora_weights": "eva"}),
-    "peft adalora": _peft("adalora", {"init_r": 3, "target_r": 2, "tinit": 1, "tfinal": 1, "total_step": 4}),
+    "peft adalora": _peft(
+        "adalora", {"init_r": 3, "target_r": 2, "tinit": 1, "tfinal": 1, "total_step": 4, "lora_alpha": 64}
+    ),
     "peft vera": _peft("vera", {"r": 4}),
     "peft vblora": _peft("vblora", {"r": 2, "vector_length": 4, "num_vectors": 8, "topk": 2}),
     "peft lily": _peft("lily", {"r": 2}),
