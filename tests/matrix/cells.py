@@ -38,7 +38,7 @@ from secura_bench.store import RunFolder, items_file
 
 FORMS: tuple[Form, ...] = ("peft", "merged")
 NATS = 2e-3  # of an item's loss
-_OF_EFFECT, _ROUNDING = 0.1, 2e-5  # of what training moved the loss that moved most; nats
+OF_EFFECT, _ROUNDING = 0.1, 2e-5  # of what training moved the loss that moved most; nats
 _STEPS, _KILLED_AT = 2, 3  # of each of two tasks; of all
 
 
@@ -107,7 +107,7 @@ def _cell(column: str, model: Path, names: Names, work: Path) -> Outcome:
         items = _items(run, inputs, work / "whole" / run.folder, record)
         allowed = _allowed(items, AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32))
         if allowed < _ROUNDING:
-            return Outcome("wrong", f"training moved no loss by more than {allowed / _OF_EFFECT:.1g} nats")
+            return Outcome("wrong", f"training moved no loss by more than {allowed / OF_EFFECT:.1g} nats")
         for form in FORMS:
             try:
                 export(work / "whole" / run.folder, form, work / form)
@@ -193,7 +193,7 @@ def _allowed(items: Sequence[_Item], untrained: nn.Module) -> float:
     """Return how many nats a loss may be off: ``NATS``, and a share of what training moved."""
     untrained.eval()
     moved = [abs(item.said - _loss(untrained, item.example)) for item in items if isinstance(item.said, float)]
-    return min(NATS, _OF_EFFECT * max(moved, default=0.0))
+    return min(NATS, OF_EFFECT * max(moved, default=0.0))
 
 
 def _disagreement(items: Sequence[_Item], model: nn.Module, inputs: Inputs, allowed: float) -> str:
