@@ -50,6 +50,10 @@ class Outcome:
     why: str = ""
 
 
+Table = dict[tuple[str, str], Outcome]
+"""Outcomes by architecture and column."""
+
+
 class Killed(BaseException):
     """The process is gone, as far as the run can tell."""
 

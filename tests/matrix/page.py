@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from string import ascii_lowercase
 
-from cells import NATS, OF_EFFECT, Outcome
+from cells import NATS, OF_EFFECT, Outcome, Table
 from columns import COLUMNS
+from kept import Kept
 from zoo import ARCHITECTURES
 
-Table = Mapping[tuple[str, str], Outcome]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "models.md"
 SIGNS = {"right": "+", "wrong": "X"}
@@ -34,31 +31,9 @@ of it, and a slice of it is among the tests. `docs/models.md` is written by the 
 """
 
 
-@dataclass(frozen=True)
-class Made:
-    """What a run of the matrix was made with: a commit and its day, and libraries by name."""
-
-    commit: str
-    libraries: Mapping[str, str]
-
-    @classmethod
-    def now(cls) -> Made:
-        """Look at this checkout and what is installed."""
-        names = ("torch", "transformers", "peft")
-        return cls(_git("log", "-1", "--format=%h of %cs"), {name: version(name) for name in names})
-
-    def __str__(self) -> str:
-        libraries = ", ".join(f"{name} {number}" for name, number in self.libraries.items())
-        return f"commit {self.commit}, {libraries}"
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def page(table: Table, made: Made) -> str:
-    """Return the page of a whole ``table``."""
+def page(kept: Kept) -> str:
+    """Return the page of a whole table."""
+    table = kept.table
     counts = Counter(outcome.kind for outcome in table.values())
     reasons = letters(outcome.why for outcome in table.values() if outcome.kind == "refused")
     alone = Counter(kind_of(note) for outcome in table.values() if outcome.kind == "right" for note in _notes(outcome))
@@ -66,8 +41,8 @@ def page(table: Table, made: Made) -> str:
     return "\n".join(
         [
             _INTRODUCTION.format(nats=NATS, share=OF_EFFECT),
-            f"Run with {made}: of {len(table)} cells {counts['right']} are right, {counts['refused']} refused and "
-            f"{counts['wrong']} wrong.\n",
+            f"Of {len(table)} cells {counts['right']} are right, {counts['refused']} refused and {counts['wrong']} "
+            f"wrong. They were run with {'; '.join(f'{made} ({n} cells)' for made, n in kept.made())}.\n",
             "## Cells\n",
             *_markdown(
                 ["", *(f"`{row}`" for row in ARCHITECTURES)],

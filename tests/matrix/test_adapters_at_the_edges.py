@@ -93,9 +93,18 @@ def test_olora_on_weights_that_lie_the_other_way_round(make: Any) -> None:
         peft("lora", config).attach(make("gpt2"))
 
 
-@pytest.mark.parametrize("start", ["eva", "EVA", "corda", "lora_ga"])
-def test_starts_that_want_rows_are_refused(start: str) -> None:
-    with pytest.raises(SpecError, match="another start under that name"):
+@pytest.mark.parametrize(
+    ("start", "needs"),
+    [
+        ("eva", "the activations of the task's rows at every adapted module, before the first step"),
+        ("EVA", "the activations"),
+        ("corda", "the covariance of the task's rows"),
+        ("lora_ga", "the gradients of the task's rows"),
+        ("loftq", "a base that is quantised beside its full weights"),
+    ],
+)
+def test_starts_that_want_more_than_weights_are_refused(start: str, needs: str) -> None:
+    with pytest.raises(SpecError, match=f"{start.lower()} needs {needs}.*another start under that name"):
         peft("lora", {"init_lora_weights": start})
 
 
