@@ -113,6 +113,11 @@ class Peft(Method):
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # every tuner has errors of its own for what it cannot do on a model
+            if not config.target_modules and "specify `target_modules`" in str(error):
+                raise SpecError(
+                    f"peft_type: {name}: PEFT has no modules of its own choice for {type(model).__name__}; name them: "
+                    f"target_modules."
+                ) from None
             raise SpecError(f"peft_type: {name}: PEFT refuses: {in_a_line(error)}") from None
         if finish:
             finish(adapted)
