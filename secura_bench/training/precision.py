@@ -43,7 +43,9 @@ def prepare_training(model: nn.Module, train: TrainSpec) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(trained_dtype(train.precision))
-    refuse_unreached(model)
+    device = next(model.parameters()).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=train.precision == "bf16" and device != "meta"):
+        refuse_unreached(model)
     if train.gradient_checkpointing:
         # Transformers 5 renamed it on the way.
         enable = getattr(model, "activation_checkpointing_enable", None)

@@ -16,7 +16,7 @@ from secura_bench.adapters.layer import CURLoRALinear
 from secura_bench.adapters.reached import refuse_unreached
 from secura_bench.errors import SpecError
 from secura_bench.methods.build import build_method
-from secura_bench.spec import TrainSpec
+from secura_bench.spec import Precision, TrainSpec
 from secura_bench.training.precision import prepare_training
 
 TRAIN = TrainSpec(lr=1e-3, steps=1, batch_size=1)
@@ -78,6 +78,23 @@ def test_asking_leaves_no_trace() -> None:
     assert before == ([(p.requires_grad, p.grad) for p in model.parameters()], [m.training for m in model.modules()])
     assert torch.equal(torch.get_rng_state(), drawn)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16_pure"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"name": "secura", "r": 4, "m": 6, "adapter_bias": True},
+        {"name": "secura", "r": 4, "m": 6, "signorm": "public_code"},
+        {"name": "peft", "peft_type": "ln_tuning"},
+        {"name": "dora"},
+    ],
+    ids=str,
+)
+def test_it_is_asked_in_the_precision_of_the_run(method: dict[str, Any], precision: Precision) -> None:
+    options = {key: value for key, value in method.items() if key != "name"}
+    model = build_method(method["name"], **options).attach(build("llama").to(torch.bfloat16))
+    prepare_training(model, TRAIN.model_copy(update={"precision": precision}))
 
 
 def test_shapes_alone_tell_nothing() -> None:
