@@ -39,6 +39,13 @@ def test_a_weight_that_the_model_computes_with_itself(row: str, method: dict[str
         prepare_training(attached, TRAIN)
 
 
+def test_the_way_out() -> None:
+    config = {"target_modules": "all-linear", "exclude_modules": ["dt_proj"]}
+    model = build_method("peft", peft_type="lora", config=config).attach(build("jamba"))
+    prepare_training(model, TRAIN)
+    assert any("mamba" in name for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
 def test_no_run_trains_it(tmp_path: Path) -> None:
     spec = SPEC.replace("model: tiny", f"model: {write('mamba', tmp_path / 'm')}")
     spec = spec.replace("{name: lora, r: 2}", "{name: lora, r: 2, target_modules: [dt_proj]}")
