@@ -1,7 +1,7 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh machine.
 PYTHON ?= python3
 VENV   ?= .venv
-# Processes that share the tests, a thread each.
+# Processes that share the tests, and the rows of the matrix, a thread each.
 JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -14,7 +14,7 @@ help:
 	@echo "make test       set up, run every test that this machine can run"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make kill-test  kill runs twenty times, and demand the same numbers (under 10 minutes)"
-	@echo "make matrix     every architecture with every method, trained, killed, resumed, exported and compared (an hour)"
+	@echo "make matrix     every architecture with every method, trained, killed, resumed, exported and compared (half an hour)"
 	@echo "make check      ruff (format and lint) and mypy"
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
@@ -54,7 +54,7 @@ kill-test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/kill_test.py
 
 matrix: setup
-	OMP_NUM_THREADS=1 $(BIN)/python tests/matrix/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/matrix/run.py --jobs $(JOBS)
 
 agree: setup
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[lm-eval]'

@@ -176,7 +176,7 @@ def test_merged_weight_gives_the_adapters_forward(always_merged: bool) -> None:
         if not always_merged:
             module.B.normal_(std=0.1)
     x = torch.randn(3, 10)
-    plain = nn.functional.linear(x, module.weight(), module.base.bias)
+    plain = nn.functional.linear(x, module.effective_weight(), module.base.bias)
     assert torch.allclose(module(x), plain, atol=1e-5)
 
 

@@ -143,9 +143,9 @@ def test_m2_jumps_at_a_merge_and_m1_does_not(rule: str) -> None:
         A_f, B_f = layer.A.clone(), (layer.B_f.clone() if rule == "m2" else None)
         layer.A += 0.1 * torch.randn_like(layer.A)
         layer.B.normal_()
-        before = layer.weight()
+        before = layer.effective_weight()
         layer.merge()
-        jump = layer.weight() - before
+        jump = layer.effective_weight() - before
         expected = layer.C @ (layer.A - A_f) @ B_f @ layer.R if rule == "m2" else torch.zeros_like(jump)
     assert torch.allclose(jump, expected, atol=1e-5)
     if rule == "m2":
@@ -254,7 +254,7 @@ def test_merging_into_bf16_weights_loses_what_the_core_keeps(llama, examples) ->
     assert figures["merge_kept_total"] < 0.95
     assert 0 < figures["merge_changed_total"] < 1
     for layer in layers(model):
-        assert torch.allclose(layer.weight(), layer.base.weight.float())  # nothing is held beside the weight
+        assert torch.allclose(layer.effective_weight(), layer.base.weight.float())  # nothing is held beside the weight
     assert any(not torch.equal(start[path], p) for path, p in model.named_parameters() if path in start)
 
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secura_bench.adapters.merging import Survival, merge_into
+from secura_bench.adapters.stand_in import LinearStandIn
 
 
-class DualLoRALinear(nn.Module):
+class DualLoRALinear(LinearStandIn):
     """A frozen linear layer W and two low-rank updates of it, of which a forward uses one: ΔW = B A, unscaled.
 
     Attributes:
@@ -45,7 +46,7 @@ class DualLoRALinear(nn.Module):
         return (self.long_A, self.long_B) if long_term else (self.A, self.B)
 
     @torch.no_grad()
-    def weight(self, long_term: bool) -> Tensor:
+    def effective_weight(self, long_term: bool) -> Tensor:
         """Return W + B A with one of the pairs, h×d in fp32."""
         A, B = self._pair(long_term)
         return self.base.weight.float() + B.float() @ A.float()

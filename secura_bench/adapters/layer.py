@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.adapters.cur import core_forward, core_weight, initial_a
+from secura_bench.adapters.stand_in import LinearStandIn
 
 
-class CURLinear(nn.Module, ABC):
+class CURLinear(LinearStandIn, ABC):
     """A frozen linear layer W and its update C (K + trained core) R.
 
     ``K`` is what was merged. A merge moves the trained core into K and leaves the base weight untouched and shared:
@@ -60,7 +61,7 @@ class CURLinear(nn.Module, ABC):
         with full_precision(self.K):
             return core_weight(self.C.float(), self.trained_core().float(), self.R.float())
 
-    def weight(self) -> Tensor:
+    def effective_weight(self) -> Tensor:
         """Return the weight that the forward stands for, h×d in fp32."""
         return self.former() + self.delta()
 

@@ -103,12 +103,12 @@ class SecuraLinear(UnnormedSecuraLinear):
     def forward(self, x: Tensor) -> Tensor:
         """Return x W_updatedᵀ + bias; the bias is not divided."""
         if not self.always_merged:
-            return add_bias(F.linear(x, self.weight().to(x.dtype)), self.base.bias, self.adapter_bias)
+            return add_bias(F.linear(x, self.effective_weight().to(x.dtype)), self.base.bias, self.adapter_bias)
         # Merged after every step, B is 0 in every forward: Res is one number and the update is thin. A B is 0 too,
         # but B's gradient comes from it.
         return add_bias(self._unnormed(x) / resting_restraint(self.scale), self.base.bias, self.adapter_bias)
 
-    def weight(self) -> Tensor:
+    def effective_weight(self) -> Tensor:
         """Return W_updated = W_m / Res as an h×d matrix in fp32, by the full path of equations 5 to 9."""
         former, delta = self.former(), self.delta()
         return (former + delta) / restraint(former, delta, self.scale, self.epsilon)

@@ -28,13 +28,21 @@ def other_towers(model: nn.Module) -> list[str]:
 def leave_other_towers(model: nn.Module, config: Any) -> None:
     """Make PEFT's ``config`` leave out what no text reaches, beside what it leaves out already.
 
+    Of a tuner that cannot leave modules out the targets become the paths of those that are left.
+
     Raises:
-        SpecError: The tuner has no way to leave modules out.
+        SpecError: The tuner has no targets by name either.
     """
     towers = other_towers(model)
     if not towers:
         return
     if not hasattr(config, "exclude_modules"):
+        targets = getattr(config, "target_modules", None)
+        if targets and not isinstance(targets, str):
+            ends = tuple(f".{name}" for name in targets)
+            paths = {path for path, _ in model.named_modules() if f".{path}".endswith(ends)}
+            config.target_modules = sorted(paths - set(towers))
+            return
         raise SpecError(
             f"this tuner cannot leave modules out, and would go into {towers[0]}, which no text reaches; take another."
         )

@@ -99,7 +99,7 @@ class CURAdapter(Method):
         """Yield the path and weight of every adapted module."""
         for path, module in model.named_modules():
             if isinstance(module, CURLinear):
-                yield path, module.weight()
+                yield path, module.effective_weight()
 
     def former_weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         """Yield the path and W_former of every adapted module, what is being trained included."""

@@ -192,7 +192,7 @@ class ILoRA(Method):
         """Yield the path and weight of every adapted module, with the pair that is scored."""
         for path, module in model.named_modules():
             if isinstance(module, DualLoRALinear):
-                yield path, module.weight(self.options.evaluate == "long_term")
+                yield path, module.effective_weight(self.options.evaluate == "long_term")
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return both pairs, and the weights that the working one was merged into, if it was."""

@@ -31,10 +31,10 @@ _REFUSED = {
     "xlora": "it mixes LoRA adapters that were trained before",
 }
 _WANT_ROWS = {
-    "eva": "takes the activations of the task's rows apart",
-    "corda": "takes the covariance of the task's rows",
-    "lora_ga": "takes gradients of the task's rows",
-    "loftq": "wants a base that it quantises itself",
+    "eva": "needs the activations of the task's rows at every adapted module, before the first step",
+    "corda": "needs the covariance of the task's rows at every adapted module, before the first step",
+    "lora_ga": "needs the gradients of the task's rows by every adapted weight, before the first step",
+    "loftq": "needs a base that is quantised beside its full weights",
 }
 # Their target_modules are norms, embeddings, attention blocks or decoder blocks: PEFT's choice is the sensible one.
 _NOT_LINEAR = ("ln_tuning", "trainable_tokens", "adaption_prompt", "shadow")
@@ -113,6 +113,11 @@ class Peft(Method):
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # every tuner has errors of its own for what it cannot do on a model
+            if not config.target_modules and "specify `target_modules`" in str(error):
+                raise SpecError(
+                    f"peft_type: {name}: PEFT has no modules of its own choice for {type(model).__name__}; name them: "
+                    f"target_modules."
+                ) from None
             raise SpecError(f"peft_type: {name}: PEFT refuses: {in_a_line(error)}") from None
         if finish:
             finish(adapted)
@@ -287,7 +292,7 @@ def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | No
     start = str(given.get("init_lora_weights", "")).lower()
     if start in _WANT_ROWS:
         raise ValueError(
-            f"init_lora_weights: {start} {_WANT_ROWS[start]}, which an adapter is not given here: it would be another "
+            f"init_lora_weights: {start} {_WANT_ROWS[start]}, which no method is given here: it would be another "
             f"start under that name; pissa, olora, mica, orthogonal, gaussian, true and false can be used"
         )
     if given.get("use_asa"):

@@ -8,6 +8,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
+from secura_bench.adapters.reached import refuse_unreached
 from secura_bench.errors import SpecError
 from secura_bench.spec import Precision, TrainSpec
 
@@ -35,13 +36,16 @@ def prepare_training(model: nn.Module, train: TrainSpec) -> None:
     """Make the attached ``model`` train as ``train`` says: which tensors, in which dtype, and what is kept.
 
     Raises:
-        SpecError: ``parameters: targets`` leaves nothing to train.
+        SpecError: ``parameters: targets`` leaves nothing to train, or the model never calls what was adapted.
     """
     if train.parameters == "targets":
         train_targets_alone(model)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(trained_dtype(train.precision))
+    device = next(model.parameters()).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=train.precision == "bf16" and device != "meta"):
+        refuse_unreached(model)
     if train.gradient_checkpointing:
         # Transformers 5 renamed it on the way.
         enable = getattr(model, "activation_checkpointing_enable", None)

@@ -1,7 +1,8 @@
 """One cell of the matrix: a method on an architecture is trained, killed, resumed, exported, and agrees; or is refused.
 
 What is exported is loaded with nothing but transformers and PEFT, read one row at a time without padding or cache, and
-compared item by item with what the run's record says of it.
+compared item by item with what the run's record says of it: within a share of what training moved, so that a model that
+was never trained agrees with nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import shutil
 import traceback
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +38,7 @@ from secura_bench.store import RunFolder, items_file
 
 FORMS: tuple[Form, ...] = ("peft", "merged")
 NATS = 2e-3  # of an item's loss
+OF_EFFECT, _ROUNDING = 0.1, 2e-5  # of what training moved the loss that moved most; nats
 _STEPS, _KILLED_AT = 2, 3  # of each of two tasks; of all
 
 
@@ -47,18 +50,29 @@ class Outcome:
     why: str = ""
 
 
+Table = dict[tuple[str, str], Outcome]
+"""Outcomes by architecture and column."""
+
+
 class Killed(BaseException):
     """The process is gone, as far as the run can tell."""
 
 
-class _Killing(Silent):
-    """Kills the run when it tells of its step number ``_KILLED_AT``, before that step is saved."""
+class _Counting(Silent):
+    """Counts the steps that a run tells of."""
 
     def __init__(self) -> None:
         self.steps = 0
 
     def advance(self, units: float, at: At) -> None:
         self.steps += at.activity == "training" and bool(at.step)
+
+
+class _Killing(_Counting):
+    """Kills the run when it tells of its step number ``_KILLED_AT``, before that step is saved."""
+
+    def advance(self, units: float, at: At) -> None:
+        super().advance(units, at)
         if self.steps == _KILLED_AT:
             self.steps += 1
             raise Killed
@@ -84,24 +98,29 @@ def _cell(column: str, model: Path, names: Names, work: Path) -> Outcome:
         except BenchError as error:
             return Outcome("refused", str(error))
         run, inputs = plan.runs[-1], plan.inputs
+        progress = _Counting()
         try:
-            record = _do(run, inputs, work / "whole", Silent())
+            record = _do(run, inputs, work / "whole", progress)
         except BenchError as error:
-            return Outcome("refused", str(error))
+            return Outcome("wrong" if progress.steps else "refused", str(error))
         if record.status != "done":
             return Outcome("wrong", f"diverged at {record.diverged_at}")
         if wrong := _resumed(run, inputs, work, record):
             return Outcome("wrong", wrong)
         notes = []
+        items = _items(run, inputs, work / "whole" / run.folder, record)
+        allowed = _allowed(items, AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32))
+        if allowed < _ROUNDING:
+            return Outcome("wrong", f"training moved no loss by more than {allowed / OF_EFFECT:.1g} nats")
         for form in FORMS:
             try:
                 export(work / "whole" / run.folder, form, work / form)
             except BenchError as error:
                 notes.append(f"{form}: {error}")
                 continue
-            if wrong := _disagreement(form, work, model, run, inputs, record):
+            if wrong := _disagreement(items, _load(form, work / form, model), inputs, allowed):
                 return Outcome("wrong", f"{form}: {wrong}")
-        return Outcome("right", " | ".join(notes))
+        return Outcome("right" if len(notes) < len(FORMS) else "wrong", " | ".join(notes))
 
 
 def _spec(work: Path, model: Path, method: Any) -> Path:
@@ -146,28 +165,54 @@ def _resumed(run: Run, inputs: Inputs, work: Path, record: RunRecord) -> str:
     return ""
 
 
-def _disagreement(form: Form, work: Path, model: Path, run: Run, inputs: Inputs, record: RunRecord) -> str:
-    """Return where what was exported and the record disagree; empty where no item does."""
-    loaded = _load(form, work / form, model)
-    compared = 0
+@dataclass(frozen=True)
+class _Item:
+    """A test row of a task, and what the record says of it: its loss, or the text where it was generated."""
+
+    task: str
+    number: int
+    example: Example
+    said: float | str
+
+
+def _items(run: Run, inputs: Inputs, folder: Path, record: RunRecord) -> list[_Item]:
+    """Return what the record says last, item by item."""
+    items = []
+    last = max(each.stage for each in record.scores)
     for score in record.scores:
-        if score.role != "task" or score.stage != max(each.stage for each in record.scores):
+        if score.role != "task" or score.stage != last:
             continue
-        path = work / "whole" / run.folder / items_file(score)
-        texts = [json.loads(line) for line in path.with_suffix(".texts.jsonl").read_text().splitlines()]
-        losses = json.loads(path.read_text()).get("loss")
-        for number, example in enumerate(inputs.test[score.task]):
-            compared += 1
-            if score.protocol == "teacher_forced":
-                loss = _loss(loaded, example)
-                if not abs(loss - losses[number]) <= NATS:
-                    return f"{score.task}, item {number}: {loss:.4f} nats, and {losses[number]:.4f} in the record"
-            else:
-                tokens = inputs.tasks[score.task].file.max_new_tokens
-                said = _said(loaded, example, inputs.chat, tokens)
-                if said != texts[number]["prediction"]:
-                    return f"{score.task}, item {number}: says {said!r}, and {texts[number]['prediction']!r} before"
-    return "" if compared else "nothing was compared"
+        path = folder / items_file(score)
+        if score.protocol == "teacher_forced":
+            said = json.loads(path.read_text())["loss"]
+        else:
+            lines = path.with_suffix(".texts.jsonl").read_text().splitlines()
+            said = [json.loads(line)["prediction"] for line in lines]
+        rows = zip(inputs.test[score.task], said, strict=True)
+        items += [_Item(score.task, number, example, one) for number, (example, one) in enumerate(rows)]
+    return items
+
+
+def _allowed(items: Sequence[_Item], untrained: nn.Module) -> float:
+    """Return how many nats a loss may be off: ``NATS``, and a share of what training moved."""
+    untrained.eval()
+    moved = [abs(item.said - _loss(untrained, item.example)) for item in items if isinstance(item.said, float)]
+    return min(NATS, OF_EFFECT * max(moved, default=0.0))
+
+
+def _disagreement(items: Sequence[_Item], model: nn.Module, inputs: Inputs, allowed: float) -> str:
+    """Return where what was exported and the record disagree; empty where no item does."""
+    model.eval()
+    for item in items:
+        if isinstance(item.said, float):
+            said: float | str = _loss(model, item.example)
+            agrees = abs(said - item.said) <= allowed
+        else:
+            said = _said(model, item.example, inputs.chat, inputs.tasks[item.task].file.max_new_tokens)
+            agrees = said == item.said
+        if not agrees:
+            return f"{item.task}, item {item.number}: {said!r}, and {item.said!r} in the record ({allowed:.1g} allowed)"
+    return ""
 
 
 def _load(form: Form, folder: Path, model: Path) -> nn.Module:
@@ -176,7 +221,7 @@ def _load(form: Form, folder: Path, model: Path) -> nn.Module:
         from peft import PeftModel
 
         loaded = PeftModel.from_pretrained(loaded, str(folder))
-    return loaded.eval()
+    return loaded
 
 
 @torch.no_grad()

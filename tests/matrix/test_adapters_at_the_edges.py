@@ -93,9 +93,18 @@ def test_olora_on_weights_that_lie_the_other_way_round(make: Any) -> None:
         peft("lora", config).attach(make("gpt2"))
 
 
-@pytest.mark.parametrize("start", ["eva", "EVA", "corda", "lora_ga"])
-def test_starts_that_want_rows_are_refused(start: str) -> None:
-    with pytest.raises(SpecError, match="another start under that name"):
+@pytest.mark.parametrize(
+    ("start", "needs"),
+    [
+        ("eva", "the activations of the task's rows at every adapted module, before the first step"),
+        ("EVA", "the activations"),
+        ("corda", "the covariance of the task's rows"),
+        ("lora_ga", "the gradients of the task's rows"),
+        ("loftq", "a base that is quantised beside its full weights"),
+    ],
+)
+def test_starts_that_want_more_than_weights_are_refused(start: str, needs: str) -> None:
+    with pytest.raises(SpecError, match=f"{start.lower()} needs {needs}.*another start under that name"):
         peft("lora", {"init_lora_weights": start})
 
 
@@ -109,6 +118,13 @@ def test_starts_that_want_rows_are_refused(start: str) -> None:
         {"name": "peft", "peft_type": "lora"},
         {"name": "peft", "peft_type": "lora", "config": {"target_modules": "all-linear"}},
         {"name": "peft", "peft_type": "lora", "config": {"target_modules": ".*q_proj", "exclude_modules": ".*x"}},
+        {"name": "peft", "peft_type": "vera", "config": {"r": 4}},
+        {"name": "peft", "peft_type": "shira", "config": {"r": 2, "target_modules": ["self_attn.q_proj"]}},
+        {
+            "name": "peft",
+            "peft_type": "trainable_tokens",
+            "config": {"token_indices": [5], "target_modules": ["embed_tokens"]},
+        },
     ],
     ids=str,
 )
@@ -120,6 +136,17 @@ def test_adapters_leave_the_towers_that_no_text_reaches(method: dict[str, Any], 
     adapted = build_method(method["name"], **options).attach(model)
     trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
     assert trained and all("language_model" in name for name in trained)
+
+
+def test_a_tuner_that_cannot_leave_the_towers_is_refused() -> None:
+    with pytest.raises(SpecError, match="cannot leave modules out, and would go into model"):
+        peft("vera", {"r": 4, "target_modules": "all-linear"}).attach(shapes("gemma3-vision"))
+
+
+def test_a_model_of_which_peft_knows_no_modules() -> None:
+    with pytest.raises(SpecError, match=r"PEFT has no modules of its own choice for \w+; name them: target_modules"):
+        peft("ln_tuning", {}).attach(shapes("mamba"))
+    assert peft("ln_tuning", {}, target_modules=["norm"]).attach(shapes("mamba"))
 
 
 def test_dora_on_a_row_of_zeros() -> None:

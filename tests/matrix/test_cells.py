@@ -19,10 +19,15 @@ SLICE = {
     ("gemma3-vision", "peft lora, all-linear"): "right",
     ("gpt2", "lora"): "refused",
     ("gpt2", "peft lora, embedding"): "right",
+    ("gpt2", "peft shira"): "refused",
+    ("gpt-neox", "peft trainable_tokens"): "right",
     ("mpt", "peft lora"): "right",
     ("mamba", "seq"): "right",
     ("mamba", "lora"): "right",
-    ("jamba", "peft lora, all-linear"): "right",
+    ("mamba", "secura on the head"): "right",
+    ("jamba", "peft lora, all-linear"): "refused",
+    ("bamba", "peft lora, all-linear"): "right",
+    ("bamba", "peft adalora"): "right",
 }
 
 
