@@ -122,6 +122,22 @@ def test_adapters_leave_the_towers_that_no_text_reaches(method: dict[str, Any], 
     assert trained and all("language_model" in name for name in trained)
 
 
+@pytest.mark.parametrize("on_shapes", [True, False])
+@pytest.mark.parametrize("name", ["seq", "mtl", "ewc", "er"])
+def test_full_training_leaves_the_towers_that_no_text_reaches(name: str, on_shapes: bool) -> None:
+    """Neither trained, counted nor anchored, and what reads text is trained whole."""
+    model, text = (shapes if on_shapes else build)("gemma3-vision"), shapes("gemma3")
+    method = build_method(name)
+    adapted = method.attach(model)
+    trained = {key: p for key, p in adapted.named_parameters() if p.requires_grad}
+    assert len(trained) == len(list(text.parameters()))
+    assert not any("vision" in key or "projector" in key for key in trained)
+    count = method.count_parameters(adapted)
+    assert count.trainable == count.effective == sum(p.numel() for p in trained.values()) < count.total
+    (group,) = method.parameter_groups(adapted)
+    assert {id(p) for p in group["params"]} == {id(p) for p in trained.values()}
+
+
 def test_dora_on_a_row_of_zeros() -> None:
     model = build("llama")
     with torch.no_grad():
