@@ -11,10 +11,12 @@ from conftest import ROOT
 from synthetic import CHARACTERS, write_records
 
 from secura_bench.methods.build import build_method
+from secura_bench.plan import resolved_options
 from secura_bench.records import EARLIER
 from secura_bench.registry import METHODS
 from secura_bench.report.collect import read_runs
 from secura_bench.report.study import make_studies
+from secura_bench.spec import MethodSpec
 from secura_bench.store import read_record
 
 OLD: dict[str, dict[str, Any]] = {
@@ -65,6 +67,11 @@ def test_what_earlier_runs_did_is_an_option_still() -> None:
         for key, value in options.items():
             assert build_method(name, **options).options.model_dump()[key] == value
             assert METHODS.get(name).Options.model_fields[key].default != value
+
+
+@pytest.mark.parametrize("method", [{"name": "er"}, {"name": "stack", "options": {"parts": ["lora", "er"]}}])
+def test_the_option_is_in_a_runs_fingerprint(method: dict[str, Any]) -> None:
+    assert '"loss": "tokens"' in json.dumps(resolved_options(MethodSpec(label="mine", **method)))
 
 
 def test_the_records_that_ship_are_of_the_earlier_loss() -> None:

@@ -296,7 +296,7 @@ def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | No
     try:
         config = tuners()[name](**settings)
     except (TypeError, ValueError, ImportError) as error:
-        raise ValueError(f"PEFT refuses it: {error}") from None
+        raise ValueError(f"refused by PEFT: {error}") from None
     if name == "adalora":
         refuse_schedule(config)
     return config
