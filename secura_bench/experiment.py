@@ -76,7 +76,7 @@ def run_experiment(
     if shelf and not run.spec.log.weight_norms and on_main(lambda: scorer.knows_all(run.tasks, shelf)):
         model = shapes_in(inputs.model)  # nothing is left to compute
     else:
-        model = load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device)
+        model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
     norms: dict[str, dict[str, float | None]] | None = None
     if run.spec.log.weight_norms:
         norms = {"before": dict(frobenius(Method().weights(model)))}

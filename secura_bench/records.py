@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
@@ -59,6 +60,23 @@ class MethodNote(TypedDict):
     title: NotRequired[str]
     options: Settings
     train: Settings
+
+
+EARLIER: Mapping[str, Mapping[str, Any]] = {"er": {"loss": "halves"}}
+"""By method, the options that the first records lack, and what their runs did: today's defaults are others."""
+
+
+def _as_it_was(note: MethodNote) -> MethodNote:
+    """Return a method's note with what it did before there was an option for it."""
+
+    def whole(name: Any, options: dict[str, Any]) -> dict[str, Any]:
+        return {**EARLIER.get(name, {}), **options} if isinstance(name, str) else options
+
+    options = whole(note["name"], note["options"])
+    if note["name"] == "stack" and isinstance(options.get("parts"), list):
+        parts = [whole(part.get("name"), part) if isinstance(part, dict) else part for part in options["parts"]]
+        options = {**options, "parts": parts}
+    return {**note, "options": options}
 
 
 @with_config(_CLOSED)
@@ -162,8 +180,9 @@ class Cost(Part):
 class RunRecord(Part):
     """One run, whole. Written last: a run counts only when its record is there.
 
-    The options of a stack are those as written. ``weight_norms``: mean Frobenius norms by module name, of the base's
-    weights (``before``), the trained ones before a normalisation (``former``) and those computed with (``updated``).
+    The options of a stack are those as written, and those of ``EARLIER``. ``weight_norms``: mean Frobenius norms by
+    module name, of the base's weights (``before``), the trained ones before a normalisation (``former``) and those
+    computed with (``updated``).
     ``precision`` and ``context`` (tokens) are the spec's, in which the base model is scored; a method may train in
     another precision, which its training settings say.
     ``status``: ``diverged`` runs say at which step the loss stopped being a number. ``notes``: sentences that a reader
@@ -182,7 +201,7 @@ class RunRecord(Part):
     diverged_at: Divergence | None = None
     notes: tuple[str, ...] = ()
     model: ModelNote
-    method: MethodNote
+    method: Annotated[MethodNote, AfterValidator(_as_it_was)]
     tasks: tuple[str, ...]
     probe: str
     probe_parts: tuple[str, ...]

@@ -25,6 +25,13 @@ def other_towers(model: nn.Module) -> list[str]:
     return [path for path, module in model.named_modules() if path and id(module) not in reading and module._parameters]
 
 
+def freeze_other_towers(model: nn.Module) -> None:
+    """Let nothing of ``model`` require grad that no text reaches."""
+    for path in other_towers(model):
+        for parameter in model.get_submodule(path).parameters(recurse=False):
+            parameter.requires_grad_(False)
+
+
 def leave_other_towers(model: nn.Module, config: Any) -> None:
     """Make PEFT's ``config`` leave out what no text reaches, beside what it leaves out already.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from secura_bench.data.bounds import bounded
 from secura_bench.data.columns import Columns
 from secura_bench.data.conversation import Tally, read_conversation
 from secura_bench.data.example import Row
@@ -220,17 +221,23 @@ def make_rows(
         DataError: A column is missing, a text is empty or none, the right choice is not among the choices, or a
             conversation's turns are out of order.
     """
-    names = names_of(fields, index)
     try:
-        if not columns.keeps(names):
-            return []
-        parts = columns.render(names)
-        conversation = read_conversation(parts["messages"], columns.turns) if "messages" in parts else None
+        with bounded():
+            return _made(task, names_of(fields, index), columns, where, index, tally)
     except OF_TEMPLATES as error:
         found = ", ".join(sorted(map(str, fields)))
         raise DataError(f"{where}: {str(error) or type(error).__name__} (columns found: {found}).") from None
-    if conversation is None:
+
+
+def _made(
+    task: str, names: Mapping[str, Any], columns: CompiledColumns, where: str, index: int, tally: Tally | None
+) -> list[Row]:
+    if not columns.keeps(names):
+        return []
+    parts = columns.render(names)
+    if "messages" not in parts:
         return [_row(task, parts, where, index)]
+    conversation = read_conversation(parts["messages"], columns.turns)
     if tally is not None:
         tally.count(conversation)
     own_id = _own_id(task, parts, where, index)

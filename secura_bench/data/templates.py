@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.nodes import Name
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from secura_bench.data.bounds import BoundedEnvironment, bounded
 from secura_bench.data.columns import TEMPLATES, Columns
 from secura_bench.data.conversation import Turns
 from secura_bench.data.values import NotTextError, as_text
@@ -20,7 +20,7 @@ from secura_bench.errors import DataError
 Item = TypeVar("Item")
 
 OF_TEMPLATES = (
-    TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError,
+    TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, SyntaxError,
 )  # fmt: skip
 """What a task file's templates and expressions raise."""
 
@@ -123,8 +123,8 @@ def _finalize(value: Any) -> Any:
 
 
 @cache
-def _sandbox() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+def _sandbox() -> BoundedEnvironment:
+    environment = BoundedEnvironment(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         finalize=_finalize,
@@ -159,19 +159,20 @@ class CompiledColumns:
         given = {name: text for name, text in columns.model_dump(exclude={"turns"}).items() if text is not None}
         templates = {name: text for name, text in given.items() if name in TEMPLATES}
         try:
-            compiled = cls(
-                {name: sandbox.from_string(text) for name, text in templates.items()},
-                {
-                    name: sandbox.compile_expression(text, undefined_to_none=False)
-                    for name, text in given.items()
-                    if name not in templates
-                },
-                {
-                    name: frozenset(used.name for used in sandbox.parse(text).find_all(Name))
-                    for name, text in templates.items()
-                },
-                columns.turns or "every",
-            )
+            with bounded():
+                compiled = cls(
+                    {name: sandbox.from_string(text) for name, text in templates.items()},
+                    {
+                        name: sandbox.compile_expression(text, undefined_to_none=False)
+                        for name, text in given.items()
+                        if name not in templates
+                    },
+                    {
+                        name: frozenset(used.name for used in sandbox.parse(text).find_all(Name))
+                        for name, text in templates.items()
+                    },
+                    columns.turns or "every",
+                )
         except OF_TEMPLATES as error:  # constants are computed already
             raise DataError(f"its columns cannot be read as Jinja2: {str(error).rstrip('.')}.") from None
         for name, used in compiled.uses.items():

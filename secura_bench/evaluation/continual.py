@@ -53,9 +53,11 @@ def forgetting(R: ArrayLike) -> float:
     """Return F = (1/(T-1)) Σ_{j<T-1} (max_{j<=l<T-1} R[l, j] - R[T-1, j]): a task's best score minus its last.
 
     Negative where a task was best at the end; NaN for one task. Source: Chaudhry et al. 2018 (arXiv 1801.10112),
-    equation 3. Others differ: mammoth takes the maximum over all rows, the last and those before the task was
-    trained included (zeros where nothing was measured), so that it is never negative, and pads the caller's lists in
-    place; Avalanche subtracts the last score from the first one, right after training, whatever lay between.
+    equation 3. Deviation: their maximum begins at the first task (l = 0), ours where task j was trained (l = j): what a
+    pretrained model could do before it was trained on a task is not what training taught it. Others differ: mammoth
+    takes the maximum over all rows, the last and those before the task was trained included (zeros where nothing was
+    measured), so that it is never negative, and pads the caller's lists in place; Avalanche subtracts the last score
+    from the first one, right after training, whatever lay between.
     """
     R = _matrix(R)
     last = len(R) - 1

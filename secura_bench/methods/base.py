@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
+from secura_bench.adapters.towers import freeze_other_towers
 from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.lending import attached
 from secura_bench.models.head import answer_logits
@@ -133,7 +134,7 @@ class Method:
         return True
 
     def attach(self, model: nn.Module) -> nn.Module:
-        """Return the model to train; exactly its trainable tensors require grad.
+        """Return the model to train; exactly its trainable tensors require grad: here, whatever of it reads text.
 
         Called on the base model, in every process of a run: on a resume too. Perhaps on the meta device (shapes alone).
 
@@ -141,6 +142,7 @@ class Method:
             SpecError: The options do not fit the model's modules.
         """
         model.requires_grad_(True)
+        freeze_other_towers(model)
         return model
 
     def lend(self, base: nn.Module) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import nn
@@ -12,26 +12,35 @@ from torch import nn
 from secura_bench.data.example import Example, Task
 from secura_bench.methods.base import Method, Options, ParameterCount
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
-from secura_bench.methods.replay import BufferKind, halves, new_buffer
+from secura_bench.methods.replay import BufferKind, halves, new_buffer, together
 from secura_bench.spec import Number
 
 
 class EROptions(Options):
-    """The buffer, in examples, and how many replayed rows come on each new one; the defaults are ours."""
+    """The buffer, in examples, how many replayed rows come on each new one, and the loss; the defaults are ours.
+
+    ``loss: tokens`` is the mean over the answer tokens of new and replayed rows together, as in any other step.
+    ``halves`` is (mean over new rows + mean over replayed rows) / 2, a row's loss being the mean over its tokens: below
+    ``ratio`` 1 a replayed row then weighs more than a new one. Records from before there was a choice have ``halves``.
+    """
 
     buffer: BufferKind = "reservoir"
     capacity: Positive = 1000
     ratio: Annotated[Number, Field(gt=0)] = 1.0
     seed: OwnSeed = None
+    loss: Literal["tokens", "halves"] = "tokens"
 
 
 class ER(Method):
     """From the second task on, each step trains on rows of earlier ones too, out of a buffer.
 
-    A step's loss is (mean over new rows + mean over replayed rows) / 2, where a row's loss is the mean over its answer
-    tokens. During the first task nothing is replayed, and the loss is the mean over tokens, as without ER. Rows enter
-    the buffer as they are trained on, the current task's too; a replayed row never enters again. The buffer knows no
-    boundaries: in later tasks, rows of the current one may be replayed.
+    During the first task nothing is replayed, and a step is one as without ER. Rows enter the buffer as they are
+    trained on, the current task's too; a replayed row never enters again. The buffer knows no boundaries: in later
+    tasks, rows of the current one may be replayed.
+
+    Deviation: Chaudhry's Algorithm 1 replays within the first task already, and its rows are labelled images, of which
+    a mean over rows and one over tokens are the same; Rolnick's CLEAR is for reinforcement learning, and its terms that
+    hold the policy near the remembered one are not here.
     """
 
     name = "er"
@@ -53,7 +62,9 @@ class ER(Method):
             replayed = self.buffer.draw(extra)
         for example in examples:
             self.buffer.add(example)
-        return halves(examples, replayed, mean_over="rows")
+        if self.options.loss == "halves":
+            return halves(examples, replayed, mean_over="rows")
+        return together(examples, replayed)
 
     @property
     def relative_rows(self) -> float:

@@ -52,6 +52,9 @@ class EWC(Method):
     sum of parabolas is a parabola, these too take one F and one θ* (``absorb``): nothing grows with the tasks. So the
     two variants differ, at γ 1, in θ* alone, and after one task not at all.
 
+    Deviation: stacked on LoRA it holds what is trained, A and B each at its own anchor, and not their product B A, by
+    which alone the model changes: a step that leaves the product as it is has its price too.
+
     Attributes:
         fisher: Σ F_t by parameter name. anchors: θ* by parameter name. offset: what of ``separate`` is constant.
         fisher_mean: F's mean over all trained weights, on which λ depends; None before the first task has ended.

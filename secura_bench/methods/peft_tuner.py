@@ -16,6 +16,7 @@ from secura_bench.adapters.peft_layers import tuner_layers
 from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
 from secura_bench.errors import SpecError, unknown_name
+from secura_bench.methods.adalora import refuse_schedule, refuse_steps
 from secura_bench.methods.base import Method, Options, StepContext
 from secura_bench.methods.options import Targets
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
@@ -75,8 +76,8 @@ class Peft(Method):
     """The model as ``get_peft_model`` makes it; what PEFT made trainable is trained.
 
     AdaLoRA also gets its orthogonality penalty and, after every step, its rank allocation; its ``total_step`` is the
-    run's number of optimizer steps, over all tasks. A tuner may not start as the base model exactly: that is never
-    taken for granted, so runs score the start as well.
+    run's number of optimizer steps, over all tasks, or less. A tuner may not start as the base model exactly: that is
+    never taken for granted, so runs score the start as well.
     """
 
     name = "peft"
@@ -159,12 +160,8 @@ class Peft(Method):
 
     def check_steps(self, steps: int) -> None:
         """Refuse an AdaLoRA whose ranks would still be allocated when the run ends."""
-        total = self.options.config.get("total_step", 0)
-        if self.options.peft_type == "adalora" and total > steps:
-            raise SpecError(
-                f"total_step: {total} is more than the run's {steps} optimizer steps, over all its tasks: the ranks "
-                f"would never come down to target_r; set total_step: {steps}."
-            )
+        if self.options.peft_type == "adalora":
+            refuse_steps(self.options.config["total_step"], steps)
 
     @property
     def _allocator(self) -> Any:
@@ -302,9 +299,12 @@ def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | No
     if targets and "target_modules" in allowed:
         settings.setdefault("target_modules", list(targets))
     try:
-        return tuners()[name](**settings)
+        config = tuners()[name](**settings)
     except (TypeError, ValueError, ImportError) as error:
-        raise ValueError(f"PEFT refuses it: {error}") from None
+        raise ValueError(f"refused by PEFT: {error}") from None
+    if name == "adalora":
+        refuse_schedule(config)
+    return config
 
 
 def tuners() -> dict[str, Any]:

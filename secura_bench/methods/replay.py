@@ -150,6 +150,11 @@ def new_buffer(kind: BufferKind, capacity: int, seed: int) -> Buffer:
     return {"reservoir": Reservoir, "balanced": Balanced}[kind](capacity, seed)
 
 
+def together(new: Sequence[Example], replayed: Sequence[Example]) -> list[Example]:
+    """Return a step's rows, replayed ones marked; its loss is the mean over the answer tokens of them all."""
+    return [*new, *(replace(row, replayed=True) for row in replayed)]
+
+
 def halves(new: Sequence[Example], replayed: Sequence[Example], mean_over: Literal["rows", "tokens"]) -> list[Example]:
     """Return a step's rows, weighted so that its loss is (mean over new + mean over replayed) / 2.
 

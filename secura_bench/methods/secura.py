@@ -55,6 +55,10 @@ class Secura(CABRLoRA):
     At fusion step 1, the paper's setting, B is zero in every forward. So Res is one number and the untrained model
     computes with W / 1.0474; ∂L/∂A is exactly zero, and A moves by weight decay alone; M1 and M2 are one method. With
     more, Res jumps to about 1.95 once B is not zero and back at each merge: that is the published method.
+
+    Deviation: M2 is that of the equations (11 to 13: A_f ← A, B_f ← B_f + B, B ← 0, and A goes on), not that of
+    Algorithm 1, which writes something else. Above fusion step 1 its reset changes what the model computes, by
+    C (A − A_f) B_f R; M1's does not.
     """
 
     name = "secura"

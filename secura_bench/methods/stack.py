@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from pydantic import field_validator, model_validator
+from pydantic import field_serializer, field_validator, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,6 +18,7 @@ from secura_bench.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, StepContext
 from secura_bench.methods.build import build_method
 from secura_bench.methods.kept import Computing, Kept
+from secura_bench.records import EARLIER
 from secura_bench.registry import METHODS
 
 
@@ -36,6 +37,15 @@ class StackOptions(Options):
             if not isinstance(part, dict) or not isinstance(part.get("name"), str):
                 raise ValueError("a part of a stack is a name, or a mapping with 'name' and its options")
         return parts
+
+    @field_serializer("parts")
+    def _spelled_out(self, parts: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+        """Return the parts as written, and in them what a record must not leave out, or it reads as an earlier one."""
+        told = []
+        for part in parts:
+            own = METHODS.get(part["name"]).Options.model_fields
+            told.append({**{key: own[key].default for key in EARLIER.get(part["name"], ())}, **part})
+        return told
 
     @model_validator(mode="after")
     def _makes_sense(self) -> StackOptions:

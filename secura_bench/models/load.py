@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -151,16 +152,18 @@ def load_tokenizer(model: ModelFolder) -> Any:
         raise DataError(f"model {model.label!r}: its tokenizer cannot be loaded: {first_line(error)}") from None
 
 
-def load_model(model: ModelFolder, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return the pretrained causal language model in eval mode.
+def load_model(
+    model: ModelFolder, dtype: torch.dtype = torch.float32, tell: Callable[[str], None] = lambda note: None
+) -> nn.Module:
+    """Return the pretrained causal language model in eval mode; ``tell`` gets what a record must say of its files.
 
     Raises:
-        DataError: Its weights cannot be fetched, lack a tensor, have one of another shape or one that is no number; or
-            the folder is another than it was when it was identified.
+        DataError: Its weights cannot be fetched, lack a tensor, have one of another shape, one that is no number or one
+            that is not the model's; or the folder is another than it was when it was identified.
     """
     fetch_weights(model)
     refuse_changed(model)
-    return load_sound(model.label, model.path, dtype).eval()
+    return load_sound(model.label, model.path, dtype, tell).eval()
 
 
 def refuse_changed(model: ModelFolder) -> None:

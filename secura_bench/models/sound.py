@@ -1,8 +1,8 @@
-"""Weights as their file has them: a tensor that is missing, misshapen or no number is refused, never drawn."""
+"""Weights as their file has them: what is missing, misshapen, no number or not the model's is refused, never drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,22 @@ from secura_bench.errors import DataError
 from secura_bench.models.config import configuration
 from secura_bench.plugins import in_a_line
 
+_SHOWN = 3
 
-def load_sound(label: str, folder: Path, dtype: torch.dtype) -> nn.Module:
+_COMPUTED = ("inv_freq", "position_ids", "token_type_ids", "masked_bias")
+"""Last names of buffers that older files hold and models make themselves; transformers knows most of them by family."""
+
+
+def load_sound(
+    label: str, folder: Path, dtype: torch.dtype, tell: Callable[[str], None] = lambda note: None
+) -> nn.Module:
     """Return the causal language model in ``folder``, every parameter of it from the files.
 
+    ``tell`` gets a sentence where the files hold buffers that the model makes itself.
+
     Raises:
-        DataError: The files lack a parameter, hold one of another shape or one with NaN or infinity, or cannot be read.
+        DataError: The files lack a parameter, hold one of another shape, one with NaN or infinity or one that is not
+            the model's, or cannot be read.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -45,12 +55,14 @@ def load_sound(label: str, folder: Path, dtype: torch.dtype) -> nn.Module:
     finally:
         logging.set_verbosity(before)
     refuse_unsound(f"model {label!r}: {folder}", model, found)
+    if computed := sorted(found["unexpected_keys"]):
+        tell(f"the model's files hold what it computes itself and does not read: {_named(computed)}")
     loaded: nn.Module = model
     return loaded
 
 
 def refuse_unsound(what: str, model: nn.Module, found: Mapping[str, Any]) -> None:
-    """Refuse a model of which ``found``, transformers' account of its loading, or a value says that it is not whole.
+    """Refuse a model of which ``found``, transformers' account of its loading, or a value says that it is another.
 
     Raises:
         DataError: Names ``what``, the first tensor at fault and how many more there are.
@@ -64,6 +76,11 @@ def refuse_unsound(what: str, model: nn.Module, found: Mapping[str, Any]) -> Non
         )
     if wrong := sorted(map(_first, found["mismatched_keys"])):
         raise DataError(f"{what} holds another shape than config.json says: {_named(wrong)}.")
+    if strange := sorted(key for key in found["unexpected_keys"] if key.rpartition(".")[2] not in _COMPUTED):
+        raise DataError(
+            f"{what} holds {_named(strange)}, which no module of the model takes: merge an adapter into the weights "
+            f"first, mend config.json where it says too few layers or no bias, or leave what is left over out."
+        )
     if faults := not_finite(dict(model.named_parameters())):
         raise DataError(f"{what} holds NaN or infinity: {_named(faults)}.")
 
@@ -85,4 +102,5 @@ def _first(key: Any) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -149,6 +149,22 @@ def test_a_model_of_which_peft_knows_no_modules() -> None:
     assert peft("ln_tuning", {}, target_modules=["norm"]).attach(shapes("mamba"))
 
 
+@pytest.mark.parametrize("on_shapes", [True, False])
+@pytest.mark.parametrize("name", ["seq", "mtl", "ewc", "er"])
+def test_full_training_leaves_the_towers_that_no_text_reaches(name: str, on_shapes: bool) -> None:
+    """Neither trained, counted nor anchored, and what reads text is trained whole."""
+    model, text = (shapes if on_shapes else build)("gemma3-vision"), shapes("gemma3")
+    method = build_method(name)
+    adapted = method.attach(model)
+    trained = {key: p for key, p in adapted.named_parameters() if p.requires_grad}
+    assert len(trained) == len(list(text.parameters()))
+    assert not any("vision" in key or "projector" in key for key in trained)
+    count = method.count_parameters(adapted)
+    assert count.trainable == count.effective == sum(p.numel() for p in trained.values()) < count.total
+    (group,) = method.parameter_groups(adapted)
+    assert {id(p) for p in group["params"]} == {id(p) for p in trained.values()}
+
+
 def test_dora_on_a_row_of_zeros() -> None:
     model = build("llama")
     with torch.no_grad():

@@ -41,9 +41,22 @@ def _no_number(value: float) -> Callable[[Tensors], Tensors]:
     return _with(lambda tensor: tensor.index_fill(0, torch.tensor([3]), value))
 
 
+def _and(*names: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {**tensors, **{name: torch.ones(4, 4) for name in names}}
+
+
+def _twice(old: str, new: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {**tensors, **{k.replace(old, new, 1): t.clone() for k, t in tensors.items() if old in k}}
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
+        (_and("model.layers.0.self_attn.q_proj.lora_A.weight"), "q_proj.lora_A.weight, which no module of the model"),
+        (_and("model.layers.0.self_attn.q_proj.bias"), "q_proj.bias, which no module"),
+        (_and("model.layers.0.mlp.up_proj.weight_scale"), "up_proj.weight_scale, which no module"),
+        (_twice("layers.1.", "layers.7."), "layers.7.mlp.gate_proj.weight and 6 more, which no module"),
+        (_twice("", "base_model."), "and 17 more, which no module"),
         (_prefixed, "It holds base_model.model."),
         (_without("layers.1."), "lacks model.layers.1.input_layernorm.weight and 8 more"),
         (_without("embed_tokens"), "lacks lm_head.weight and 1 more"),
@@ -53,12 +66,45 @@ def _no_number(value: float) -> Callable[[Tensors], Tensors]:
     ],
 )
 def test_weights_that_are_not_the_models(tmp_path: Path, damage: Callable[[Tensors], Tensors], says: str) -> None:
-    folder = write("llama-tied", tmp_path / "m")
-    file = folder / "model.safetensors"
-    save_file({name: t.contiguous() for name, t in damage(load_file(file)).items()}, file, metadata={"format": "pt"})
+    folder = _write_with(tmp_path / "m", damage)
     with pytest.raises(DataError, match=r"model 'm'") as refusal:
-        load_model(find_model(str(folder)))
+        load_model(find_model(folder))
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def _write_with(folder: Path, change: Callable[[Tensors], Tensors]) -> str:
+    file = write("llama-tied", folder) / "model.safetensors"
+    save_file({name: t.contiguous() for name, t in change(load_file(file)).items()}, file, metadata={"format": "pt"})
+    return str(folder)
+
+
+def test_buffers_that_a_model_makes_itself_are_told_and_not_read(tmp_path: Path) -> None:
+    said: list[str] = []
+    names = [f"model.layers.{i}.self_attn.{name}" for i in (0, 1) for name in ("masked_bias", "position_ids")]
+    loaded = load_model(find_model(_write_with(tmp_path / "m", _and(*names))), tell=said.append)
+    assert all(torch.equal(t, build("llama-tied").state_dict()[key]) for key, t in loaded.state_dict().items())
+    assert len(said) == 1 and said[0].endswith(f"{', '.join(sorted(names)[:3])} and 1 more")
+
+
+def test_a_record_tells_of_buffers_that_were_not_read(tmp_path: Path) -> None:
+    folder = _write_with(tmp_path / "m", _and("model.layers.0.self_attn.masked_bias"))
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("model: tiny", f"model: {folder}"))
+    run = secura_bench("run", "spec.yaml", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    records = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("record.json")]
+    assert records and all(any("masked_bias" in note for note in record["notes"]) for record in records)
+
+
+@pytest.mark.parametrize("change", [_twice("embed_tokens", "x"), _and("model.rotary_emb.inv_freq")])
+def test_what_transformers_knows_of_is_not_told(tmp_path: Path, change: Callable[[Tensors], Tensors]) -> None:
+    """A tied head that is stored too, and the rotary frequencies of older files."""
+
+    def stored(tensors: Tensors) -> Tensors:
+        return {key.replace("model.x.weight", "lm_head.weight"): t for key, t in change(tensors).items()}
+
+    said: list[str] = []
+    load_model(find_model(_write_with(tmp_path / "m", stored)), tell=said.append)
+    assert said == []
 
 
 def test_weights_that_change_within_a_command(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -150,14 +151,26 @@ def row_losses(model, rows):
     return torch.stack(losses)
 
 
+def mean_over_all_tokens(model, new, replayed):
+    rows = [*new, *replayed]
+    sums = row_losses(model, rows) * torch.tensor([len(row.answer_ids) for row in rows])
+    return sums.sum() / sum(len(row.answer_ids) for row in rows)
+
+
+def mean_of_two_row_means(model, new, replayed):
+    return (row_losses(model, new).mean() + row_losses(model, replayed).mean()) / 2
+
+
 @pytest.mark.parametrize("micro", [None, 1, 2, 3])
 @pytest.mark.parametrize("ratio", [0.5, 1.0])
-def test_loss_is_the_mean_of_two_row_means(micro: int | None, ratio: float) -> None:
+@pytest.mark.parametrize(
+    ("options", "formula"), [({}, mean_over_all_tokens), ({"loss": "halves"}, mean_of_two_row_means)]
+)
+def test_a_steps_loss(micro: int | None, ratio: float, options: dict[str, str], formula: Any) -> None:
     """By hand, and so is the gradient, through the loop with its micro-batches."""
     first, second = tasks(2)
-    session = Session(
-        build_model("llama"), new_method(ER, ratio=ratio), batch_size=4, micro_batch_size=micro, weight_decay=0
-    )
+    method = new_method(ER, ratio=ratio, **options)
+    session = Session(build_model("llama"), method, batch_size=4, micro_batch_size=micro, weight_decay=0)
     session.task(first, 2)
     session.loop.optimizer = torch.optim.SGD(session.model.parameters(), lr=0.1)
     session.begin(second)
@@ -166,7 +179,8 @@ def test_loss_is_the_mean_of_two_row_means(micro: int | None, ratio: float) -> N
     rows = by_hand.mix([second.train[i] for i in numbers])
     new, replayed = rows[:4], rows[4:]
     assert len(replayed) == 4 * ratio and len({row.supervised for row in rows}) > 1
-    loss = (row_losses(twin, new).mean() + row_losses(twin, replayed).mean()) / 2
+    assert [row.replayed for row in rows] == [False] * 4 + [True] * len(replayed)
+    loss = formula(twin, new, replayed)
     loss.backward()
     session.loop.groups = [replace(group, lr=0.1) for group in session.loop.groups]
     (report,) = session.steps(second, 1)
@@ -174,6 +188,14 @@ def test_loss_is_the_mean_of_two_row_means(micro: int | None, ratio: float) -> N
     assert report.fed == sum(map(len, rows))
     for ours, theirs in zip(session.model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_replayed_token_weighs_what_a_new_one_does() -> None:
+    """Whatever the ratio, and so the loss of a first task is that of the next ones."""
+    for ratio in (0.25, 1, 3):
+        method = begun(new_method(ER, ratio=ratio), 0)
+        method.mix(rows_of(0, 20))
+        assert {row.weight for row in begun(method, 1).mix(rows_of(50, 4))} == {1.0}
 
 
 def test_means_over_tokens_weigh_tokens_alike() -> None:
@@ -221,7 +243,7 @@ def test_stack_resumes() -> None:
 
 
 def test_options_that_make_no_sense() -> None:
-    for wrong in ({"capacity": 0}, {"ratio": 0}, {"buffer": "ring"}, {"seed": "one"}):
+    for wrong in ({"capacity": 0}, {"ratio": 0}, {"buffer": "ring"}, {"seed": "one"}, {"loss": "mean"}):
         with pytest.raises(ValidationError):
             ER.Options.model_validate(wrong)
 

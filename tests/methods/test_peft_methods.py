@@ -164,6 +164,16 @@ def test_orthogonality_is_what_peft_adds_to_a_loss() -> None:
     assert added.item() == pytest.approx(0.5 * orthogonality(model.base_model).item(), rel=1e-4)
 
 
+def test_adalora_reaches_its_ranks_by_the_end_of_a_run_or_is_refused() -> None:
+    session = Session(build_model("llama"), adalora(total_step=4))
+    session.task(tasks(1)[0], 6)  # more than its schedule: the ranks stay
+    ranks = [int((value != 0).sum()) for name, value in session.model.named_parameters() if "lora_E" in name]
+    assert sum(ranks) == 2 * len(ranks)
+    adalora(total_step=6).check_steps(6)
+    with pytest.raises(SpecError, match="total_step: 7 is more than the run's 6 optimizer steps"):
+        adalora(total_step=7).check_steps(6)
+
+
 @pytest.mark.parametrize("at", [1, 5])
 def test_adalora_resumes_with_its_ranks(at: int) -> None:
     def session() -> Session:
@@ -189,6 +199,13 @@ def test_can_be_tried_on_shapes(name: str) -> None:
         ({"peft_type": "lora", "config": {"inference_mode": True}}, "unknown key of lora 'inference_mode'"),
         ({"peft_type": "adalora"}, "total_step"),
         ({"peft_type": "adalora", "config": {"total_step": 5, "tfinal": 5}}, "budgeting phase"),
+        ({"peft_type": "adalora", "config": {"total_step": 5, "init_r": 4}}, "target_r: 8 is not below init_r: 4"),
+        ({"peft_type": "adalora", "config": {"total_step": 5, "init_r": 8}}, "no rank is left to take away"),
+        ({"peft_type": "adalora", "config": {"total_step": 5, "target_r": 0}}, "target_r: 0 must be"),
+        ({"peft_type": "adalora", "config": {"total_step": 5, "deltaT": 0}}, "deltaT: 0 must be"),
+        ({"peft_type": "adalora", "config": {"total_step": 5, "tinit": -1}}, "tinit: -1 must be"),
+        ({"peft_type": "adalora", "config": {"total_step": 5, "tfinal": -2}}, "tfinal: -2 must be"),
+        ({"peft_type": "adalora", "config": {"total_step": 5.5}}, "total_step: 5.5 must be"),
         ({"peft_type": "prompt_tuning"}, "virtual tokens"),
         ({"peft_type": "xlora"}, "trained before"),
         ({"peft_type": "poly"}, "task numbers"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from secura_bench.data.bounds import BoundedEnvironment, bounded
 from secura_bench.errors import DataError
 
 TODAY = datetime.datetime(2024, 7, 26)  # for templates that render a date: the day that Llama 3.1's falls back to
@@ -76,11 +79,32 @@ class ChatTemplate:
     def _apply(self, messages: Messages, day: datetime.datetime, opened: bool, **more: str) -> str:
         stopped = dated(self.text, day)
         try:
-            return self.tokenizer.apply_chat_template(
-                list(messages), chat_template=stopped, tokenize=False, add_generation_prompt=opened, **more
-            )
+            with _in_bounds():
+                return self.tokenizer.apply_chat_template(
+                    list(messages), chat_template=stopped, tokenize=False, add_generation_prompt=opened, **more
+                )
         except Exception as error:  # a template is a program: it raises what it likes
             raise TemplateError(_said(error, shifted=int(stopped != self.text))) from None
+
+
+@contextmanager
+def _in_bounds() -> Iterator[None]:
+    """Bound what transformers makes of a template: for as long, its module's sandbox is the bounded one."""
+    theirs = _theirs()
+    stock = theirs.ImmutableSandboxedEnvironment
+    theirs.ImmutableSandboxedEnvironment = BoundedEnvironment
+    try:
+        with bounded():
+            yield
+    finally:
+        theirs.ImmutableSandboxedEnvironment = stock
+
+
+@cache
+def _theirs() -> Any:
+    from transformers.utils import chat_template_utils
+
+    return chat_template_utils
 
 
 def dated(template: str, day: datetime.datetime = TODAY) -> str:
