@@ -67,9 +67,10 @@ def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: 
     squares = float(((values - mean) ** 2).sum())
     twice = sum(interaction(each.by_group) / each.by_group.size for each in (one, other) if each is not None)
     own = max(0.0, 1 - twice * n * (n - 1) / squares) if twice and squares > 0 else 1.0
-    wanted = own * squares + n * (mean - centre) ** 2 + weight * float(((pseudo - centre) ** 2).sum())
-    off = resampled_means(one.name, values - mean) * n / math.sqrt(squares) if squares > 0 else _normal(one.name)
-    return np.asarray(centre + more * widening(one.effective_groups) * math.sqrt(wanted) / (n + added) * off)
+    seen = math.sqrt(own) * n * resampled_means(one.name, values - mean)
+    unseen = n * (mean - centre) ** 2 + weight * float(((pseudo - centre) ** 2).sum())
+    off = seen + math.sqrt(unseen) * _normal(one.name)
+    return np.asarray(centre + more * widening(one.effective_groups) / (n + added) * off)
 
 
 def _means(one: Stratum, other: Stratum | None) -> Floats:
