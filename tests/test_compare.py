@@ -296,6 +296,16 @@ def test_names_and_what_cannot_be_compared(results: Path, tmp_path: Path) -> Non
         pairs(make_studies(read_runs([apart])[0]), "mine", "yours")
 
 
+def test_settings_of_one_label_are_asked_for_only_where_both_methods_are(tmp_path: Path) -> None:
+    write_records(tmp_path / "1", {"keeps": KEEPS, "learns": LEARNS}, ("a",), (1,), 20, 20)
+    write_records(tmp_path / "2", {"learns": LEARNS}, ("a",), (1, 2), 20, 20)
+    change_methods(tmp_path / "2", "learns-*-s2-*", options={"r": 4})
+    for path in (tmp_path / "2").glob("*/*/record.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"experiment": "another"}))
+    found = pairs(make_studies(read_runs([tmp_path])[0]), "keeps", "learns")
+    assert {pair.study.experiment for pair in found} == {"trial"}
+
+
 def test_a_damaged_record_is_named_and_ends_with_one(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "record.json").write_text('{"program": "secura-b')

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from secura_bench.errors import BenchError
 from secura_bench.report import statistics
-from secura_bench.report.choosing import check_names, one_method
+from secura_bench.report.choosing import check_names, find_methods, one_method
 from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.general import protocol_of
 from secura_bench.report.metrics import Metric, Protocol
 from secura_bench.report.ranking import ALPHA
 from secura_bench.report.standing import Standing, standings
 from secura_bench.report.statistics import Comparison, Interval
-from secura_bench.report.study import Arm, Cell, Study, compare, sample_of, sequence_name
+from secura_bench.report.study import Cell, Study, compare, sample_of, sequence_name
 
 Told = Literal["more", "less", "open", "one seed", "untested"]
 MARGIN = 2.0
@@ -115,28 +115,29 @@ def pairs(studies: Sequence[Study], one: str, other: str, margin: float = MARGIN
         BenchError: A name is unknown, means several settings of one label, or both mean the same.
     """
     check_names(studies, [one, other], "")
+    if "base" in (one, other):
+        raise BenchError("base: is what both methods are held against; name two that were trained.")
     found: list[Pair] = []
     for study in studies:
-        names = [one_method(study, name, "") for name in (one, other)]
-        if "base" in names:
-            raise BenchError("base: is what both methods are held against; name two that were trained.")
-        if names[0] is not None and names[0] == names[1]:
+        if not (find_methods(study, one) and find_methods(study, other)):
+            continue
+        names = (one_method(study, one, "") or "", one_method(study, other, "") or "")
+        if names[0] == names[1]:
             raise BenchError(f"{one} and {other} are the same method of {study.experiment}: {names[0]}.")
-        if names[0] is not None and names[1] is not None:
-            both = [pair_of(study, protocol, names, margin) for protocol in study.protocols]
-            found += [replace(pair, parts=_parts(study, pair, names)) for pair in both if pair]
+        both = [pair_of(study, protocol, names, margin) for protocol in study.protocols]
+        found += [replace(pair, parts=_parts(study, pair, names)) for pair in both if pair]
     return found
 
 
-def pair_of(study: Study, protocol: str, names: Sequence[str | None], margin: float = MARGIN) -> Pair | None:
+def pair_of(study: Study, protocol: str, names: tuple[str, str], margin: float = MARGIN) -> Pair | None:
     """Return two methods, as the study calls them, by one protocol; None where they have no score of it in common."""
-    shared = [tasks for tasks in study.sequences if all(study.arm(name or "", tasks) for name in names)]
+    shared = [tasks for tasks in study.sequences if all(study.arm(name, tasks) for name in names)]
     found = _pair(study, protocol_of(protocol), names, shared, margin) if shared else None
-    alone = (tasks for tasks in study.sequences if any(study.arm(name or "", tasks) for name in names))
+    alone = (tasks for tasks in study.sequences if any(study.arm(name, tasks) for name in names))
     return found and replace(found, unshared=tuple(sequence_name(tasks) for tasks in alone if tasks not in shared))
 
 
-def _parts(study: Study, whole: Pair, names: Sequence[str | None]) -> tuple[Pair, ...]:
+def _parts(study: Study, whole: Pair, names: tuple[str, str]) -> tuple[Pair, ...]:
     """Return the same for each task by itself, where each was trained alone and there are several."""
     alone = whole.study.sequences if study.mode == "separate" and len(whole.study.sequences) > 1 else ()
     found = (_pair(study, whole.protocol, names, [tasks], whole.kept.margin) for tasks in alone)
@@ -144,13 +145,14 @@ def _parts(study: Study, whole: Pair, names: Sequence[str | None]) -> tuple[Pair
 
 
 def _pair(
-    study: Study, protocol: Protocol, names: Sequence[str | None], sequences: Sequence[tuple[str, ...]], margin: float
+    study: Study, protocol: Protocol, names: tuple[str, str], sequences: Sequence[tuple[str, ...]], margin: float
 ) -> Pair | None:
-    alone = replace(study, arms=tuple(_arms(study, names, sequences)))
+    arms = (study.arm(name, tasks) for name in names for tasks in sequences)
+    alone = replace(study, arms=tuple(arm for arm in arms if arm))
     metric, instead = speaking(alone, protocol)
     among = len(study.methods)
     found = {each.method: each for each in standings(alone, protocol.id, metric)}
-    one, other = (found[name] for name in names if name is not None)
+    one, other = (found[name] for name in names)
     tests = _tests(alone, one, other, protocol.id, metric, "learned", margin)
     learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}", among)
     in_percent = not (one.retention.missing or other.retention.missing)
@@ -166,13 +168,6 @@ def _pair(
     if learned.missing and kept.missing:
         return None
     return Pair(alone, protocol, metric, instead, one, other, learned, kept)
-
-
-def _arms(study: Study, names: Sequence[str | None], sequences: Sequence[tuple[str, ...]]) -> Iterator[Arm]:
-    for name in names:
-        for tasks in sequences:
-            if arm := study.arm(name or "", tasks):
-                yield arm
 
 
 def _tests(

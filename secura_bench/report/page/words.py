@@ -130,7 +130,7 @@ def _open(study: Study, protocol: Protocol, found: Lead, what: Literal["learned"
         return f"{listed([found.tied[0], *found.once])} are not told apart, for one seed says nothing of another"
     if len(found.tied) == 1:
         return f"{found.tied[0]} stands alone"
-    if len(found.tied) == 2 and (pair := pair_of(study, protocol.id, found.tied)):
+    if len(found.tied) == 2 and (pair := pair_of(study, protocol.id, (found.tied[0], found.tied[1]))):
         side = pair.learned if what == "learned" else pair.kept
         return f"{listed(found.tied)} are not told apart, {gap(side)}, {equality(side)}"
     return f"{listed(found.tied)} are not told apart (bootstrap of the maximum over all methods at once, p ≥ 0.05)"
