@@ -256,10 +256,8 @@ def _alike(count: int, sd: float, seeds: int, mean: float = 60.0) -> tuple[Truth
     return (Truth(mean, sd, seeds),) * count
 
 
-def _two(
-    seeds: tuple[int, int], sds: tuple[float, float], means: tuple[float, float] = (60.0, 60.0)
-) -> tuple[Truth, ...]:
-    return tuple(Truth(mean, sd, count) for mean, sd, count in zip(means, sds, seeds, strict=True))
+def _two(seeds: tuple[int, int], sds: tuple[float, float], gap: float = 0.0) -> tuple[Truth, ...]:
+    return Truth(60.0 + gap, sds[0], seeds[0]), Truth(60.0, sds[1], seeds[1])
 
 
 KINDS = (CONTINUOUS, BINARY)

@@ -45,11 +45,8 @@ def _table(found: Mapping[str, Mapping[str, Count]]) -> Iterator[str]:
     yield f"| design | {' | '.join(said)} |"
     yield f"|---|{'---:|' * len(columns)}"
     for name, counts in found.items():
-        mine = [counts.get(what) for what, _ in columns]
-        cells = [
-            _cell(count) if count and count.aim == aim else "" for count, (_, aim) in zip(mine, columns, strict=True)
-        ]
-        yield f"| {name} | {' | '.join(cells)} |"
+        cells = {(what, count.aim): _cell(count) for what, count in counts.items()}
+        yield f"| {name} | {' | '.join(cells.get(column, '') for column in columns)} |"
 
 
 def _cell(count: Count) -> str:
