@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Protocol
 from zlib import crc32
 
@@ -68,10 +67,6 @@ class Methods:
         parts += [f"true {' and '.join(f'{mean:g}' for mean in means)}"] if means != [60.0] else []
         return ", ".join(parts)
 
-    @cached_property
-    def _learned(self) -> tuple[str, ...]:
-        return tuple(f"task {i}" for i in range(self.tasks))
-
     def draw(self, rng: Rng, drawing: int) -> Iterator[Outcome]:
         """Yield what the reports say of one data set."""
         made, methods = self._study(rng, drawing)
@@ -100,27 +95,25 @@ class Methods:
             yield from led("headline, learned", made, self.kind, "learned", True)
 
     def _study(self, rng: Rng, drawing: int) -> tuple[Study, dict[str, list[Arm]]]:
+        """Return a data set as a study, and its arms by method; what was learned is drawn where means of it are led."""
+        column, rows, probe = self.kind.metric, single(60), f"{PROBE}{drawing}"
         world = World(self.kind, self.layout, rng)
-        names = [f"{task}, {drawing}" for task in self._learned]
-        rows = single(60)
-        probe = f"{PROBE}{drawing}"
-        worlds = [World(self.kind, rows, rng) for _ in self._learned]
+        names = [f"task {i}, {drawing}" for i in range(self.tasks)]
+        worlds = [World(self.kind, rows, rng) for _ in names] if self.tasks > 1 else []
         layouts = {probe: self.layout, **dict.fromkeys(names, rows)}
-        column = self.kind.metric
-        base_scores = {At("probe", probe, None): {column: world.base(self.base)}}
-        for name, own in zip(names, worlds, strict=True):
-            base_scores[At("task", name, None)] = {column: own.base(30.0)}
-        base = arm("base", tuple(names), base_scores, layouts, self.kind)
+        untouched = {At("probe", probe, None): {column: world.base(self.base)}}
+        untouched |= {
+            At("task", name, None): {column: own.base(30.0)} for name, own in zip(names, worlds, strict=False)
+        }
+        base = arm("base", tuple(names), untouched, layouts, self.kind)
         methods: dict[str, list[Arm]] = {}
         for number, truth in enumerate(self.truths):
-            method = f"method {number}"
-            shared = self.layout.noise(rng)
-            for name, own in zip(names, worlds, strict=True):
+            method, shared = f"method {number}", self.layout.noise(rng)
+            for i, name in enumerate(names):
                 taste = np.sqrt(1 / 2) * (shared + self.layout.noise(rng))
-                filed = {
-                    At("probe", probe, name): {column: world.runs(truth, taste)},
-                    At("task", name, name): {column: own.runs(replace(truth, mean=50.0))},
-                }
+                filed = {At("probe", probe, name): {column: world.runs(truth, taste)}}
+                if worlds:
+                    filed[At("task", name, name)] = {column: worlds[i].runs(replace(truth, mean=50.0))}
                 methods.setdefault(method, []).append(arm(method, (name,), filed, layouts, self.kind))
         made = study(base, [arm for arms in methods.values() for arm in arms])
         return replace(made, probe_name=probe), methods
@@ -131,7 +124,7 @@ class Methods:
         shared = self.layout.noise(rng)
         runs = [
             world.runs(replace(truth, seeds=1), np.sqrt(1 / 2) * (shared + self.layout.noise(rng)))
-            for _ in self._learned
+            for _ in range(self.tasks)
         ]
         return float(np.mean(runs))
 

@@ -30,7 +30,9 @@ def main() -> int:
         for design in FAMILIES[family]:
             began = time.monotonic()
             found[design.name] = simulate(design, asked.sets).found
-            print(f"{family}: {design.name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+            misses = [f"{what} {count.rate:.1f} %" for what, count in found[design.name].items() if count.missed]
+            said = [f"{family}: {design.name}: {time.monotonic() - began:.1f} s", *misses]
+            print("; ".join(said), file=sys.stderr, flush=True)
         print(f"\n## {family}\n\n" + "\n".join(_table(found)), flush=True)
         missed += sum(count.missed for counts in found.values() for count in counts.values())
     print(f"\n{missed} rates miss ({asked.sets} data sets a design; below {LIMIT['coverage']:g} % or above ", end="")
