@@ -15,6 +15,7 @@ from secura_bench.data import check
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import TaskData, examples_hash, load_data, probe_examples
 from secura_bench.data.example import Example
+from secura_bench.data.ties import count_ties
 from secura_bench.errors import SpecError
 from secura_bench.evaluation.items import answerable
 from secura_bench.evaluation.user_metrics import UserMetric, load_metric
@@ -307,6 +308,8 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
         marked=data.counts.marked,
         respelled=data.counts.respelled,
         fewshot=data.counts.fewshot,
+        groups=count_ties([example.row for example in scored]),
+        probe_groups=count_ties([example.row for example in probe or ()]),
     )
 
 

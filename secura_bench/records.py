@@ -114,7 +114,9 @@ class DataNote(Part):
     of the best constant answer and of drawing a choice uniformly; None without choices. ``probe_…`` are of the rows
     that the probe takes, where it takes any. ``marked`` rows spell special tokens, which were read as text; the answers
     of ``respelled`` ones are compared as they come back from their tokens, which is not as they were. ``fewshot``
-    worked examples stand before every scored prompt.
+    worked examples stand before every scored prompt. ``groups``: how many sets of tied rows (of one group, or with one
+    prompt) the test rows are, which is how many rows there are where none are tied; None in records that are older than
+    the count.
     """
 
     source: str
@@ -142,6 +144,8 @@ class DataNote(Part):
     marked: Whole = 0
     respelled: Whole = 0
     fewshot: Whole = 0
+    groups: Whole | None = None
+    probe_groups: Whole | None = None
 
 
 class Cost(Part):

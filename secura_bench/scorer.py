@@ -15,6 +15,7 @@ from torch import nn
 
 from secura_bench.data.example import Example, Row
 from secura_bench.data.fewshot import own_history
+from secura_bench.data.ties import group_column
 from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, tell_apart
 from secura_bench.evaluation.items import Prediction, answerable
 from secura_bench.evaluation.kept import PredictionFile
@@ -221,9 +222,11 @@ class Scorer:
 
 
 def _items(evaluation: Evaluation) -> dict[str, Any]:
-    """Return every item's scores, columnar."""
+    """Return every item's scores, columnar, and where some of the rows are tied, which: ``data/ties.py``."""
+    groups = group_column([example.row for example in evaluation.examples])
     return {
         "id": [example.row.id for example in evaluation.examples],
+        **({} if groups is None else {"group": groups}),
         **{metric: [finite(value) for value in values] for metric, values in evaluation.columns.items()},
     }
 

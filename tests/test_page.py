@@ -60,27 +60,29 @@ def told(folder: Path, protocol: str = "generate") -> list[tuple[str, str]]:
 
 
 def test_a_clear_winner_is_named_with_its_margin(tmp_path: Path) -> None:
-    write_records(tmp_path, {"good": Character(0.9, 0.0), "bad": Character(0.4, 0.4)}, TASKS, (1,), 120, 60)
+    write_records(tmp_path, {"good": Character(0.9, 0.0), "bad": Character(0.4, 0.4)}, TASKS, (1, 2, 3, 4), 120, 60)
     (kind, text), *_ = told(tmp_path)
     assert kind == "lead" and text.startswith("good is ahead in both: it learned most, accuracy ")
 
 
 def test_a_trade_off_has_no_winner(tmp_path: Path) -> None:
-    write_records(tmp_path, {"keeps": Character(0.5, 0.0), "learns": Character(0.95, 0.4)}, TASKS, (1,), 120, 60)
+    write_records(
+        tmp_path, {"keeps": Character(0.5, 0.0), "learns": Character(0.95, 0.4)}, TASKS, (1, 2, 3, 4), 120, 60
+    )
     (_, text), *_ = told(tmp_path)
     assert text.startswith("No method is best at both: learns learned most") and "keeps kept most" in text
-    assert re.search(r"\d+\.\d points of accuracy ahead of learns \(\d+\.\d to \d+\.\d, McNemar exact\)", text)
+    assert re.search(r"\d+\.\d points of accuracy ahead of learns \(\d+\.\d to \d+\.\d, paired bootstrap\)", text)
 
 
 def test_two_of_a_kind_are_not_told_apart(tmp_path: Path) -> None:
     same = Character(0.8, 0.2)
-    write_records(tmp_path, {"one": same, "other": same}, TASKS, (1,), 120, 60)
+    write_records(tmp_path, {"one": same, "other": same}, TASKS, (1, 2, 3, 4), 120, 60)
     (_, text), *_ = told(tmp_path)
     assert text.startswith("No winner.") and "not told apart by the noise" in text
 
 
 def test_keeping_without_learning_is_no_win(tmp_path: Path) -> None:
-    write_records(tmp_path, {"idle": Character(0.1, 0.0), "works": Character(0.9, 0.3)}, TASKS, (1,), 120, 60)
+    write_records(tmp_path, {"idle": Character(0.1, 0.0), "works": Character(0.9, 0.3)}, TASKS, (1, 2, 3, 4), 120, 60)
     (_, text), *rest = told(tmp_path)
     assert text.startswith("works learned") and "only method that was shown to learn" in text
     (idle,) = [sentence for sentence in rest if sentence[1].startswith("idle")]
@@ -116,8 +118,15 @@ def test_over_what_the_summary_is_a_mean_is_said(records: Path, tmp_path: Path) 
     assert {each.method: averaged(study, each) for each in found if averaged(study, each)} == {"lora": "2 of 3 tasks"}
 
 
-def test_the_lead_needs_the_same_items(records: Path) -> None:
+def test_one_seed_leads_nobody(records: Path) -> None:
     study, metric = study_of(records), PROTOCOLS["generate"].main
+    found = lead(study, standings(study, "generate", metric), "generate", metric, "kept")
+    assert found is not None and found.winner is None and set(found.once) == {"lora", "seq"}
+
+
+def test_the_lead_is_over_all_methods(tmp_path: Path) -> None:
+    write_records(tmp_path, CHARACTERS, TASKS, (1, 2, 3, 4), 80)
+    study, metric = study_of(tmp_path), PROTOCOLS["generate"].main
     found = lead(study, standings(study, "generate", metric), "generate", metric, "kept")
     assert found is not None and found.winner == "secura" and set(found.behind) == {"lora", "seq"}
 

@@ -242,24 +242,30 @@ def filed(folder: Path, one: RunRecord, items: dict[str, list[float]]) -> Run:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
+    return three_methods(tmp_path)
+
+
+def three_methods(folder: Path, seeds: tuple[int, ...] = (1,)) -> Path:
     """Return a results folder: a base and three methods, of which two keep nearly the same."""
     rng = np.random.default_rng(4)
     known = np.clip(60 + 20 * rng.standard_normal(200), 0, 100)
-    for label, kept in (("base", 1.0), ("good", 0.9), ("same", 0.899), ("bad", 0.5)):
+    methods = [(label, kept, seed) for label, kept in (("good", 0.9), ("same", 0.899), ("bad", 0.5)) for seed in seeds]
+    for label, kept, seed in [("base", 1.0, 1), *methods]:
         scores = [score(0, "t", "task", "t", 50), score(0, "t", "probe", "p", 50)]
         if label == "base":
             scores = [{**one, "after": None} for one in scores]
-        one = record(label, ["t"], scores, mode="separate", name=label)
+        name = label if seed == 1 else f"{label}-{seed}"
+        one = record(label, ["t"], scores, seed, mode="separate", name=name)
         noise = 4 * rng.standard_normal(200) if label != "base" else 0
-        filed(tmp_path / "r" / "exp", one, {"q": list(kept * known + noise), "t": list(known)})
-    return tmp_path / "r"
+        filed(folder / "r" / "exp", one, {"q": list(kept * known + noise), "t": list(known)})
+    return folder / "r"
 
 
-def test_what_cannot_be_told_apart_is_not_ranked(results) -> None:
+def test_what_cannot_be_told_apart_is_not_ranked(tmp_path: Path) -> None:
     from secura_bench.report.collect import read_runs
 
-    runs, problems = read_runs([results])
-    assert len(runs) == 4 and not problems
+    runs, problems = read_runs([three_methods(tmp_path, (1, 2, 3))])
+    assert len(runs) == 10 and not problems
     (table,) = make_report(runs, ["retention"]).tables
     kept = next(i for i, c in enumerate(table.columns) if c.group == "kept")
     entries = {row.of["method"]: row.entries[kept] for row in table.rows}
@@ -269,6 +275,25 @@ def test_what_cannot_be_told_apart_is_not_ranked(results) -> None:
     verdicts = {(row.entries[1], row.entries[2]): row.entries[-1] for row in table.rows}
     assert {verdicts["probe", "good"], verdicts["probe", "same"]} == {"best", "not told apart"}
     assert verdicts["probe", "bad"] == "worse"
+
+
+def test_one_seed_is_marked_and_not_ranked(results) -> None:
+    from secura_bench.report.collect import read_runs
+
+    runs, _ = read_runs([results])
+    report = make_report(runs, ["retention", "differences"])
+    shown = render(report, "markdown")
+    assert "*" not in "".join(line for line in shown.splitlines() if line.startswith("|")) and "]†" in shown
+    assert "another seed may lie outside" in shown and "these runs' items only" in shown
+    verdicts = [row.entries[-1] for row in report.tables[1].rows]
+    assert verdicts and set(verdicts) == {"one seed"}
+    marked = [number["items_only"] for number in _numbers_of(json.loads(render(report, "json")))]
+    assert any(marked) and not all(marked), "the base has no seed"
+
+
+def _numbers_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [row for table in document["tables"] for row in table["rows"]]
+    return [entry for row in rows for entry in row["entries"] if isinstance(entry, dict)]
 
 
 def test_differences_of_the_mean_over_tasks_are_the_means_of_the_tasks(tmp_path: Path) -> None:

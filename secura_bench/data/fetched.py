@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from secura_bench.data.example import Row
+from secura_bench.data.ties import hashed
 from secura_bench.errors import DataError
 
 Side = Literal["train", "test"]
@@ -45,7 +45,7 @@ class FetchedLine(BaseModel):
             target=row.target,
             choices=None if row.choices is None else list(row.choices),
             answer_index=row.answer_index,
-            group=None if row.group is None else hashlib.sha256(row.group.encode()).hexdigest()[:16],
+            group=None if row.group is None else hashed(row.group),
             history=[list(turn) for turn in row.history],
             side=side,
             source=source,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secura_bench.data.example import Row
+from secura_bench.data.ties import tied
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def split_rows(rows: Sequence[Row], count: int, test_fraction: float, seed: int)
     """
     generator, drawn = _draw(rows, count, seed)
     members: dict[str, list[Row]] = {}
-    for row, root in zip(drawn, _connected(drawn), strict=True):
+    for row, root in zip(drawn, tied(drawn), strict=True):
         members.setdefault(root, []).append(row)
     wanted = round(test_fraction * len(drawn))
     test: list[list[Row]] = []
@@ -59,7 +60,7 @@ def split_from(rows: Sequence[Row], test: Sequence[Row], count: int, seed: int) 
     A drawn row that is tied to a test row by group or prompt is left out of training, and counted.
     """
     generator, drawn = _draw(rows, count, seed)
-    roots = _connected([*drawn, *test])
+    roots = tied([*drawn, *test])
     tested = set(roots[len(drawn) :])
     train = [row for row, root in zip(drawn, roots, strict=False) if root not in tested]
     return _sides(generator, train, list(test), len(set(roots)), len(drawn) - len(train))
@@ -76,27 +77,6 @@ def _sides(generator: random.Random, train: list[Row], test: list[Row], groups: 
     generator.shuffle(train)
     generator.shuffle(test)
     return Split(tuple(train), tuple(test), groups, met)
-
-
-def _connected(rows: Sequence[Row]) -> list[str]:
-    """Return a name for each row that it shares with all rows it is tied to by group or prompt (union-find)."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    prompts = [f"prompt:{row.asked}" for row in rows]
-    groups = [
-        f"group:{row.group}" if row.group is not None else prompt for row, prompt in zip(rows, prompts, strict=True)
-    ]
-    for group, prompt in zip(groups, prompts, strict=True):
-        parent.setdefault(group, group)
-        parent.setdefault(prompt, prompt)
-        parent[root(prompt)] = root(group)
-    return [root(prompt) for prompt in prompts]
 
 
 def rows_hash(rows: Sequence[Row]) -> str:

@@ -7,17 +7,24 @@ from collections.abc import Iterable, Sequence
 from secura_bench import __version__
 from secura_bench.records import RunRecord
 from secura_bench.report.metrics import PROTOCOLS, metric
-from secura_bench.report.statistics import ENOUGH, RESAMPLES
+from secura_bench.report.precision import precisions
+from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, RESAMPLES
 from secura_bench.report.study import Study
+from secura_bench.report.table import ONE_SEED, Number, Row
+from secura_bench.report.tied import tied_rows
 
 INTERVALS = (
     f"[low, high]: 95 % interval; ±: how far off its farther end is; {RESAMPLES} bootstrap resamples of the "
-    "items, the same for all methods, and of several seeds Student's t, each task's runs on their own (Welch, "
-    f"Satterthwaite); none below {ENOUGH} items or where single items are not recorded."
+    "items, by group, the same for all methods, and of several seeds Student's t, each task's runs on their own "
+    f"(Welch, Satterthwaite); none below {ENOUGH} items or {ENOUGH_GROUPS} groups, or where items are not recorded."
 )
 TIED = (
-    "*: the best of its column, or not told apart from it on the same items (McNemar's exact test where items are "
-    "right or wrong, else paired bootstrap; Holm-adjusted over the column, p ≥ 0.05): these are not ranked."
+    "*: the best of its column, or not told apart from it on the same items (bootstrap of the maximum over all methods "
+    "of several seeds at once, p ≥ 0.05): these are not ranked, nor is a method of one seed."
+)
+ITEMS_ONLY = (
+    f"{ONE_SEED}: one seed; the interval is of the items only, and another seed may lie outside of it. Nothing follows "
+    "from it for the method."
 )
 CONTINUAL = (
     "R[i, j]: score on task j after task i of T; b: the base's. Average accuracy ACC = mean of R[T, j]; learning "
@@ -35,10 +42,18 @@ def foot(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] 
     if protocol is not None:
         shown = list(metrics)
         lines += [_protocol(protocol), *_signatures(records, protocol, shown), *_untold(records, protocol, shown)]
-    lines += [*_rows(records), *_data(records), *_runs(studies, records)]
+    lines += [*_rows(records), *tied_rows(records), *precisions(studies), *_data(records), *_runs(studies, records)]
     versions = ", ".join(sorted({record.version for record in records}))
     lines.append(f"Records of secura-bench {versions}; reported by {__version__}.")
     return tuple(lines)
+
+
+def marks(rows: Iterable[Row]) -> list[str]:
+    """Return what intervals, and the marks beside the numbers of ``rows``, mean."""
+    numbers = [entry for row in rows for entry in row.entries if isinstance(entry, Number)]
+    stars = [TIED] if any(number.best for number in numbers) else []
+    once = [ITEMS_ONLY] if any(number.cell.items_only and number.cell.interval for number in numbers) else []
+    return [INTERVALS, *stars, *once]
 
 
 def _protocol(protocol: str) -> str:
@@ -104,12 +119,6 @@ def _rows(records: Sequence[RunRecord]) -> list[str]:
     limits = sorted({record.limit for record in records if record.limit is not None})
     if limits:
         lines.append(f"Limited: at most {' or '.join(map(str, limits))} test rows of each trained task were scored.")
-    precisions = sorted({record.precision for record in records})
-    contexts = sorted({record.context for record in records if record.context is not None})
-    longest = f"; context {' or '.join(map(str, contexts))} tokens" if contexts else ""
-    lines.append(f"Precision {' or '.join(precisions)}{longest}.")
-    if any(record.precision != "fp32" and record.cost.device == "cpu" for record in records):
-        lines.append("Less than fp32, computed on a CPU: on a CPU of another kind the same runs may score otherwise.")
     return lines
 
 
@@ -166,9 +175,6 @@ def _sources(records: Sequence[RunRecord]) -> list[str]:
 
 def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
     lines = []
-    seeds = sorted({len(arm.runs) for study in studies for arm in study.arms})
-    if seeds == [1]:
-        lines.append("One seed each: how much another seed would differ is not in the intervals.")
     without = [study for study in studies if study.base is None]
     if without:
         lines.append("The base model's record is missing: what was kept cannot be told.")

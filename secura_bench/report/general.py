@@ -67,13 +67,12 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
         lacking.append(f"Nothing is said to be kept where {BY_CHANCE}.")
     notes = foot.foot([study], protocol.id, protocol.metrics)
-    stars = any(isinstance(entry, Number) and entry.best for row in rows for entry in row.entries)
     yield Table(
         "retention",
         _title(study, protocol),
         tuple(columns),
         tuple(rows),
-        (_reading(study, protocol), *lacking, foot.INTERVALS, *([foot.TIED] if stars else []), *notes),
+        (_reading(study, protocol), *lacking, *foot.marks(rows), *notes),
         _of(study, protocol),
     )
 
@@ -101,7 +100,7 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
         if any(_told(row) for row in rows):
             title = f"{_title(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
             how = "A row: after training on that task. A column: the score on that task's test rows."
-            notes = (how, foot.INTERVALS, *foot.foot([study], protocol.id, (protocol.main.id,)))
+            notes = (how, *foot.marks(rows), *foot.foot([study], protocol.id, (protocol.main.id,)))
             yield Table("matrix", title, tuple(columns), tuple(rows), notes, _of(study, protocol))
 
 
@@ -139,17 +138,17 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             title = f"{_title(study, protocol)} · continual metrics of {metric_name(protocol)}"
             forward = ("No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that.",)
             gap = forward if "forward_transfer" in missing else ()
-            notes = (foot.CONTINUAL, *gap, foot.INTERVALS, *foot.foot([study], protocol.id, (main,)))
+            notes = (foot.CONTINUAL, *gap, *foot.marks(rows), *foot.foot([study], protocol.id, (main,)))
             yield Table("continual", title, tuple(columns), tuple(rows), notes, _of(study, protocol))
 
 
 def differences(study: Study, protocol: Protocol) -> Iterator[Table]:
-    """Yield each method less the best one, on the same items, with adjusted p-values."""
+    """Yield each method less the best one, on the same items, with its p alone and over all methods at once."""
     columns = [Column("trained on", "label"), Column("score", "label"), LABEL]
     columns += [
         Column("less the best", of={"metric": f"{protocol.main.id}:difference"}, digits=1, interval="ends"),
         Column("p", of={"metric": "p"}, digits=4),
-        Column("p Holm", of={"metric": "p:holm"}, digits=4),
+        Column("p all", of={"metric": "p:all"}, digits=4),
         Column("test", "label", spare=1),
         Column("verdict", "label"),
     ]
@@ -169,7 +168,7 @@ def differences(study: Study, protocol: Protocol) -> Iterator[Table]:
             found, p = compared.comparison, compared.adjusted
             numbers = [Cell(), Cell(), Cell()]
             if found is not None:
-                gap = Cell(found.difference, found.interval)
+                gap = Cell(found.difference, found.interval, items_only=found.items_only)
                 numbers = [gap, Cell(found.p), Cell(MISSING if p is None else p)]
             of = {"method": method, "sequence": section, "role": "task" if what == "learned" else "probe"}
             shown = [*map(Number, numbers), found.test if found else "–", compared.verdict]
@@ -177,7 +176,15 @@ def differences(study: Study, protocol: Protocol) -> Iterator[Table]:
     if rows:
         title = f"{_title(study, protocol)} · differences from the best, {metric_name(protocol)}"
         notes = foot.foot([study], protocol.id, (protocol.main.id,))
-        yield Table("differences", title, tuple(columns), tuple(rows), (foot.INTERVALS, *notes), _of(study, protocol))
+        yield Table(
+            "differences", title, tuple(columns), tuple(rows), (_TESTS, *foot.marks(rows), *notes), _of(study, protocol)
+        )
+
+
+_TESTS = (
+    "p: of the two alone; p all: of being told from the best, over all methods of several seeds at once (bootstrap of "
+    "the maximum). Where either has one seed, p is of these runs' items only, and no verdict follows."
+)
 
 
 def losses(study: Study) -> Iterator[Table]:

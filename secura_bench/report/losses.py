@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secura_bench.report.study import Arm, Items, Study
+from secura_bench.report.items import Items
+from secura_bench.report.study import Arm, Study
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which methods are the best, as far as the items can tell them apart."""
+"""Which methods are the best, as far as the items and the seeds can tell them apart."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from secura_bench.report.metrics import metric as known
-from secura_bench.report.statistics import LEVEL, Comparison, holm
-from secura_bench.report.study import Arm, Cell, Spot, Study, compare, mean_cell
+from secura_bench.report.statistics import LEVEL, Comparison, told_from_best
+from secura_bench.report.study import Arm, Cell, Spot, Study, compare, mean_cell, sample_of
 
 ALPHA = 1 - LEVEL
-Verdict = Literal["best", "worse", "not told apart", "n too small to tell"]
+Verdict = Literal["best", "worse", "not told apart", "one seed", "n too small to tell"]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A method beside the best: the comparison, its Holm-adjusted p, and what follows from it.
+    """A method beside the best: the comparison, its p over all methods at once, and what follows from it.
 
-    ``few``: these items could not have told the two apart, however the scores had fallen.
+    Of a method with one seed, or beside a best with one, nothing follows: the comparison is of these runs' items only.
     """
 
     comparison: Comparison | None
     adjusted: float | None
     verdict: Verdict
-    few: bool = False
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Methods beside the best of them, by label; empty where nothing can be compared item by item."""
+    """Methods beside the best of them, by label; empty where nothing can be compared item by item.
+
+    ``best`` is the best of those with several seeds, of one seed each the one that scores best.
+    """
 
     best: str = ""
     compared: dict[str, Compared] = field(default_factory=dict)
 
     def tied(self, method: str) -> bool:
         """Whether a method is the best or not told apart from it."""
-        return method in self.compared and self.compared[method].verdict != "worse"
+        return method in self.compared and self.compared[method].verdict in ("best", "not told apart")
 
 
 def rank(study: Study, arms: Sequence[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]) -> Ranking:
     """Compare each of ``arms`` with the best of them on the same items."""
-    measure = study.probe if what == "probe" else study.learned
-    scored = {arm.method: measure(arm, protocol, metric) for arm in arms}
-    return _rank(scored, {arm.method: study.spots([arm], protocol, metric, what) for arm in arms}, metric)
+    return rank_spots({arm.method: study.spots([arm], protocol, metric, what) for arm in arms}, metric)
 
 
 def rank_means(study: Study, protocol: str, metric: str, what: Literal["probe", "learned"]) -> Ranking:
@@ -53,37 +53,48 @@ def rank_means(study: Study, protocol: str, metric: str, what: Literal["probe", 
         for method in study.methods
         if None not in (arms := [study.arm(method, sequence) for sequence in study.sequences])
     }
-    spots = {
-        method: study.spots([arm for arm in arms if arm], protocol, metric, what) for method, arms in everywhere.items()
-    }
-    return _rank({method: mean_cell(mine) for method, mine in spots.items()}, spots, metric)
+    return rank_spots(
+        {method: study.spots([a for a in arms if a], protocol, metric, what) for method, arms in everywhere.items()},
+        metric,
+    )
 
 
-def _rank(cells: Mapping[str, Cell], spots: Mapping[str, Sequence[Spot]], metric: str) -> Ranking:
-    scored = {method: cell.value for method, cell in cells.items() if not cell.missing}
-    if len(scored) < 2:
+def rank_spots(spots: Mapping[str, Sequence[Spot]], metric: str) -> Ranking:
+    """Compare each method's mean over its ``spots`` with the best of them.
+
+    Methods with several seeds are ranked among themselves; beside their best, one seed is compared and not judged.
+    """
+    cells = {method: cell for method, mine in spots.items() if not (cell := mean_cell(mine)).missing}
+    if len(cells) < 2:
         return Ranking()
     sign = 1 if known(metric).percent else -1
-    best = max(scored, key=lambda method: sign * scored[method])
-    others = [method for method in scored if method != best]
-    comparisons = [compare(spots[method], spots[best]) for method in others]
-    if not any(comparisons):
+    several = [method for method, cell in cells.items() if not cell.items_only]
+    best = max(several or cells, key=lambda method: sign * cells[method].value)
+    comparisons = {method: compare(spots[method], spots[best]) for method in cells if method != best}
+    if not any(comparisons.values()):
         return Ranking()
-    compared = {best: Compared(None, None, "best")}
-    compared |= dict(zip(others, judged(comparisons), strict=True))
-    return Ranking(best, compared)
+    adjusted = _adjusted({method: spots[method] for method in several}, sign)
+    judged = {
+        method: _judged(comparison, adjusted.get(method), cells[method], cells[best])
+        for method, comparison in comparisons.items()
+    }
+    alone = Compared(None, None, "one seed" if cells[best].items_only else "best")
+    return Ranking(best, {best: alone} | judged)
 
 
-def judged(comparisons: Sequence[Comparison | None]) -> list[Compared]:
-    """Return what follows from comparisons with one best, Holm-adjusted over those that could be made."""
-    tested = [comparison.p for comparison in comparisons if comparison]
-    adjusted = iter(holm(tested))
-    found = []
-    for comparison in comparisons:
-        if comparison is None:
-            found.append(Compared(None, None, "n too small to tell"))
-            continue
-        p, few = next(adjusted), comparison.least * len(tested) >= ALPHA
-        verdict: Verdict = "worse" if p < ALPHA else "n too small to tell" if few else "not told apart"
-        found.append(Compared(comparison, p, verdict, few))
-    return found
+def _adjusted(spots: Mapping[str, Sequence[Spot]], sign: int) -> dict[str, float]:
+    """Return each method's p of being told from the best, over all methods at once; none where items are too few."""
+    samples = {method: sample for method, mine in spots.items() if (sample := sample_of(mine))}
+    found = told_from_best(list(samples.values()), sign) if len(samples) > 1 else None
+    return dict(zip(samples, found, strict=True)) if found else {}
+
+
+def _judged(comparison: Comparison | None, adjusted: float | None, mine: Cell, best: Cell) -> Compared:
+    if comparison is None:
+        return Compared(None, None, "n too small to tell")
+    if mine.items_only or best.items_only or comparison.items_only:
+        return Compared(comparison, None, "one seed")
+    if adjusted is None or comparison.least >= ALPHA:
+        return Compared(comparison, None, "n too small to tell")
+    p = max(adjusted, comparison.p)
+    return Compared(comparison, p, "worse" if p < ALPHA else "not told apart")

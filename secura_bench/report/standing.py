@@ -8,7 +8,7 @@ from typing import Literal
 
 from secura_bench.report import statistics
 from secura_bench.report.metrics import PROTOCOLS, Metric, Protocol
-from secura_bench.report.ranking import judged
+from secura_bench.report.ranking import rank_spots
 from secura_bench.report.study import Arm, Cell, Spot, Study, compare, mean_cell
 
 Answer = Literal["yes", "no", "worse", "unsure"]
@@ -46,21 +46,21 @@ class Standing:
 class Lead:
     """Who is ahead: ``tied`` methods (the best first) are not told apart by the noise; ``behind`` are.
 
-    ``unsure`` could not be compared with the best on the same items. ``margin``: the best less the next, ``next``.
-    ``few``: these items could not have told all methods apart, however the scores had fallen.
+    ``unsure`` could not be compared with the best on the same items. ``once`` were trained under one seed, or the best
+    was, and are not judged. ``margin``: the best less the next, ``next``.
     """
 
     tied: tuple[str, ...]
     behind: tuple[str, ...]
     unsure: tuple[str, ...]
+    once: tuple[str, ...] = ()
     next: str | None = None
     margin: statistics.Comparison | None = None
-    few: bool = False
 
     @property
     def winner(self) -> str | None:
         """The one method that is ahead of all others, None where there is none."""
-        return self.tied[0] if len(self.tied) == 1 and self.behind and not self.unsure else None
+        return self.tied[0] if len(self.tied) == 1 and self.behind and not (self.unsure or self.once) else None
 
 
 def placed(study: Study) -> Iterator[tuple[Protocol, list[Standing]]]:
@@ -102,34 +102,27 @@ def _standing(study: Study, method: str, protocol: str, metric: Metric) -> Stand
 def lead(
     study: Study, found: Sequence[Standing], protocol: str, metric: Metric, what: Literal["learned", "kept"]
 ) -> Lead | None:
-    """Return who is ahead, over all tasks, by paired tests against the best, Holm-corrected.
+    """Return who is ahead, over all tasks, by tests on the same items over all methods at once.
 
     None where nothing was measured.
     """
     side: Literal["learned", "probe"] = "learned" if what == "learned" else "probe"
-    measured = [each for each in found if not getattr(each, side).missing]
+    measured = {each.method: getattr(each, side).value for each in found if not getattr(each, side).missing}
     if not measured:
         return None
-
-    def key(each: Standing) -> float:
-        value: float = getattr(each, side).value
-        return value
-
-    best = (max if metric.percent else min)(measured, key=key)
-    others = [each for each in measured if each is not best]
-    spots = {each.method: study.spots(each.arms, protocol, metric.id, side) for each in measured}
-    ordered = sorted(others, key=key, reverse=metric.percent)
-    tests = judged([compare(spots[best.method], spots[each.method]) for each in ordered])
-    tied, behind, unsure = [best.method], list[str](), list[str]()
-    for each, test in zip(ordered, tests, strict=True):
-        (unsure if test.comparison is None else behind if test.verdict == "worse" else tied).append(each.method)
+    spots = {each.method: study.spots(each.arms, protocol, metric.id, side) for each in found}
+    ranking = rank_spots({method: spots[method] for method in measured}, metric.id)
+    ordered = sorted(measured, key=lambda method: measured[method], reverse=metric.percent)
+    best = ranking.best or ordered[0]
+    others = [method for method in ordered if method != best]
+    verdicts = {m: ranking.compared[m].verdict if m in ranking.compared else "n too small to tell" for m in ordered}
     return Lead(
-        tied=tuple(tied),
-        behind=tuple(behind),
-        unsure=tuple(unsure),
-        next=ordered[0].method if ordered else None,
-        margin=tests[0].comparison if tests else None,
-        few=any(test.few for test in tests),
+        tied=(best, *(method for method in others if verdicts[method] == "not told apart")),
+        behind=tuple(method for method in others if verdicts[method] == "worse"),
+        unsure=tuple(method for method in others if verdicts[method] == "n too small to tell"),
+        once=tuple(method for method in others if verdicts[method] == "one seed"),
+        next=others[0] if others else None,
+        margin=compare(spots[best], spots[others[0]]) if others else None,
     )
 
 
@@ -149,7 +142,7 @@ def _gain(learned: Cell, before: Cell, mine: Sequence[Spot], theirs: Sequence[Sp
     test = compare(mine, theirs)
     if test is None:
         return Cell(value, "no interval", learned.n, learned.seeds)
-    return Cell(value, test.interval, learned.n, learned.seeds)
+    return Cell(value, test.interval, learned.n, learned.seeds, items_only=learned.items_only)
 
 
 def _sign(cell: Cell, line: float, more: bool) -> Answer:

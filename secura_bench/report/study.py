@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,14 +37,14 @@ from pydantic_core import from_json
 
 from secura_bench.evaluation import continual
 from secura_bench.records import MIXED, RunRecord, Score
-from secura_bench.regular import open_regular, read_regular
+from secura_bench.regular import open_regular
 from secura_bench.report import statistics
+from secura_bench.report.items import Items, Scored, joined, pooled, read_items, stacked
 from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.metrics import metric as known
 from secura_bench.report.statistics import Comparison, Floats, Interval, Sample, Stratum
 from secura_bench.store import items_file
 
-_LARGEST_ITEMS = 1 << 30  # bytes
 MISSING = math.nan
 Spread = Interval | str
 """An interval, or why there is none."""
@@ -65,21 +65,6 @@ class Moment:
 
 At = Moment | Literal["start", "learned", "end"]
 """A moment, or one to be found in each run: before training; right after the task in question; at the end."""
-
-
-@dataclass(frozen=True)
-class Items:
-    """Every item's scores of one protocol on one task at one moment; ``files`` as read, of the probe one a part."""
-
-    ids: tuple[str, ...]
-    files: tuple[Mapping[str, Sequence[float | None]], ...]
-
-    def column(self, metric: str) -> Floats | None:
-        """Return a metric's scores, NaN for none; None where there is no such column, or no numbers in it."""
-        try:
-            return np.concatenate([np.array(file[metric], dtype=float) for file in self.files])
-        except (KeyError, ValueError, TypeError, OverflowError):
-            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +119,8 @@ class Run:
         key = (score.stage, score.protocol, score.role, score.task)
         if key not in self._read:
             parts = self._parts(score) if score.role == "probe" else (score.task,)
-            read = [_read_items(path) for part in parts if (path := self.file(score, part))]
-            self._read[key] = _pooled(parts, read) if score.role == "probe" else next(iter(read), None)
+            read = [read_items(path) for part in parts if (path := self.file(score, part))]
+            self._read[key] = pooled(parts, read) if score.role == "probe" else next(iter(read), None)
         return self._read[key]
 
     def _parts(self, probe: Score) -> tuple[str, ...]:
@@ -206,10 +191,9 @@ class Arm:
         if key not in self._strata:
             columns = [each and _column(*each, metric) for each in self.scores(protocol, role, task, at)]
             there = [column for column in columns if column]
-            alike = len(there) == len(columns) > 0 and all(ids is there[0][0] for ids, _ in there)
+            alike = len(there) == len(columns) > 0 and all(one.ids is there[0].ids for one in there)
             runs = "" if self.is_base else " ".join(self.sequence)
-            stacked = Stratum(task, there[0][0], np.stack([values for _, values in there]), runs) if alike else None
-            self._strata[key] = stacked
+            self._strata[key] = stacked(task, there, runs, self.is_base) if alike else None
         return self._strata[key]
 
     def scores(self, protocol: str, role: Role, task: str, at: At) -> list[tuple[Run, Score] | None]:
@@ -224,6 +208,8 @@ class Cell:
 
     ``per_seed`` are the seeds' own numbers, ``n`` the items. ``spread``: the interval, or why there is none (or no
     number), or what finds that out: items are read when an interval is asked for, and a table shows few of them.
+    ``items_only``: something behind it was trained under one seed; its interval says nothing of another.
+    ``prediction`` finds the interval of one more run.
     """
 
     value: float = MISSING
@@ -231,6 +217,13 @@ class Cell:
     n: int = 0
     seeds: tuple[int, ...] = ()
     per_seed: tuple[float, ...] = ()
+    items_only: bool = False
+    prediction: Callable[[], Interval | None] = lambda: None
+
+    @cached_property
+    def predicted(self) -> Interval | None:
+        """The 95 % prediction interval of one more run (one seed, as many other items); None where none is known."""
+        return self.prediction()
 
     @cached_property
     def _spread(self) -> Spread:
@@ -394,16 +387,18 @@ class Study:
         value, *seeds = (100 * (base.value / v if lower else v / base.value) for v in (mine.value, *mine.per_seed))
         if all(arm.is_base for arm in arms):
             return Cell(value, Interval(value, value), mine.n, (), tuple(seeds))
+        most = 100 * 100 / base.value
 
         def spread() -> Spread:
             under = Spot(self.base, protocol, metric, "probe", self.probe_name, "end") if self.base else None
             if lower:
                 return (_perplexity(spots[0], under) if len(spots) == 1 else None) or "no items to resample, or too few"
             one, other = sample_of(spots), sample_of([under]) if under else None
-            found = statistics.ratio_interval(one, other) if one and other else statistics.seed_interval(seeds, 0.0)
-            return found or mine.why
+            if one and other:
+                return _told(statistics.ratio_interval(one, other), 0.0, most, spots) or mine.why
+            return _told(statistics.seed_interval(seeds, 0.0, most), 0.0, most, spots) or mine.why
 
-        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds))
+        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(spots))
 
     def _chance(self, protocol: str) -> float:
         """Return the accuracy of a random choice on the probe's rows that have choices; 0 where none is made."""
@@ -470,23 +465,43 @@ def mean_cell(spots: Sequence[Spot]) -> Cell:
     if math.isnan(value):
         why = "diverged" if any(spot.arm.diverged for spot in spots) else "not scored"
         return Cell(MISSING, why, n, seeds, per_seed)
-    return Cell(value, partial(_spread, tuple(spots), per_seed), n, seeds, per_seed)
+    spread, prediction = partial(_spread, tuple(spots), per_seed), partial(_prediction, tuple(spots))
+    return Cell(value, spread, n, seeds, per_seed, one_seed(spots), prediction)
+
+
+def one_seed(spots: Iterable[Spot]) -> bool:
+    """Return whether something behind ``spots`` was trained under one seed."""
+    return any(not spot.arm.is_base and len(spot.arm.runs) == 1 for spot in spots)
+
+
+def _prediction(spots: Sequence[Spot]) -> Interval | None:
+    sample = sample_of(spots) if all(known(spot.metric).percent for spot in spots) else None
+    return statistics.predicted(sample) if sample else None
+
+
+def _told(found: Interval | None, floor: float, ceiling: float, spots: Sequence[Spot]) -> Spread | None:
+    """Return an interval, or what to do where it is all that the number can be at all."""
+    if found is None or found.low > floor or found.high < ceiling:
+        return found
+    count = min(len(spot.arm.runs) for spot in spots if not spot.arm.is_base)
+    return f"{count} seeds: add seeds" if count > 1 else "n too small to tell"
 
 
 def _spread(spots: Sequence[Spot], per_seed: Sequence[float]) -> Spread:
     """Return the interval of the mean of ``spots``, or why there is none."""
     if len(spots) == 1 and spots[0].metric == "perplexity":
         return _perplexity(spots[0]) or "no items to resample, or too few"
-    sample, percent = sample_of(spots), all(known(spot.metric).percent for spot in spots)
+    sample = sample_of(spots)
+    ends = (0.0, 100.0) if all(known(spot.metric).percent for spot in spots) else (-math.inf, math.inf)
     if sample is None:
-        return statistics.seed_interval(per_seed, *((0.0, 100.0) if percent else ())) or "no items to resample"
-    return statistics.interval(sample, percent) or "n too small to tell"
+        return _told(statistics.seed_interval(per_seed, *ends), *ends, spots) or "no items to resample"
+    return _told(statistics.interval(sample, *ends), *ends, spots) or "n too small to tell"
 
 
 def _perplexity(spot: Spot, base: Spot | None = None) -> Interval | None:
     """Return the interval of a perplexity, or of its retention of the ``base``'s; None where not all texts are there.
 
-    Texts weigh by their tokens.
+    Texts weigh by their tokens, and those of one group count as one text.
     """
     read = [each and each[0].items(each[1]) for one in (spot, base) if one for each in one.scores()]
     there = [items for items in read if items]
@@ -494,8 +509,8 @@ def _perplexity(spot: Spot, base: Spot | None = None) -> Interval | None:
     known_all = [(nats, count) for nats, count in columns if nats is not None and count is not None]
     if len(known_all) < len(read) or any(items.ids is not there[0].ids for items in there):
         return None
-    told = np.isfinite([nats for nats, _ in known_all]).all(axis=0)
-    loss, tokens = (np.stack([pair[i][told] for pair in known_all]) for i in (0, 1))
+    groups = next((items.groups for items in there if items.groups), None)
+    loss, tokens = joined(np.stack([nats for nats, _ in known_all]), np.stack([n for _, n in known_all]), groups)
     if base is None:
         return statistics.perplexity_interval(spot.task, loss, tokens)
     return statistics.perplexity_ratio_interval(spot.task, loss[:-1], loss[-1:], tokens[:-1])
@@ -562,14 +577,16 @@ def _continual(study: Study, arm: Arm, protocol: str, metric: str) -> dict[str, 
             continue
         pairs = [(one, spots[other] if other else None) for at, other in counted[name] if (one := spots[at])]
         n = sum(max((score[1].n for score in one.scores() if score), default=0) for one, _ in pairs)
-        found[name] = Cell(value, partial(_contrast_spread, pairs, each), n, arm.seeds, each)
+        found[name] = Cell(value, partial(_contrast_spread, pairs, each), n, arm.seeds, each, len(arm.runs) == 1)
     return found
 
 
 def _contrast_spread(pairs: Sequence[tuple[Spot, Spot | None]], per_seed: Sequence[float]) -> Spread:
     sample = contrast(pairs)
-    stated = statistics.interval(sample, all(other is None for _, other in pairs)) if sample else None
-    return stated or statistics.seed_interval(per_seed) or "no items to resample, or too few"
+    ends = (-100.0 if any(other for _, other in pairs) else 0.0, 100.0)
+    found = statistics.interval(sample, *ends) if sample else None
+    told = _told(found or statistics.seed_interval(per_seed, *ends), *ends, [one for one, _ in pairs])
+    return told or "no items to resample, or too few"
 
 
 def contrast(pairs: Sequence[tuple[Spot, Spot | None]]) -> Sample | None:
@@ -681,68 +698,19 @@ def _order(run: Run) -> tuple[str, str]:
     return (run.record.finished_at, run.record.name)
 
 
-def _column(run: Run, score: Score, metric: str) -> tuple[tuple[str, ...], Floats] | None:
-    """Return the ids and values of one metric's items; None unless they are there and have the record's mean."""
+def _column(run: Run, score: Score, metric: str) -> Scored | None:
+    """Return one metric's items; None unless they are there and have the record's mean."""
     items = run.items(score)
-    values = None if items is None else items.column(metric)
-    if items is None or values is None:
-        return None
-    scored, ids = np.isfinite(values), items.ids
-    if not scored.all():
-        ids, values = _kept(tuple(id_ for id_, kept in zip(ids, scored, strict=True) if kept)), values[scored]
+    found = None if items is None else items.scored(metric)
     stated = score.values.get(metric)
-    agrees = len(values) > 0 and stated is not None and math.isclose(values.sum() / len(values), stated, abs_tol=1e-6)
-    return (ids, values) if agrees else None
+    if found is None or stated is None or not len(found.values):
+        return None
+    return found if math.isclose(found.values.sum() / len(found.values), stated, abs_tol=1e-6) else None
 
 
 def _number(found: tuple[Run, Score] | None, metric: str) -> float:
     value = found[1].values.get(metric) if found else None
     return MISSING if value is None else value
-
-
-_IDS: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-
-def _kept(ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the one tuple of these ids: methods are scored on the same items, whose names are kept once."""
-    return _IDS.setdefault(ids, ids)
-
-
-def _pooled(parts: Sequence[str], read: Sequence[Items | None]) -> Items | None:
-    """Return the items of all parts as one set, None where a part is missing."""
-    found = [items for items in read if items is not None]
-    if len(found) < len(parts) or not found:
-        return None
-    ids = _pooled_ids(tuple(parts), tuple(_Same(items.ids) for items in found))
-    return Items(ids, tuple(file for items in found for file in items.files))
-
-
-class _Same:
-    """A kept tuple of ids, told by identity and not by its thousand names."""
-
-    def __init__(self, ids: tuple[str, ...]) -> None:
-        self.ids = ids
-
-    def __hash__(self) -> int:
-        return id(self.ids)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.ids is other.ids
-
-
-@lru_cache(maxsize=256)
-def _pooled_ids(parts: tuple[str, ...], ids: tuple[_Same, ...]) -> tuple[str, ...]:
-    return _kept(tuple(f"{part}/{id_}" for part, same in zip(parts, ids, strict=True) for id_ in same.ids))
-
-
-def _read_items(path: Path) -> Items | None:
-    try:
-        data = from_json(read_regular(path, _LARGEST_ITEMS))
-        ids = tuple(map(str, data.pop("id")))
-        alike = all(isinstance(column, list) and len(column) == len(ids) for column in data.values())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-    return Items(_kept(ids), (data,)) if ids and alike else None
 
 
 def _read_lines(path: Path | None, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:

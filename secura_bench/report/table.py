@@ -13,6 +13,8 @@ from typing import Literal
 from secura_bench.report.study import Cell
 
 Of = Mapping[str, str]
+ONE_SEED = "†"
+"""What stands beside a number of one seed, whose interval is of its items only."""
 
 
 @dataclass(frozen=True)

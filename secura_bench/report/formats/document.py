@@ -78,6 +78,7 @@ def _number(number: Number) -> dict[str, Any]:
         "seeds": list(cell.seeds),
         "per_seed": [_finite(value) for value in cell.per_seed],
         "why": cell.why,
+        "items_only": cell.items_only,
         "best": number.best,
     }
     if number.verdict:

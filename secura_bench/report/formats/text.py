@@ -7,7 +7,7 @@ import math
 from secura_bench.harmless import plain
 from secura_bench.report.against import REASONED
 from secura_bench.report.study import Cell
-from secura_bench.report.table import Column, Number
+from secura_bench.report.table import ONE_SEED, Column, Number
 
 
 def number(value: float, digits: int) -> str:
@@ -21,7 +21,7 @@ def number(value: float, digits: int) -> str:
 
 
 def entry(column: Column, value: str | Number, room: bool = True) -> str:
-    """Return what stands in a cell: ``57.4 [51.4, 62.7]*``, ``57.4 ±6.0``, or ``57.4 (58.0 −0.6 within)``.
+    """Return what stands in a cell: ``57.4 [51.4, 62.7]*``, ``57.4 ±6.0†``, or ``57.4 (58.0 −0.6 within)``.
 
     A difference is left out where the two do not compare. Without ``room`` the intervals that want it are left out.
     """
@@ -30,6 +30,7 @@ def entry(column: Column, value: str | Number, room: bool = True) -> str:
     shown = number(value.cell.value, column.digits)
     if column.interval and (room or column.interval != "room"):
         shown += _interval(value.cell, column)
+        shown += ONE_SEED * value.cell.items_only
     if value.best:
         shown += "*"
     if value.published is None and (value.cell.missing or not value.verdict):

@@ -28,7 +28,8 @@ COLUMNS = {
     "metric": "the metric; 'bleu:retention' and the like are derived from it",
     "statistic": "value, low or high (95 % interval), published, difference (less the published), n (items), seeds",
     "number": "the number",
-    "note": "why there is no interval; best or not told apart from it; verdict on, and flaws of, a published number",
+    "note": "why there is no interval, or that it is of one seed's items only; best or not told apart from it; verdict "
+    "on, and flaws of, a published number",
 }
 """The columns and what they hold."""
 
@@ -77,6 +78,7 @@ def _numbers(tables: Sequence[Table]) -> Iterator[Line]:
                 if cell.missing and entry.published is None:
                     continue
                 words = ["best or not told apart"] if entry.best else []
+                words += ["items only: one seed"] if cell.items_only and cell.interval else []
                 words += [word for word in (cell.why, entry.verdict, entry.reason, *entry.flaws) if word]
                 for statistic, value in numbers.items():
                     if value is not None and not math.isnan(value):

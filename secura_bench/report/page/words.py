@@ -125,10 +125,10 @@ def _margin(found: Lead, metric: str) -> str:
 def _open(found: Lead) -> str:
     if found.unsure:
         return f"{listed([found.tied[0], *found.unsure])} cannot be compared on the same items"
+    if found.once:
+        return f"{listed([found.tied[0], *found.once])} are not told apart, for one seed says nothing of another"
     if len(found.tied) == 1:
         return f"{found.tied[0]} stands alone"
-    if found.few:
-        return f"the items are too few to tell {listed(found.tied)} apart"
     return f"{listed(found.tied)} are not told apart by the noise"
 
 
