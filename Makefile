@@ -6,7 +6,7 @@ JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test test-fast kill-test matrix check bench agree docs format clean
+.PHONY: setup demo test test-fast kill-test matrix simulate check bench agree docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make kill-test  kill runs twenty times, and demand the same numbers (under 10 minutes)"
 	@echo "make matrix     every architecture with every method, trained, killed, resumed, exported and compared (half an hour)"
+	@echo "make simulate   how often each interval and verdict of the reports is right, on data of known truth (an hour)"
 	@echo "make check      ruff (format and lint) and mypy"
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
@@ -55,6 +56,9 @@ kill-test: setup
 
 matrix: setup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/matrix/run.py --jobs $(JOBS)
+
+simulate: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/rates/run.py
 
 agree: setup
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[lm-eval]'
