@@ -45,12 +45,26 @@ def item_draws(one: Sample, other: Sample | None = None, again: bool = False, pl
     ``plain``: without pseudo-observations.
     """
     pairs = [(a, None) for a in one.strata] if other is None else list(matched((one, other)))
-    tasks = len({stratum.name for stratum in one.strata})
+    share = {name: 1 / len(one.names) / (_runs_told(one, name) if other is None else 1.0) for name in one.names}
     total = np.zeros(RESAMPLES)
     for a, b in pairs:
         pseudo = np.empty(0) if plain else _pseudo(a, b)
-        total += _stratum_draws(a, b, pseudo, 1 / tasks, math.sqrt(2) if again else 1.0) / len(pairs)
+        total += _stratum_draws(a, b, pseudo, share[a.name], math.sqrt(2) if again else 1.0) / len(pairs)
     return total
+
+
+def _runs_told(sample: Sample, name: str) -> float:
+    """Return how many independent answers each group of ``name`` is worth, where items are right or wrong.
+
+    It is the variance of a single answer over that of the groups' means (Korn and Graubard 1998, Survey Methodology 24,
+    193): between one, where all rows of a group and all runs agree, and as many as there are.
+    """
+    mine = [stratum for stratum in sample.strata if stratum.name == name]
+    values = np.mean([_means(stratum, None) for stratum in mine], axis=0)
+    mean, spread = float(values.mean()), float(values.var())
+    most = sum(stratum.values.size for stratum in mine) / len(values)
+    alone = mean * (100 - mean)
+    return 1.0 if alone <= 0 else min(max(alone / spread, 1.0), most) if spread > 0 else most
 
 
 def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: float, more: float) -> Floats:
@@ -58,8 +72,8 @@ def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: 
 
     Deviations are widened for few groups (Hesterberg 2015, arXiv 1411.5279, section 4.1: percentile intervals are too
     narrow by √((n-1)/n) and by the normal quantile in place of Student's), and by the pseudo-observations of
-    ``_pseudo``, which the tasks of a mean share: each of ``weight``. The share of items × seeds, which the seeds'
-    standard error has already, is taken out of what was seen.
+    ``_pseudo``, which count ``weight``: the tasks of a mean, and the runs of a task, share them. The share of items ×
+    seeds, which the seeds' standard error has already, is taken out of what was seen.
     """
     values = _means(one, other)
     n, mean, added = len(values), float(values.mean()), weight * len(pseudo)

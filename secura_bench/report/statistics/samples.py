@@ -91,6 +91,11 @@ class Sample:
         return sum({stratum.name: len(stratum.ids) for stratum in self.strata}.values())
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks, once each."""
+        return tuple(dict.fromkeys(stratum.name for stratum in self.strata))
+
+    @property
     def value(self) -> float:
         """The score, mean over seeds."""
         return math.fsum(float(stratum.values.mean()) for stratum in self.strata) / len(self.strata)
