@@ -23,11 +23,11 @@ _INTRODUCTION = """# Which models go with which methods
 In each cell two tasks are trained, two steps each; the same run is killed at its third step and resumed, and must end
 with the same scores and tensors, bit for bit. Then it is exported as an adapter and as a whole model. Either is loaded
 with nothing but transformers and PEFT, reads each test row alone, without padding or cache, and must say what the run's
-record says: every generated text, and every loss within {nats} nats and {share:.0%} of the most that training moved
-one. A cell is **right** (`+`), or **refused** (a letter) in one line before anything is trained, or wrong (`X`: another
-number, a traceback, a late refusal, nothing to compare). It says nothing of how well a method learns, of larger models
-or of other devices: it was run on a CPU. `python tests/matrix/run.py --rows llama --columns "lora;seq"` tries a part
-of it, and a slice of it is among the tests. `docs/models.md` is written by the whole run.
+record says: every generated text, and every loss within {nats} nats and {share:.0%} of what training moved most. A cell
+is **right** (`+`), or **refused** (a letter) in one line before anything is trained, or wrong (`X`: another number, a
+traceback, a late refusal, nothing to compare). It says nothing of how well a method learns, of larger models or of
+other devices: it was run on a CPU. `python tests/matrix/run.py --rows llama --columns "lora;seq"` tries a part of it,
+and a slice of it is among the tests. This page is written by the run that fills the table, and not by hand.
 """
 
 
@@ -42,7 +42,9 @@ def page(kept: Kept) -> str:
         [
             _INTRODUCTION.format(nats=NATS, share=OF_EFFECT),
             f"Of {len(table)} cells {counts['right']} are right, {counts['refused']} refused and {counts['wrong']} "
-            f"wrong. They were run with {'; '.join(f'{made} ({n} cells)' for made, n in kept.made())}.\n",
+            "wrong. They were run with:\n",
+            *(f"- {made} ({n} cells)" for made, n in kept.made()),
+            "",
             "## Cells\n",
             *_markdown(
                 ["", *(f"`{row}`" for row in ARCHITECTURES)],
@@ -77,6 +79,7 @@ _OWN = (
     (r"^\S+\.yaml:\d+: ", ""),
     (r"^method '[^']*' does not fit model '[^']*': ", ""),
     (r"model type for adaption prompt: '[^']*'", "model type for adaption prompt"),
+    (r"(?<=modules of its own choice )for \w+", "for this model"),
     (r" \(model_type='\w+'\)", ""),
     (r"(?<![\w/.])(?:base_model\.)?(?:transformer|model|backbone|rwkv|gpt_neox)\.[\w.]*\w", "…"),
     (r"(changing them )\([\w.…]+\)", r"\1(…)"),

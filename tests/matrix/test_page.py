@@ -49,7 +49,7 @@ def test_a_table_becomes_a_page() -> None:
     cells, counts, reasons, alone = _tables(text)
     total = len(ARCHITECTURES) * len(COLUMNS)
     assert f"Of {total} cells {total - 3} are right, 2 refused and 1 wrong" in text
-    assert f"They were run with commit abc, peft 0.1 ({total} cells)." in text
+    assert f"They were run with:\n\n- commit abc, peft 0.1 ({total} cells)\n" in text
     assert cells[1][1] == "X" and Counter(cells[2][1:]) == {"+": len(ARCHITECTURES) - 2, "a": 2}
     assert counts[1] == ["llama", str(len(COLUMNS) - 1), "0", "1"]
     assert reasons[1:] == [["a", "2", "it has no q_proj."]] and alone[1:] == [["1", "peft: no adapter."]]
@@ -59,6 +59,8 @@ def test_reasons_of_one_kind_are_one() -> None:
     shared = "target_modules: lm_head shares its weight with {} (they are tied)"
     assert kind_of(shared.format("transformer.wte")) == kind_of(shared.format("model.decoder.embed_tokens"))
     assert kind_of(shared.format("model.embed_tokens")).endswith("with … (they are tied)")
+    choice = "PEFT has no modules of its own choice for {}; name them"
+    assert kind_of(choice.format("OPTForCausalLM")) == kind_of(choice.format("MptForCausalLM"))
     apart = "its logits are up to {} away, where training moved them by {}. Nothing is written."
     assert kind_of(apart.format("0.0013", "2e-05")) == kind_of(apart.format("2", "3"))
 
