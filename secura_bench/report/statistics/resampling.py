@@ -123,13 +123,13 @@ def interaction(values: Floats) -> float:
     return float((rest**2).sum()) / ((seeds - 1) * (n - 1))
 
 
-def seed_draws(samples: Sequence[Sample], again: bool = False, offset: int = 0) -> Floats:
+def seed_draws(samples: Sequence[Sample], again: bool = False) -> Floats:
     """Return draws by which other seeds would move a score, or the difference of two ``samples``.
 
-    ``again``: and by which the one seed of another run would. ``offset`` chooses other draws.
+    ``again``: and by which the one seed of another run would.
     """
     error, freedom = seed_error(samples, again)
-    return error * _student(freedom, offset) if error else np.zeros(RESAMPLES)
+    return error * _student(freedom) if error else np.zeros(RESAMPLES)
 
 
 def seed_error(samples: Sequence[Sample], again: bool = False) -> tuple[float, float]:
@@ -198,13 +198,13 @@ def widening(n: float) -> float:
 
 
 @lru_cache(maxsize=128)
-def _student(freedom: float, offset: int = 0) -> Floats:
+def _student(freedom: float) -> Floats:
     """Return draws of Student's t: by how many standard errors a mean over seeds may be off.
 
     They are the medians of sixteenths of a larger sample, so that their quantiles are nearly t's own, in random order.
     """
     certain = math.isinf(freedom)
-    rng = np.random.default_rng([RESAMPLES if certain else round(1000 * freedom), offset])
+    rng = np.random.default_rng([RESAMPLES if certain else round(1000 * freedom), 0])
     size = 16 * RESAMPLES
     many = rng.standard_normal(size) if certain else rng.standard_t(freedom, size)
     return rng.permutation(np.median(np.sort(many).reshape(RESAMPLES, 16), axis=1))

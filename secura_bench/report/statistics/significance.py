@@ -15,7 +15,6 @@ from secura_bench.report.statistics.resampling import (
     enough,
     item_draws,
     quantiles,
-    seed_draws,
     seed_error,
 )
 from secura_bench.report.statistics.samples import Floats, Sample, matched, paired
@@ -91,13 +90,17 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
     """Return for each sample the p of its being told from the best of them, 1 for the best itself.
 
     By a bootstrap of the maximum (Westfall and Young 1993, section 2): the distance to the best in standard errors is
-    held against the greatest such distance between any two samples, were all alike. So of equal methods one in twenty
-    tables tells any apart; Hsu's procedure (1984), which holds only that the best is among the best, would tell some
-    apart in more. ``sign`` is -1 where less is better. None where two of them share too few items.
+    held against the greatest such distance between any two samples, were all alike. Each pair has its own standard
+    error, which is drawn as well (Games and Howell 1976, J. Educ. Stat. 1, 113): few seeds are unsure of their spread.
+    So of equal methods one in twenty tables tells any apart; Hsu's procedure (1984), which holds only that the best is
+    among the best, would tell some apart in more. ``sign`` is -1 where less is better. None where two of them share
+    too few items.
     """
     count = len(samples)
-    alone = [seed_draws([sample], offset=1 + i) for i, sample in enumerate(samples)]
-    variance = [seed_error([sample])[0] ** 2 for sample in samples]
+    rng = np.random.default_rng([RESAMPLES, count])
+    seeds = [seed_error([sample]) for sample in samples]
+    moved = [error * rng.standard_normal(RESAMPLES) for error, _ in seeds]
+    variances = [_variances(rng, error, freedom) for error, freedom in seeds]
     greatest = np.zeros(RESAMPLES)
     distance = np.zeros((count, count))
     for i in range(count):
@@ -107,14 +110,20 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
                 return None
             items = item_draws(*pair)
             gap = float(items.mean())
-            error = math.sqrt(float(items.var()) + variance[i] + variance[j])
+            error = math.sqrt(float(items.var()) + seeds[i][0] ** 2 + seeds[j][0] ** 2)
             if error == 0:
                 continue
-            greatest = np.maximum(greatest, np.abs(items - gap + alone[i] - alone[j]) / error)
+            errors = np.sqrt(float(items.var()) + variances[i] + variances[j])
+            greatest = np.maximum(greatest, np.abs(items - gap + moved[i] - moved[j]) / errors)
             distance[i, j] = gap / error
             distance[j, i] = -gap / error
     best = max(range(count), key=lambda i: sign * samples[i].value)
     return [1.0 if i == best else _share(greatest >= sign * distance[best, i]) for i in range(count)]
+
+
+def _variances(rng: np.random.Generator, error: float, freedom: float) -> Floats:
+    """Return what other seeds would give for the variance of a mean over them."""
+    return error**2 * (np.ones(RESAMPLES) if math.isinf(freedom) else rng.chisquare(freedom, RESAMPLES) / freedom)
 
 
 def _discordant(pair: tuple[Sample, Sample]) -> tuple[int, int] | None:
