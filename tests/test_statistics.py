@@ -272,13 +272,23 @@ def test_one_seed_is_items_only_and_the_untouched_model_is_not() -> None:
 
 def test_seeds_of_two_methods_are_welchs() -> None:
     """Where the items say all alike, a difference is Welch's t of the seeds (SciPy)."""
-    for one, other in (([50.0, 53.0, 49.0, 55.0], [40.0, 41.0, 44.0]), ([50.0, 52.0], [49.0, 60.0])):
+    for one, other in (([50.0, 53.0, 49.0, 55.0], [40.0, 41.0, 44.0, 41.0]), ([50.0, 52.0], [49.0, 60.0])):
         values = [np.repeat(np.array(scores)[:, None], 30, axis=1) for scores in (one, other)]
         found = compare(*(Sample((Stratum("t", tuple(map(str, range(30))), v, "r"),)) for v in values))
         expected = stats.ttest_ind(one, other, equal_var=False)
         interval_ = expected.confidence_interval()
         assert found.p == pytest.approx(expected.pvalue, abs=0.02)
         assert found.interval.low == pytest.approx(max(interval_.low, -100), rel=0.25, abs=0.5)
+
+
+def test_seeds_of_different_numbers_are_cochran_and_coxs() -> None:
+    """Welch's t is too sure where the side of fewer seeds spreads more; t is the mean of both sides', by variance."""
+    many, few = np.array([50.0, 50.5, 49.5, 50.2]), np.array([44.0, 52.0])
+    values = [np.repeat(scores[:, None], 30, axis=1) for scores in (many, few)]
+    found = compare(*(Sample((Stratum("t", tuple(map(str, range(30))), v, "r"),)) for v in values))
+    variances = [scores.var(ddof=1) / len(scores) for scores in (many, few)]
+    t = np.average([stats.t.ppf(0.975, len(scores) - 1) for scores in (many, few)], weights=variances)
+    assert found.interval.high - 2 == pytest.approx(t * math.sqrt(sum(variances)), rel=0.1)
 
 
 def test_one_more_run_lies_where_a_prediction_interval_says() -> None:

@@ -152,21 +152,27 @@ def seed_error(samples: Sequence[Sample], again: bool = False) -> tuple[float, f
             explained += share**2 * interaction(scores) / scores.size * (1 + again * len(scores))
     error, freedom = welch(list(runs.values()), again)
     floor = math.sqrt(explained)
-    seen = error * quantiles(_student(freedom))[1] if error else 0.0
-    return (floor, math.inf) if seen < floor * quantiles(_student(math.inf))[1] else (error, freedom)
+    seen = error * _quantile(freedom) if error else 0.0
+    return (floor, math.inf) if seen < floor * _quantile(math.inf) else (error, freedom)
 
 
 def welch(runs: Sequence[Floats], again: bool = False) -> tuple[float, float]:
     """Return the standard error of the sum of the means of ``runs``, independent scores by seed, and its freedom.
 
     Runs of one seed have none: nothing is known of another. ``again``: of the sum of one more score of each, less it.
+    Where two of them have different numbers of seeds Welch's t is too sure if the fewer spread more, and the error is made as
+    large as Cochran and Cox's t has it (1950, Experimental Designs, section 4.14): Σ vᵢ tᵢ / Σ vᵢ of the variances v.
     """
     several = [scores for scores in runs if len(scores) > 1]
     errors = [float(np.var(scores, ddof=1)) * (1 / len(scores) + again) for scores in several]
     if not sum(errors) > 0:
         return 0.0, math.inf
-    weights = (error**2 / (len(scores) - 1) for error, scores in zip(errors, several, strict=True))
-    return math.sqrt(sum(errors)), sum(errors) ** 2 / sum(weights)
+    freedoms = [len(scores) - 1 for scores in several]
+    freedom = sum(errors) ** 2 / sum(error**2 / own for error, own in zip(errors, freedoms, strict=True))
+    if len(freedoms) != 2 or len(set(freedoms)) == 1:
+        return math.sqrt(sum(errors)), freedom
+    cox = sum(error * _quantile(own) for error, own in zip(errors, freedoms, strict=True)) / sum(errors)
+    return math.sqrt(sum(errors)) * max(1.0, cox / _quantile(freedom)), freedom
 
 
 def welch_draws(runs: Sequence[Floats]) -> Floats:
@@ -208,6 +214,12 @@ def _student(freedom: float) -> Floats:
     size = 16 * RESAMPLES
     many = rng.standard_normal(size) if certain else rng.standard_t(freedom, size)
     return rng.permutation(np.median(np.sort(many).reshape(RESAMPLES, 16), axis=1))
+
+
+@lru_cache(maxsize=1024)
+def _quantile(freedom: float) -> float:
+    """Return how far out 95 % of the draws of Student's t reach."""
+    return quantiles(_student(freedom))[1]
 
 
 @lru_cache(maxsize=128)
