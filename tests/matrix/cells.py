@@ -120,7 +120,9 @@ def _cell(column: str, model: Path, names: Names, work: Path) -> Outcome:
                 continue
             if wrong := _disagreement(items, _load(form, work / form, model), inputs, allowed):
                 return Outcome("wrong", f"{form}: {wrong}")
-        return Outcome("right" if len(notes) < len(FORMS) else "wrong", " | ".join(notes))
+        if len(notes) == len(FORMS):  # nothing of it can be compared, or taken along
+            return Outcome("refused", f"either export: {' And '.join(notes)}")
+        return Outcome("right", " | ".join(notes))
 
 
 def _spec(work: Path, model: Path, method: Any) -> Path:

@@ -24,10 +24,11 @@ In each cell two tasks are trained, two steps each; the same run is killed at it
 with the same scores and tensors, bit for bit. Then it is exported as an adapter and as a whole model. Either is loaded
 with nothing but transformers and PEFT, reads each test row alone, without padding or cache, and must say what the run's
 record says: every generated text, and every loss within {nats} nats and {share:.0%} of what training moved most. A cell
-is **right** (`+`), or **refused** (a letter) in one line before anything is trained, or wrong (`X`: another number, a
-traceback, a late refusal, nothing to compare). It says nothing of how well a method learns, of larger models or of
-other devices: it was run on a CPU. `python tests/matrix/run.py --rows llama --columns "lora;seq"` tries a part of it,
-and a slice of it is among the tests. This page is written by the run that fills the table, and not by hand.
+is **right** (`+`), or **refused** (a letter) in one line, before anything is trained or because neither export is that
+model, or wrong (`X`: another number, a traceback, a late refusal, nothing that was trained). It says nothing of how
+well a method learns, of larger models or of other devices: it was run on a CPU. `python tests/matrix/run.py --rows
+llama --columns "lora;seq"` tries a part of it, and a slice of it is among the tests. This page is written by the run
+that fills the table, and not by hand.
 """
 
 
