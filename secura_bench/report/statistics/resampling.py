@@ -160,8 +160,9 @@ def welch(runs: Sequence[Floats], again: bool = False) -> tuple[float, float]:
     """Return the standard error of the sum of the means of ``runs``, independent scores by seed, and its freedom.
 
     Runs of one seed have none: nothing is known of another. ``again``: of the sum of one more score of each, less it.
-    Where two of them have different numbers of seeds Welch's t is too sure if the fewer spread more, and the error is made as
-    large as Cochran and Cox's t has it (1950, Experimental Designs, section 4.14): Σ vᵢ tᵢ / Σ vᵢ of the variances v.
+    Where two of them have different numbers of seeds Welch's t is too sure if the fewer spread more, and the error is
+    made as large as Cochran and Cox's t has it (1950, Experimental Designs, section 4.14): Σ vᵢ tᵢ / Σ vᵢ of the
+    variances v.
     """
     several = [scores for scores in runs if len(scores) > 1]
     errors = [float(np.var(scores, ddof=1)) * (1 / len(scores) + again) for scores in several]
