@@ -67,6 +67,7 @@ agree: setup
 
 docs: setup
 	$(BIN)/python scripts/make_docs.py
+	$(BIN)/python scripts/draw_rooms.py
 
 format: setup
 	$(BIN)/ruff format .

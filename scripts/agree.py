@@ -30,7 +30,7 @@ from secura_bench.data.dataset import TaskData, load_data
 from secura_bench.data.example import Example
 from secura_bench.evaluation.evaluate import Evaluation, evaluate
 from secura_bench.models.load import find_model, load_model, load_tokenizer
-from secura_bench.spec import DataSpec
+from secura_bench.spec.sections import DataSpec
 
 CONTEXT = 600
 BATCH_SIZE = 8

@@ -25,11 +25,11 @@ from secura_bench.answers.number import only_number
 from secura_bench.answers.reference import read_reference
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import load_data
-from secura_bench.data.example import Row
 from secura_bench.evaluation.extraction import Kind, extract, is_right
-from secura_bench.evaluation.generate import generate
+from secura_bench.evaluation.protocols.generate import generate
 from secura_bench.models.load import find_model, load_model, load_tokenizer
-from secura_bench.spec import DataSpec
+from secura_bench.spec.sections import DataSpec
+from secura_bench.tasks.row import Row
 
 BATCH_SIZE = 16
 TASKS = {"gsm8k": 200, "arc_c": 48}  # new tokens

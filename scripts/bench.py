@@ -28,7 +28,7 @@ from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
 from secura_bench.models.load import find_model, load_model, load_tokenizer
-from secura_bench.spec import DataSpec, TrainSpec
+from secura_bench.spec.sections import DataSpec, TrainSpec
 from secura_bench.training.loop import TrainingLoop
 from secura_bench.training.precision import new_accelerator
 

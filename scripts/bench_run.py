@@ -22,17 +22,17 @@ import torch
 
 from secura_bench.data.collate import collate
 from secura_bench.evaluation.evaluate import evaluate
-from secura_bench.experiment import _Session
 from secura_bench.models.load import load_model
-from secura_bench.plan import Plan, make_plan
-from secura_bench.runner import execute
-from secura_bench.spec import load_spec
-from secura_bench.stopping import Stopped
+from secura_bench.plan.make import Plan, make_plan
+from secura_bench.plan.phases import courses
+from secura_bench.runs.execute import execute
+from secura_bench.runs.session import Session
+from secura_bench.runs.stopping import Stopped
+from secura_bench.spec.load import load_spec
 from secura_bench.training.loop import TrainingLoop
 from secura_bench.training.memory import peak_memory
 from secura_bench.training.precision import prepare_training
 from secura_bench.training.seeds import seed_everything
-from secura_bench.work import courses
 
 REAL = bool(os.environ.get("SECURA_BENCH_SMOLLM2") and os.environ.get("SECURA_BENCH_DATA"))
 SPEC = f"""\
@@ -122,17 +122,17 @@ def memory_by_task(folder: Path, method: str) -> list[int]:
     times = 16 // len(plan.runs[1].tasks)
     run = replace(plan.runs[1], tasks=plan.runs[1].tasks * times)
     peaks: list[int] = []
-    inner = _Session._score
+    inner = Session._score
 
-    def noted(self: _Session) -> None:
+    def noted(self: Session) -> None:
         inner(self)
         peaks.append(peak_memory(torch.device("cpu")))
 
-    _Session._score = noted  # type: ignore[method-assign]
+    Session._score = noted  # type: ignore[method-assign]
     try:
         execute(replace(plan, runs=(run,)), folder / "results", voice="quiet")
     finally:
-        _Session._score = inner  # type: ignore[method-assign]
+        Session._score = inner  # type: ignore[method-assign]
     return peaks[-16:]
 
 

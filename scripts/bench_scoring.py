@@ -29,11 +29,11 @@ from torch.nn import functional as F
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example
-from secura_bench.evaluation.choice import choice
-from secura_bench.evaluation.generate import generate
-from secura_bench.evaluation.teacher_forced import teacher_forced
+from secura_bench.evaluation.protocols.choice import choice
+from secura_bench.evaluation.protocols.generate import generate
+from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
 from secura_bench.models.load import find_model, load_model, load_tokenizer
-from secura_bench.spec import DataSpec
+from secura_bench.spec.sections import DataSpec
 
 REAL = bool(os.environ.get("SECURA_BENCH_SMOLLM2") and os.environ.get("SECURA_BENCH_DATA"))
 MODEL = os.environ["SECURA_BENCH_SMOLLM2"] if REAL else "tiny"

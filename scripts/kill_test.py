@@ -60,9 +60,9 @@ def die() -> None:
 
 def arm(point: str, after: int, delay: float, steps: Path) -> None:
     """Make this process kill itself at ``point``, the ``after``-th time it gets there, and count its steps."""
-    from secura_bench import experiment
-    from secura_bench.evaluation.kept import PredictionFile
-    from secura_bench.store import RECORD, RunFolder
+    from secura_bench.evaluation.prediction_file import PredictionFile
+    from secura_bench.results.folder import RECORD, RunFolder
+    from secura_bench.runs import session
     from secura_bench.training import checkpoints
     from secura_bench.training.loop import TrainingLoop
 
@@ -143,7 +143,7 @@ def arm(point: str, after: int, delay: float, steps: Path) -> None:
         return left
 
     around(TrainingLoop, "_accumulate", accumulate)
-    around(experiment._Session, "_train", train)
+    around(session.Session, "_train", train)
     around(checkpoints, "save_tensors", save_tensors)
     around(PredictionFile, "append", append)
     around(Path, "rename", rename)
@@ -230,7 +230,7 @@ def main() -> None:
         point, after, delay, steps = sys.argv[2:6]
         arm(point, int(after), float(delay), Path(steps))
         sys.argv = ["secura-bench", *sys.argv[6:]]
-        from secura_bench.cli import main as command_line
+        from secura_bench.cli.main import main as command_line
 
         command_line()
         return

@@ -18,13 +18,13 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from secura_bench.report.collect import read_runs
+from secura_bench.foundation.files import write_atomically
 from secura_bench.report.comparing.pair import pairs
 from secura_bench.report.comparing.words import sentence
+from secura_bench.report.make import Report, make_report, render
 from secura_bench.report.plots import write_pictures
-from secura_bench.report.report import Report, make_report, render
-from secura_bench.report.study import Study
-from secura_bench.store import write_atomically
+from secura_bench.report.study.read import read_runs
+from secura_bench.report.study.study import Study
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "results"

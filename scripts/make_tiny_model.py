@@ -1,6 +1,6 @@
 """Makes the tiny pretrained model that ships inside the package.
 
-Everything is generated: the text comes from `secura_bench.data.generated`, a
+Everything is generated: the text comes from `secura_bench.tasks.generators`, a
 byte-level BPE tokenizer is trained on it, and a small Llama is trained on the
 skills. The four new tasks are not pretrained on. Their words alone are: they
 are in the tokenizer, and a repeat-after-me task keeps their embeddings from
@@ -41,11 +41,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from secura_bench.data.chat import SYSTEM, ChatFormat  # noqa: E402
-from secura_bench.data.example import Example, Row  # noqa: E402
-from secura_bench.data.generated import GENERATORS, NEW_TASKS, SKILLS  # noqa: E402
-from secura_bench.data.generated import Row as RowDict  # noqa: E402
-from secura_bench.data.tasks import load_task  # noqa: E402
+from secura_bench.data.example import Example  # noqa: E402
 from secura_bench.evaluation.evaluate import evaluate  # noqa: E402
+from secura_bench.tasks.catalog import load_task  # noqa: E402
+from secura_bench.tasks.generators import GENERATORS, NEW_TASKS, SKILLS  # noqa: E402
+from secura_bench.tasks.generators import Row as RowDict  # noqa: E402
+from secura_bench.tasks.row import Row  # noqa: E402
 
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|pad|>"
 CHAT_TEMPLATE = (

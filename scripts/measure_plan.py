@@ -95,10 +95,10 @@ def shape_of(size: str) -> Any:
 
 def estimated(point: Point) -> float:
     """Return the bytes that a plan says, without the process."""
+    from secura_bench.estimates.formulas import count_on_shape, restricted
+    from secura_bench.estimates.memory import PROCESS, Scoring, memory_of
     from secura_bench.methods.build import build_method
-    from secura_bench.planning.estimate import count_on_shape, restricted
-    from secura_bench.planning.memory import PROCESS, Scoring, memory_of
-    from secura_bench.spec import TrainSpec
+    from secura_bench.spec.sections import TrainSpec
 
     method, shape = build_method(point.method, **point.options), shape_of(point.size)
     train = TrainSpec(**{"batch_size": point.batch, "precision": "fp32", **point.train})
@@ -131,11 +131,12 @@ def do(point: Point) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from secura_bench.data.collate import collate
-    from secura_bench.data.example import Example, Row, Task
+    from secura_bench.data.example import Example, Task
     from secura_bench.data.streams import RowStream
     from secura_bench.methods.build import build_method
     from secura_bench.models.head import answer_logits
-    from secura_bench.spec import TrainSpec
+    from secura_bench.spec.sections import TrainSpec
+    from secura_bench.tasks.row import Row
     from secura_bench.training.loop import TrainingLoop
     from secura_bench.training.precision import new_accelerator, prepare_training, weights_dtype
 

@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from secura_bench.store import LOG, MANIFEST, RECORD
+from secura_bench.results.folder import LOG, MANIFEST, RECORD
 
 RESULTS = Path(__file__).parent.parent / "results"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench import __version__
-from secura_bench.records import RunRecord
+from secura_bench.foundation.files import write_atomically
 from secura_bench.report.paper.published import AVERAGE, SOURCE, printed
 from secura_bench.report.paper.settings import (
     CONTEXT,
@@ -25,7 +25,7 @@ from secura_bench.report.paper.settings import (
     training_of,
 )
 from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL
-from secura_bench.store import write_atomically
+from secura_bench.results.record import RunRecord
 
 SEED = 114514
 

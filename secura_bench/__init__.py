@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from secura_bench.foundation.version import __version__
+
 __all__ = ["__version__", "build_method"]
 
 if TYPE_CHECKING:

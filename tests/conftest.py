@@ -54,7 +54,8 @@ def llama() -> Callable[..., torch.nn.Module]:
 
 def example(length: int, answer: int, seed: int = 0, weight: float = 1.0) -> Any:
     """Return an example of random token ids below 64: ``length`` tokens, the last ``answer`` of them supervised."""
-    from secura_bench.data.example import Example, Row
+    from secura_bench.data.example import Example
+    from secura_bench.tasks.row import Row
 
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(3, 64, (length,), generator=generator).tolist()
@@ -89,7 +90,7 @@ class Done:
 
 def secura_bench(*words: str, cwd: Path, **environment: str) -> Done:
     """Run the command line as a user does, in this process: starting one for each test would take minutes."""
-    from secura_bench.cli import main
+    from secura_bench.cli.main import main
 
     out, err, code = io.StringIO(), io.StringIO(), 0
     before, variables = Path.cwd(), dict(os.environ)

@@ -3,8 +3,8 @@
 import torch
 
 from secura_bench.methods.base import Method, Options
+from secura_bench.methods.buffers import Reservoir
 from secura_bench.methods.options import Positive, resolve_seed
-from secura_bench.methods.replay import Reservoir
 
 
 class AGEMOptions(Options):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from secura_bench.adapters.towers import other_towers
-from secura_bench.errors import SpecError, unknown_name
+from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.models.tensors import sharing
 
 DEFAULT_TARGETS = ("q_proj", "v_proj")

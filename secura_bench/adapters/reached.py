@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from secura_bench.adapters.peft_layers import tuner_layers
 from secura_bench.adapters.stand_in import LinearStandIn
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 
 _TOKENS = 8
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 
 
 def other_towers(model: nn.Module) -> list[str]:

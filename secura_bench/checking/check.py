@@ -11,13 +11,14 @@ from typing import Any
 
 from secura_bench.checking import live
 from secura_bench.checking.trial import KILLED_AFTER, STEPS, Fault, Trial, differences, losses
-from secura_bench.errors import BenchError
-from secura_bench.export import export, restore
+from secura_bench.export.write import export, restore
+from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.registry import METHODS
+from secura_bench.foundation.wording import in_a_line
 from secura_bench.methods.base import Method
+from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import find_model
-from secura_bench.plugins import in_a_line, plugin_fault
-from secura_bench.registry import METHODS
-from secura_bench.store import RunFolder
+from secura_bench.results.folder import RunFolder
 
 Say = Callable[[str], None]
 

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from secura_bench.checking.check import Verdict, check_method
-from secura_bench.errors import SpecError, unknown_name
-from secura_bench.registry import load_plugin
+from secura_bench.foundation.errors import SpecError, unknown_name
+from secura_bench.methods.plugins import load_plugin
 
 _WIDTH = 120
 _MARKS = {True: "holds", False: "no", None: "–"}

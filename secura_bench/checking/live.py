@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from secura_bench.data.collate import collate
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
+from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.methods.lending import attached
 from secura_bench.models.head import answer_logits
 from secura_bench.models.load import load_model, shape_of
-from secura_bench.plan import Inputs, Run
-from secura_bench.planning.estimate import count_on_shape
-from secura_bench.spec import TrainSpec
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.run import Run
+from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.checkpoints import read_checkpoint, save_checkpoint
 from secura_bench.training.loop import StepReport, TrainingLoop
 from secura_bench.training.precision import new_accelerator, prepare_training

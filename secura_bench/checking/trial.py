@@ -14,15 +14,17 @@ from typing import Any, Literal
 
 import yaml
 
-from secura_bench.errors import BenchError
-from secura_bench.experiment import run_experiment
-from secura_bench.plan import Plan, Run, make_plan
-from secura_bench.plugins import in_a_line, plugin_fault
-from secura_bench.progress import At, Silent
-from secura_bench.records import MIXED
-from secura_bench.spec import load_spec
-from secura_bench.stopping import Stop
-from secura_bench.store import RECORD, RunFolder
+from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.wording import in_a_line
+from secura_bench.methods.plugins import plugin_fault
+from secura_bench.plan.make import Plan, make_plan
+from secura_bench.plan.run import Run
+from secura_bench.results.folder import RECORD, RunFolder
+from secura_bench.results.record import MIXED
+from secura_bench.runs.one_run import run_experiment
+from secura_bench.runs.progress import At, Silent
+from secura_bench.runs.stopping import Stop
+from secura_bench.spec.load import load_spec
 
 STEPS = 10
 SAVED_EVERY = 3
@@ -170,7 +172,7 @@ def losses(folder: RunFolder) -> dict[str, list[float]]:
 
 def _victim(folder: str, plugin: str, results: str, when: When) -> None:
     """Be the process that is killed."""
-    from secura_bench.registry import load_plugin
+    from secura_bench.methods.plugins import load_plugin
 
     load_plugin(Path(plugin))
     plan = make_plan(load_spec(str(Path(folder) / "spec.yaml")))

@@ -1,1 +1,1 @@
-"""From task files to batches: sources, group-aware splits, chat formatting, sampling, collation."""
+"""From rows to batches: splits, chat formatting, examples, sampling, collation."""

@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from secura_bench.data.example import Example, Row
+from secura_bench.data.example import Example
 from secura_bench.data.turns.conversation import SYSTEM, Turn, conversation, plain
 from secura_bench.data.turns.differences import differences
 from secura_bench.data.turns.spelling import Piece, Shield, Spelling
 from secura_bench.data.turns.template import ChatTemplate, TemplateError
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
+from secura_bench.tasks.row import Row
 
 __all__ = ["SYSTEM", "ChatFormat"]
 

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from secura_bench.data.chat import ChatFormat
-from secura_bench.data.check import duplicates
-from secura_bench.data.example import Example, Row
+from secura_bench.data.example import Example
 from secura_bench.data.fewshot import after, worked_examples
-from secura_bench.data.sources import Origin, read_rows, read_test_rows
+from secura_bench.data.quality import duplicates
 from secura_bench.data.split import Split, rows_hash, split_from, split_rows
-from secura_bench.data.tasks import TaskFile, load_task
-from secura_bench.errors import DataError
-from secura_bench.spec import PROBE_ROWS, DataSpec
+from secura_bench.foundation.errors import DataError
+from secura_bench.spec.sections import PROBE_ROWS, DataSpec
+from secura_bench.tasks.catalog import load_task
+from secura_bench.tasks.file import TaskFile
+from secura_bench.tasks.row import Row
+from secura_bench.tasks.sources import Origin, read_rows, read_test_rows
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from secura_bench.data.example import Row
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
+from secura_bench.tasks.row import Row
 
 
 def worked_examples(task: str, train: Sequence[Row], count: int) -> tuple[Row, ...]:

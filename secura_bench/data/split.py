@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secura_bench.data.example import Row
-from secura_bench.data.ties import tied
+from secura_bench.tasks.row import Row
+from secura_bench.tasks.ties import tied
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from torch import nn
 
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
-from secura_bench.data.tasks import TaskFile
-from secura_bench.evaluation import scores
-from secura_bench.evaluation.choice import best_normalised, choice
+from secura_bench.evaluation import text_metrics as scores
 from secura_bench.evaluation.extraction import extract, is_right
-from secura_bench.evaluation.generate import generate
-from secura_bench.evaluation.items import NOTHING_KNOWN, Prediction, Scored, answerable
-from secura_bench.evaluation.perplexity import perplexity, stride_of, window_of
-from secura_bench.evaluation.teacher_forced import teacher_forced
+from secura_bench.evaluation.predictions import NOTHING_KNOWN, Prediction, Scored, answerable
+from secura_bench.evaluation.protocols.choice import best_normalised, choice
+from secura_bench.evaluation.protocols.generate import generate
+from secura_bench.evaluation.protocols.perplexity import perplexity, stride_of, window_of
+from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
 from secura_bench.evaluation.user_metrics import UserMetric
+from secura_bench.tasks.file import TaskFile
 
 Column = Sequence[float | None]
 OnBatch = Callable[[Sequence[tuple[int, Prediction]]], None]

@@ -10,8 +10,8 @@ from secura_bench.answers.number import answer_number
 from secura_bench.answers.options import fold
 from secura_bench.answers.reference import read_reference
 from secura_bench.answers.said import spoken
-from secura_bench.data.example import Row
-from secura_bench.data.pattern import last_match
+from secura_bench.tasks.pattern import last_match
+from secura_bench.tasks.row import Row
 
 Kind = Literal["number", "choice", "text"]
 

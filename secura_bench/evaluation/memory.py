@@ -16,8 +16,16 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from secura_bench.errors import DataError
-from secura_bench.evaluation.prompts import NO_OPENING, Opening, branch, config_of, read, read_opening, read_uncached
+from secura_bench.evaluation.prompt_cache import (
+    NO_OPENING,
+    Opening,
+    branch,
+    config_of,
+    read,
+    read_opening,
+    read_uncached,
+)
+from secura_bench.foundation.errors import DataError
 
 _LONG, _SHORT, _SHARED, _MORE = 24, 15, 8, 3  # tokens: of the two prompts, of their beginning, and after them
 _WIDEST = 1024  # of the windows that the prompts are made longer than

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from secura_bench.data.chat import ChatFormat
-from secura_bench.evaluation.prompts import read_uncached
+from secura_bench.evaluation.prompt_cache import read_uncached
 
 Ids = Sequence[int]
 

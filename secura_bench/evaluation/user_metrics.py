@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secura_bench.errors import DataError, SpecError
-from secura_bench.home import from_home
+from secura_bench.foundation.errors import DataError, SpecError
+from secura_bench.foundation.home import from_home
 
 PREFIX = "evaluate:"
 

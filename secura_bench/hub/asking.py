@@ -12,11 +12,11 @@ from http import HTTPStatus
 from time import sleep
 from typing import Any, TypeVar
 
+from secura_bench.foundation.wording import duration
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import HubAwayError, HubError, HubOfflineError, TransientError, first_line
 from secura_bench.hub.refusals import Refusal
 from secura_bench.hub.voice import say
-from secura_bench.progress import duration
 
 T = TypeVar("T")
 

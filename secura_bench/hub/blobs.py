@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from secura_bench.foundation.files import write_atomically
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import DamagedError
-from secura_bench.store import write_atomically
 
 BLOCK = 1 << 22  # bytes that are read at a time
 

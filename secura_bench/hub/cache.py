@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from secura_bench.store import write_atomically
+from secura_bench.foundation.files import write_atomically
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _WORDS = {"model": "model", "dataset": "data set"}

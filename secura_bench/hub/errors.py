@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
 
 
 class HubError(DataError):

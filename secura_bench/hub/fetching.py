@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from secura_bench.errors import StoppedEarly
+from secura_bench.foundation.errors import StoppedEarly
 from secura_bench.hub.asking import Patience, endpoint, is_offline, opened
 from secura_bench.hub.blobs import BLOCK, Checked, check, digest_for
 from secura_bench.hub.cache import Repository, cache_folder

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from secura_bench.foundation.files import write_atomically
 from secura_bench.hub.asking import endpoint, get_pages, is_offline
 from secura_bench.hub.cache import Repository, is_commit
 from secura_bench.hub.errors import HubAwayError, HubError, HubOfflineError
 from secura_bench.hub.voice import say
-from secura_bench.store import write_atomically
 
 _BLOB = re.compile("[0-9a-f]{40}([0-9a-f]{24})?")
 

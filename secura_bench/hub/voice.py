@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from secura_bench.progress import duration
+from secura_bench.foundation.wording import duration
 
 EVERY = 10.0  # seconds between two lines
 SMALL = 100_000  # bytes that come in a moment, and are shown if they do not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 
 
 def refuse_schedule(config: Any) -> None:

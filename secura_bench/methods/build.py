@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
+from secura_bench.foundation.registry import METHODS
+from secura_bench.foundation.yaml_file import explain
 from secura_bench.methods.base import Method
-from secura_bench.registry import METHODS
-from secura_bench.yaml_file import explain
 
 
 def build_method(name: str, **options: Any) -> Method:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from secura_bench.adapters.layer import CABRLinear, CURLinear
-from secura_bench.errors import SpecError
+from secura_bench.adapters.cur_layers import CABRLinear, CURLinear
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.cur_adapter import CURAdapter, CUROptions
 from secura_bench.methods.options import Size, resolve_size
 

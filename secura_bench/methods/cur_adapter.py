@@ -8,10 +8,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from secura_bench.adapters.cur import Selection, lowest_norm, sampled
+from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
-from secura_bench.adapters.layer import CURLinear
 from secura_bench.data.example import Task
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
 from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
 

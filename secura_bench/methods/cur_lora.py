@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from secura_bench.adapters.layer import CURLinear, CURLoRALinear
+from secura_bench.adapters.cur_layers import CURLinear, CURLoRALinear
 from secura_bench.methods.cur_adapter import CURAdapter
 
 

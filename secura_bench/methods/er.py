@@ -11,9 +11,9 @@ from torch import nn
 
 from secura_bench.data.example import Example, Task
 from secura_bench.methods.base import Method, Options, ParameterCount
+from secura_bench.methods.buffers import BufferKind, halves, new_buffer, together
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
-from secura_bench.methods.replay import BufferKind, halves, new_buffer, together
-from secura_bench.spec import Number
+from secura_bench.spec.types import Number
 
 
 class EROptions(Options):

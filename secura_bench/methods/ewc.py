@@ -17,7 +17,7 @@ from secura_bench.data.example import Example, Task
 from secura_bench.methods.base import Method, Options, ParameterCount
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.models.head import answer_logits
-from secura_bench.spec import Number
+from secura_bench.spec.types import Number
 
 
 class EWCOptions(Options):

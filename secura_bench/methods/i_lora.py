@@ -12,18 +12,18 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from secura_bench.adapters.dual_lora import DualLoRALinear, dual_layers, long_term
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject, refuse_shared
+from secura_bench.adapters.lora_pair import DualLoRALinear, dual_layers, long_term
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.buffers import Reservoir, halves
 from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import OwnSeed, Positive, Rank, Targets, resolve_seed
-from secura_bench.methods.replay import Reservoir, halves
 from secura_bench.models.head import answer_logits, head_at
-from secura_bench.spec import Number
+from secura_bench.spec.types import Number
 
 _HIDDEN = {"weight": 1.0, "decay": 0.25, "boundary": "continue", "evaluate": "long_term"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 
 if TYPE_CHECKING:
     from secura_bench.methods.base import Method

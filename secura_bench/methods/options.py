@@ -8,8 +8,8 @@ import torch
 from pydantic import BeforeValidator, Field, Strict
 from torch import nn
 
-from secura_bench.errors import SpecError
-from secura_bench.spec import Number, as_list
+from secura_bench.foundation.errors import SpecError
+from secura_bench.spec.types import Number, as_list
 
 Positive = Annotated[int, Strict(), Field(gt=0)]
 

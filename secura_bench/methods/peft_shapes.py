@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from secura_bench.adapters.peft_layers import tuner_layers
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 
 DRAWN = ("gaussian", "orthogonal")
 """Values of ``init_lora_weights`` that draw numbers, and so look at no weight."""

@@ -15,13 +15,13 @@ from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
 from secura_bench.adapters.peft_layers import tuner_layers
 from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
-from secura_bench.errors import SpecError, unknown_name
+from secura_bench.foundation.errors import SpecError, unknown_name
+from secura_bench.foundation.wording import in_a_line
 from secura_bench.methods.adalora import refuse_schedule, refuse_steps
 from secura_bench.methods.base import Method, Options, StepContext
 from secura_bench.methods.options import Targets
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.models.tensors import sharing, without_copies
-from secura_bench.plugins import in_a_line
 
 # What is the bench's to say, or PEFT's own bookkeeping.
 _NOT_OPTIONS = {

@@ -14,12 +14,12 @@ from torch.optim import Optimizer
 
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
+from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.base import Method, Options, ParameterCount, StepContext
 from secura_bench.methods.build import build_method
 from secura_bench.methods.kept import Computing, Kept
-from secura_bench.records import EARLIER
-from secura_bench.registry import METHODS
+from secura_bench.results.record import EARLIER
 
 
 class StackOptions(Options):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secura_bench.errors import DataError, quoted
-from secura_bench.plugins import in_a_line
+from secura_bench.foundation.errors import DataError, quoted
+from secura_bench.foundation.wording import in_a_line
 
 CONFIG = "config.json"
 _SIZES = (

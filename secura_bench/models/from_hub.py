@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import DamagedError, HubAwayError, HubError
 from secura_bench.hub.fetching import fetch

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 
 
 def refuse_what_overruns(label: str, model: Any, ids: Iterable[int], pad_id: int, longest: int) -> None:

@@ -14,18 +14,18 @@ import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 
-from secura_bench.errors import DataError, SpecError, unknown_name
-from secura_bench.home import from_home
+from secura_bench.foundation.errors import DataError, SpecError, unknown_name
+from secura_bench.foundation.home import from_home
+from secura_bench.foundation.resources import PACKAGE
+from secura_bench.foundation.schema import slug
+from secura_bench.foundation.wording import in_a_line
+from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.hub.cache import Repository
 from secura_bench.hub.errors import first_line
 from secura_bench.models.config import CONFIG, configuration, read_config
 from secura_bench.models.from_hub import Part, bring, bring_weights
 from secura_bench.models.shape import Shape
 from secura_bench.models.sound import load_sound
-from secura_bench.plugins import in_a_line
-from secura_bench.resources import PACKAGE
-from secura_bench.schema import slug
-from secura_bench.yaml_file import YamlFile
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
+from secura_bench.foundation.wording import in_a_line
 from secura_bench.models.config import configuration
-from secura_bench.plugins import in_a_line
 
 _SHOWN = 3
 

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secura_bench.errors import BenchError
-from secura_bench.store import save_tensors, sync
+from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.files import save_tensors, sync
 
 SCHEMA = 1
 STATE = "state.json"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from secura_bench.errors import SpecError
-from secura_bench.spec import TrainSpec
+from secura_bench.foundation.errors import SpecError
+from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.groups import Group
 
 _CHUNK = 1 << 24

@@ -9,8 +9,9 @@ from torch import nn
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.adapters.reached import refuse_unreached
-from secura_bench.errors import SpecError
-from secura_bench.spec import Precision, TrainSpec
+from secura_bench.foundation.errors import SpecError
+from secura_bench.spec.sections import TrainSpec
+from secura_bench.spec.types import Precision
 
 
 def new_accelerator(precision: Precision, cpu: bool = False) -> Accelerator:

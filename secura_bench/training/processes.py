@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from secura_bench.errors import BenchError
+from secura_bench.foundation.errors import BenchError
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.base import Method
 from secura_bench.methods.lending import bits_of
 from secura_bench.methods.stack import Stack, is_ours

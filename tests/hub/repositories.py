@@ -79,7 +79,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    from secura_bench.resources import PACKAGE
+    from secura_bench.foundation.resources import PACKAGE
 
     beginning, end, others = SPECIAL[family]
     if "smollm" in name:
@@ -134,7 +134,7 @@ def data_repositories(rows: int = 40) -> list[Repository]:
     recorded = _recorded()
     by_path: dict[str, list[str]] = {}
     revisions = {}
-    from secura_bench.data.tasks import load_task, task_files
+    from secura_bench.tasks.catalog import load_task, task_files
 
     for name in task_files():
         if hub := load_task(name).hub:
@@ -218,7 +218,7 @@ def _recorded() -> dict[str, list[dict[str, Any]]]:
 
 
 def _bigbench(tasks: Mapping[str, list[dict[str, Any]]], rows: int) -> dict[str, bytes]:
-    from secura_bench.data.tasks import load_task
+    from secura_bench.tasks.catalog import load_task
 
     files, card = {}, {}
     for task, recorded in tasks.items():
@@ -231,7 +231,7 @@ def _bigbench(tasks: Mapping[str, list[dict[str, Any]]], rows: int) -> dict[str,
 
 
 def _news(tasks: Mapping[str, list[dict[str, Any]]], rows: int) -> dict[str, bytes]:
-    from secura_bench.data.tasks import load_task
+    from secura_bench.tasks.catalog import load_task
 
     configs = {load_task(task).hub.config or "": recorded for task, recorded in tasks.items()}
     files = {f"{config}/train-00000-of-00001.parquet": parquet(many(pool, rows)) for config, pool in configs.items()}

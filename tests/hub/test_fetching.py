@@ -13,7 +13,7 @@ from filelock import FileLock
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 
 from hub.box import Box, Fault, Repository, git_name
-from secura_bench.errors import StoppedEarly
+from secura_bench.foundation.errors import StoppedEarly
 from secura_bench.hub import asking, cache, fetching
 from secura_bench.hub.errors import DamagedError, HubError, HubOfflineError
 from secura_bench.hub.fetching import fetch

@@ -11,7 +11,7 @@ from huggingface_hub import snapshot_download
 
 from hub.box import STRANGER, Box, Fault, Repository
 from hub.repositories import model_files
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
 from secura_bench.hub import asking, cache
 from secura_bench.models import load
 from secura_bench.models.load import fetch_weights, find_model, load_model, load_tokenizer, shapes_in

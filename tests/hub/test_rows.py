@@ -11,12 +11,12 @@ import pytest
 
 from hub.box import Fault, Repository
 from hub.repositories import parquet
-from secura_bench.data.hub_files import hub_records, matches
-from secura_bench.data.sources import read_rows
-from secura_bench.data.tasks import HubSource, TaskFile
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
 from secura_bench.hub import asking, cache
 from secura_bench.hub.errors import HubAwayError, HubError
+from secura_bench.tasks.file import HubSource, TaskFile
+from secura_bench.tasks.hub_files import hub_records, matches
+from secura_bench.tasks.sources import read_rows
 
 COMMIT = "a" * 40
 

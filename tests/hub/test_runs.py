@@ -16,10 +16,10 @@ from conftest import ROOT, Done, secura_bench
 from hub.box import Box, Fault
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import load_data
-from secura_bench.data.tasks import load_task, task_files
 from secura_bench.hub import voice
 from secura_bench.models.load import find_model, load_model, load_tokenizer, presets
-from secura_bench.spec import DataSpec
+from secura_bench.spec.sections import DataSpec
+from secura_bench.tasks.catalog import load_task, task_files
 
 SMALL = ["train.steps=2", "train.batch_size=2", "probe_rows=6", "data.rows=40", "evaluate.limit=2", "threads=1"]
 CUT = [word for setting in SMALL for word in ("--set", setting)]

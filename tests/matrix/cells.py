@@ -26,15 +26,17 @@ from transformers import AutoModelForCausalLM
 
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
-from secura_bench.errors import BenchError
-from secura_bench.experiment import run_experiment
-from secura_bench.export import Form, export
-from secura_bench.plan import Inputs, Run, make_plan
-from secura_bench.progress import At, Silent
-from secura_bench.records import RunRecord
-from secura_bench.spec import load_spec
-from secura_bench.stopping import Stop
-from secura_bench.store import RunFolder, items_file
+from secura_bench.export.write import Form, export
+from secura_bench.foundation.errors import BenchError
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.make import make_plan
+from secura_bench.plan.run import Run
+from secura_bench.results.folder import RunFolder, items_file
+from secura_bench.results.record import RunRecord
+from secura_bench.runs.one_run import run_experiment
+from secura_bench.runs.progress import At, Silent
+from secura_bench.runs.stopping import Stop
+from secura_bench.spec.load import load_spec
 
 FORMS: tuple[Form, ...] = ("peft", "merged")
 NATS = 2e-3  # of an item's loss

@@ -114,7 +114,7 @@ def test_half_a_file(own: Path) -> None:
 
 
 def test_an_export_that_says_something_else_is_not_written(done: Path, tmp_path: Path, monkeypatch) -> None:
-    from secura_bench import export
+    from secura_bench.export import write as export
 
     right = export.merged_model
 
@@ -161,8 +161,8 @@ HUB = "org/model@" + "a1" * 20
 def test_what_makes_two_bases_the_same(tmp_path: Path, trained: str, there: str, folder: str, says: str | None) -> None:
     from types import SimpleNamespace
 
-    from secura_bench.errors import BenchError
-    from secura_bench.exporting.identity import refuse_another_base
+    from secura_bench.export.identity import refuse_another_base
+    from secura_bench.foundation.errors import BenchError
     from secura_bench.models.load import ModelFolder
 
     record, base = SimpleNamespace(model={"identity": trained}), ModelFolder("m", tmp_path / folder, there)

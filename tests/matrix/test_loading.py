@@ -12,7 +12,7 @@ from conftest import SPEC, secura_bench
 from safetensors.torch import load_file, save_file
 from zoo import build, write
 
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
 from secura_bench.models.load import find_model, load_model, shape_of, shapes_of
 
 Tensors = dict[str, torch.Tensor]

@@ -11,11 +11,11 @@ from conftest import SPEC, example, secura_bench
 from torch import nn
 from zoo import ARCHITECTURES, build, config_for, write
 
-from secura_bench.errors import DataError
-from secura_bench.evaluation.choice import choice
-from secura_bench.evaluation.generate import generate
 from secura_bench.evaluation.memory import Memory, memory_of, note_of
-from secura_bench.evaluation.teacher_forced import teacher_forced
+from secura_bench.evaluation.protocols.choice import choice
+from secura_bench.evaluation.protocols.generate import generate
+from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
+from secura_bench.foundation.errors import DataError
 from secura_bench.models.config import memory_mark
 
 UNTRUSTED = ("mamba", "mamba2", "rwkv", "recurrent-gemma", "jamba", "bamba", "lfm2", "qwen3-next")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from zoo import build, shapes
 
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
 
 PISSA = {"r": 2, "init_lora_weights": "pissa"}

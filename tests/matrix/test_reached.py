@@ -12,11 +12,12 @@ from conftest import SPEC, secura_bench
 from torch import Tensor, nn
 from zoo import build, shapes, write
 
-from secura_bench.adapters.layer import CURLoRALinear
+from secura_bench.adapters.cur_layers import CURLoRALinear
 from secura_bench.adapters.reached import refuse_unreached
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
-from secura_bench.spec import Precision, TrainSpec
+from secura_bench.spec.sections import TrainSpec
+from secura_bench.spec.types import Precision
 from secura_bench.training.precision import prepare_training
 
 TRAIN = TrainSpec(lr=1e-3, steps=1, batch_size=1)

@@ -13,16 +13,17 @@ from sessions import Session, assert_resumes, build_model, rows_of, tasks
 from torch.nn import functional as F
 
 from secura_bench.data.collate import collate
+from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.base import Method, StepContext
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached
-from secura_bench.registry import METHODS, load_plugin
+from secura_bench.methods.plugins import load_plugin
 
 FILES = {
     "l2_to_start": ROOT / "docs/methods/l2_to_start.py",
     "agem": ROOT / "docs/methods/agem.py",
     "kl_to_base": ROOT / "docs/methods/kl_to_base.py",
-    "layer_rates": ROOT / "tests/plugins/layer_rates.py",
+    "layer_rates": ROOT / "tests/support/layer_rates.py",
 }
 Make = Callable[..., Method]
 

@@ -12,9 +12,9 @@ from sessions import Session, assert_resumes, build_model, new_method, rows_of, 
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from secura_bench.adapters.dual_lora import dual_layers
+from secura_bench.adapters.lora_pair import dual_layers
 from secura_bench.data.collate import collate
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.i_lora import ILoRA
 
 KINDS = ["llama", "qwen2", "gemma2"]

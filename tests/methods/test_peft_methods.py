@@ -14,7 +14,7 @@ from sessions import Session, assert_resumes, build_model, new_method, rows_of, 
 from torch.nn import functional as F
 
 from secura_bench.data.collate import IGNORE, Batch, collate
-from secura_bench.errors import SpecError
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.dora import DoRA
 from secura_bench.methods.lora import LoRA
 from secura_bench.methods.peft_tuner import Peft, orthogonality, tuners

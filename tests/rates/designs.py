@@ -13,8 +13,9 @@ from filed import PROBE, At, arm, study
 from shipped import Measures, compared, covered, equivalent, led, published, starred
 from worlds import BINARY, CONTINUOUS, GROUPED, Floats, Kind, Layout, Rng, Truth, World, single
 
-from secura_bench.evaluation import continual
-from secura_bench.report.study import Arm, Study
+from secura_bench.report.statistics import continual
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.study import Study
 
 DRAWINGS = 8
 """Names of rows that take turns: each fixes its own resamples, of which no rate should hang on one."""

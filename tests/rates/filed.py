@@ -9,9 +9,12 @@ from functools import lru_cache
 import numpy as np
 from worlds import Floats, Kind, Layout
 
-from secura_bench.records import Cost, RunRecord, Score
 from secura_bench.report.statistics import Stratum
-from secura_bench.report.study import Arm, Items, Role, Run, Study, moment_of
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.items import Items
+from secura_bench.report.study.runs import Role, Run, moment_of
+from secura_bench.report.study.study import Study
+from secura_bench.results.record import Cost, RunRecord, Score
 
 PROBE = "probe"
 GROUPS_ARE_READ = "groups" in {field.name for field in fields(Items)}

@@ -9,9 +9,12 @@ from typing import Any
 from counts import Aim, Outcome
 from worlds import Kind
 
-from secura_bench.report import ranking, standing, statistics
-from secura_bench.report.metrics import metric as known
-from secura_bench.report.study import Arm, Cell, Study, sample_of
+from secura_bench.report import statistics
+from secura_bench.report.study import placing, ranking
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.cells import Cell, sample_of
+from secura_bench.report.study.protocols import metric as known
+from secura_bench.report.study.study import Study
 
 ALPHA = 0.05
 _EQUIVALENCE: Callable[..., Any] | None = getattr(statistics, "equivalence", None)
@@ -61,7 +64,7 @@ def starred(name: str, found: ranking.Ranking, best: str | None) -> Iterator[Out
 def led(name: str, study: Study, kind: Kind, what: Any, equal: bool) -> Iterator[Outcome]:
     """Yield whether the headline calls any method behind."""
     metric = known(kind.metric)
-    lead = standing.lead(study, standing.standings(study, kind.protocol, metric), kind.protocol, metric, what)
+    lead = placing.lead(study, placing.standings(study, kind.protocol, metric), kind.protocol, metric, what)
     behind = bool(lead and lead.behind)
     yield Outcome(f"{name}: any behind", "error" if equal else "power", behind)
 

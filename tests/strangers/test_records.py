@@ -11,10 +11,10 @@ import pytest
 from conftest import secura_bench
 from synthetic import write_records
 
-from secura_bench.report.collect import read_runs
-from secura_bench.report.report import make_report, render
-from secura_bench.report.study import make_studies
-from secura_bench.status import read_status
+from secura_bench.report.make import make_report, render
+from secura_bench.report.study.group import make_studies
+from secura_bench.report.study.read import read_runs
+from secura_bench.results.status import read_status
 
 SMALL = {"seeds": (1,), "tasks": ("colours", "counting"), "probe_items": 20, "task_items": 10, "steps": 4}
 ESCAPE = "\x1b]0;mine\x07\x1b[2J\u202eno"

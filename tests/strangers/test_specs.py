@@ -65,17 +65,17 @@ def test_many_seeds_and_methods_are_planned_in_time(tmp_path: Path) -> None:
     (tmp_path / "trial.yaml").write_text(
         SPEC.replace("[lora]", f"[{many}]") + f"seeds: [{', '.join(map(str, range(4)))}]\n"
     )
-    from secura_bench import plan
-    from secura_bench.spec import load_spec
+    from secura_bench.plan import inputs, make
+    from secura_bench.spec.load import load_spec
 
     hashed, tried = [], []
-    real_hash, real_shapes = plan.examples_hash, plan.shapes_of
+    real_hash, real_shapes = inputs.examples_hash, make.shapes_of
     try:
-        plan.examples_hash = lambda examples: (hashed.append(1), real_hash(examples))[1]
-        plan.shapes_of = lambda name: (tried.append(1), real_shapes(name))[1]
-        made = plan.make_plan(load_spec(str(tmp_path / "trial.yaml")))
+        inputs.examples_hash = lambda examples: (hashed.append(1), real_hash(examples))[1]
+        make.shapes_of = lambda name: (tried.append(1), real_shapes(name))[1]
+        made = make.make_plan(load_spec(str(tmp_path / "trial.yaml")))
     finally:
-        plan.examples_hash, plan.shapes_of = real_hash, real_shapes
+        inputs.examples_hash, make.shapes_of = real_hash, real_shapes
     assert len({run.fingerprint for run in made.runs}) == 1 + 300 * 4
     assert len(tried) == 1  # what differs in training alone has the same shapes
     assert len(hashed) < 20  # the sides of each task once, and not once a run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
 
 Turn = tuple[str, str]
 """Role and text."""

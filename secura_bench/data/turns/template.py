@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from secura_bench.data.bounds import BoundedEnvironment, bounded
-from secura_bench.errors import DataError
+from secura_bench.foundation.errors import DataError
+from secura_bench.tasks.bounds import BoundedEnvironment, bounded
 
 TODAY = datetime.datetime(2024, 7, 26)  # for templates that render a date: the day that Llama 3.1's falls back to
 _LONGEST = 300  # characters of what a template says

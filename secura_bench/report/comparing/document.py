@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from secura_bench import __version__
+from secura_bench.foundation.version import __version__
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import sentence
 from secura_bench.report.formats.document import finite
-from secura_bench.report.standing import Standing
-from secura_bench.report.study import Cell
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.placing import Standing
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).parent / "compare.schema.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import listed, probability
-from secura_bench.report.standing import Standing
+from secura_bench.report.study.placing import Standing
 
 _PROTOCOLS = {
     "teacher_forced": "anything about what the models write: teacher-forced puts the reference's own beginning before "

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from secura_bench.errors import BenchError
+from secura_bench.foundation.errors import BenchError
 from secura_bench.report import statistics
-from secura_bench.report.choosing import check_names, find_methods, one_method
 from secura_bench.report.comparing.speaking import speaking
-from secura_bench.report.general import protocol_of
-from secura_bench.report.metrics import Metric, Protocol
-from secura_bench.report.ranking import ALPHA
-from secura_bench.report.standing import Standing, standings
 from secura_bench.report.statistics import Comparison, Interval
-from secura_bench.report.study import Cell, Study, compare, sample_of, sequence_name
+from secura_bench.report.study.arms import sequence_name
+from secura_bench.report.study.cells import Cell, compare, sample_of
+from secura_bench.report.study.choosing import check_names, find_methods, one_method
+from secura_bench.report.study.placing import Standing, standings
+from secura_bench.report.study.protocols import Metric, Protocol
+from secura_bench.report.study.ranking import ALPHA
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.general import protocol_of
 
 Told = Literal["more", "less", "open", "one seed", "untested"]
 MARGIN = 2.0

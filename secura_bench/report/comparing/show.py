@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from secura_bench.harmless import plain_note
-from secura_bench.report import foot
-from secura_bench.report.common import SEPARATE, place_of
+from secura_bench.foundation.harmless import plain_note
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import probability, sentence
-from secura_bench.report.study import Arm, Cell
-from secura_bench.report.table import Column, Number, Row, Table
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.tables import footnotes
+from secura_bench.report.tables.common import SEPARATE, place_of
+from secura_bench.report.tables.table import Column, Number, Row, Table
 
 _TOLD = {"open": "not told apart", "untested": "no test"}
 
@@ -30,7 +31,7 @@ def table_of(pair: Pair) -> Table:
     sections += [(part.tasks[0], part) for part in pair.parts]
     rows = tuple(_row(name, side, each) for name, each in sections for side in (each.learned, each.kept))
     title = f"{pair.study.experiment} · {pair.study.model} · {pair.protocol.heading} · {one} less {other}"
-    return Table("compare", title, columns, rows, tuple(foot.marks(rows)), place_of(pair.study, pair.protocol))
+    return Table("compare", title, columns, rows, tuple(footnotes.marks(rows)), place_of(pair.study, pair.protocol))
 
 
 def lines_of(pair: Pair) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secura_bench.report.comparing.pair import Pair, Side
-from secura_bench.report.study import Cell
+from secura_bench.report.study.cells import Cell
 
 
 def value(cell: Cell, unit: str = " %") -> str:

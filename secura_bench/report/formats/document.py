@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from secura_bench import __version__
-from secura_bench.report.study import Study
-from secura_bench.report.table import Number, Row, Table
+from secura_bench.foundation.version import __version__
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.table import Number, Row, Table
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).parent / "report.schema.json"

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from secura_bench.harmless import plain, plain_note
-from secura_bench.report.foot import TIED
+from secura_bench.foundation.harmless import plain, plain_note
+from secura_bench.foundation.schema import slug
 from secura_bench.report.formats.terminal import chunks, fitting, spans
 from secura_bench.report.formats.text import pieces
-from secura_bench.report.table import ONE_SEED, Column, Number, Row, Table
-from secura_bench.schema import slug
+from secura_bench.report.tables.footnotes import TIED
+from secura_bench.report.tables.table import ONE_SEED, Column, Number, Row, Table
 
 FITS, WIDEST = 92, 170
 """Characters of a row that are as wide as a page of \\scriptsize; up to WIDEST it is shrunk, then dealt to several."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from secura_bench.harmless import plain, plain_note
+from secura_bench.foundation.harmless import plain, plain_note
 from secura_bench.report.formats.text import entry
-from secura_bench.report.table import Table
+from secura_bench.report.tables.table import Table
 
 
 def markdown(tables: Sequence[Table]) -> str:

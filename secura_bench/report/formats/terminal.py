@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from secura_bench.harmless import plain, plain_note
+from secura_bench.foundation.harmless import plain, plain_note
 from secura_bench.report.formats.text import entry
-from secura_bench.report.table import Column, Table
+from secura_bench.report.tables.table import Column, Table
 
 GAP = 3
 PIPED = 160

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from secura_bench.harmless import plain
+from secura_bench.foundation.harmless import plain
 from secura_bench.report.paper.against import REASONED
-from secura_bench.report.study import Cell
-from secura_bench.report.table import ONE_SEED, Column, Number
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.tables.table import ONE_SEED, Column, Number
 
 
 def number(value: float, digits: int) -> str:

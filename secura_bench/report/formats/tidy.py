@@ -7,9 +7,9 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 
-from secura_bench.harmless import plain
-from secura_bench.report.study import Study
-from secura_bench.report.table import Number, Table
+from secura_bench.foundation.harmless import plain
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.table import Number, Table
 
 COLUMNS = {
     "table": "the table that shows the number, or 'scores' for one run's score",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from secura_bench.report.page.assemble import assemble
 from secura_bench.report.page.payload import make_payload
 from secura_bench.report.page.texts import make_texts
-from secura_bench.report.study import Study
-from secura_bench.report.table import Table
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.table import Table
 
 
 def make_page(studies: Sequence[Study], tables: Sequence[Table], problems: Sequence[str] = ()) -> str:

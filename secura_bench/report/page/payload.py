@@ -6,19 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from secura_bench import __version__
-from secura_bench.records import MIXED
+from secura_bench.foundation.version import __version__
 from secura_bench.report.comparing.speaking import speaking
-from secura_bench.report.course import moment_name, probe_course
-from secura_bench.report.losses import every_losses
-from secura_bench.report.metrics import PROTOCOLS, Metric, Protocol
-from secura_bench.report.metrics import metric as known
 from secura_bench.report.page.texts import Texts
 from secura_bench.report.page.words import Sentence, averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
-from secura_bench.report.standing import Standing, front, standings
-from secura_bench.report.study import Cell, Study
-from secura_bench.report.table import Number, Table
+from secura_bench.report.study.axis import moment_name, probe_course
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.forgetting import every_losses
+from secura_bench.report.study.placing import Standing, front, standings
+from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
+from secura_bench.report.study.protocols import metric as known
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.table import Number, Table
+from secura_bench.results.record import MIXED
 
 
 def make_payload(

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secura_bench.report.course import moment_name
-from secura_bench.report.metrics import PROTOCOLS
-from secura_bench.report.study import Arm, Moment, Run, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.axis import moment_name
+from secura_bench.report.study.protocols import PROTOCOLS
+from secura_bench.report.study.runs import Moment, Run
+from secura_bench.report.study.study import Study
 
 BUDGET = 4_200_000
 """Characters of base64 that all blobs may take: the page stays below 5 MB."""

@@ -9,9 +9,9 @@ from typing import Literal
 from secura_bench.report.comparing.pair import pair_of
 from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.comparing.words import equality, gap, listed, value
-from secura_bench.report.metrics import Metric, Protocol
-from secura_bench.report.standing import Lead, Standing, lead
-from secura_bench.report.study import Study
+from secura_bench.report.study.placing import Lead, Standing, lead
+from secura_bench.report.study.protocols import Metric, Protocol
+from secura_bench.report.study.study import Study
 
 
 @dataclass(frozen=True)

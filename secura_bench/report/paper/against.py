@@ -7,8 +7,8 @@ from dataclasses import replace
 from string import ascii_lowercase
 
 from secura_bench.report.paper.published import SOURCE, Place, flaws, printed, rank_correlation, tolerance
-from secura_bench.report.study import Cell
-from secura_bench.report.table import Column, Number, Row
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.tables.table import Column, Number, Row
 
 VERDICTS = {
     "same": "to the printed digits",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secura_bench.report import foot
 from secura_bench.report.paper.against import beside, marked, ranks, verdicts
 from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
 from secura_bench.report.paper.reasons import has_no_spec, why_not
@@ -12,8 +11,12 @@ from secura_bench.report.paper.rows import Line, not_this
 from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
 from secura_bench.report.paper.sources import Left, Source, left_out, without
-from secura_bench.report.study import Arm, Cell, Run, Study
-from secura_bench.report.table import Column, Number, Row
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.runs import Run
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables import footnotes
+from secura_bench.report.tables.table import Column, Number, Row
 
 OF = {"protocol": PROTOCOL}
 """What every number of these tables is of."""
@@ -68,7 +71,7 @@ def told(
         lines += _unknown(used)
         rows, reasons = marked(rows)
         lines += [*verdicts(rows, reasons), *ranks(rows, columns, by_section=shape.id not in SEQUENTIAL.values())]
-    return rows, (*lines, *foot.foot(used, PROTOCOL, {*QA, "accuracy"}))
+    return rows, (*lines, *footnotes.foot(used, PROTOCOL, {*QA, "accuracy"}))
 
 
 def _unknown(studies: Sequence[Study]) -> list[str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from secura_bench.records import RunRecord
-from secura_bench.report import foot
 from secura_bench.report.paper.against import UNPUBLISHED, marked, verdicts
 from secura_bench.report.paper.published import SOURCE
 from secura_bench.report.paper.reasons import differing
 from secura_bench.report.paper.settings import METHODS_OF_THE_PAPER, options_of
-from secura_bench.report.study import Cell, Study
-from secura_bench.report.table import Column, Number, Row, Table
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables import footnotes
+from secura_bench.report.tables.table import Column, Number, Row, Table
+from secura_bench.results.record import RunRecord
 
 _COUNTED_OTHERWISE = {
     "dora": "at that width r (h + d) and a magnitude a row are 139,264",
@@ -71,7 +72,7 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
         told += verdicts(shown, reasons)
     models = list(dict.fromkeys(row.section for row in shown))
     title = f"Tables 6 and 7 · parameters{f' · {models[0]}' if len(models) == 1 else ''}"
-    yield Table("6", title, tuple(columns), tuple(shown), (*told, *foot.foot(studies, None)), {})
+    yield Table("6", title, tuple(columns), tuple(shown), (*told, *footnotes.foot(studies, None)), {})
 
 
 def _count(study: Study, record: RunRecord, cell: Cell, published: float | None) -> Number:

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
-from secura_bench.resources import PACKAGE
-
+_PRINTED = Path(__file__).parent / "printed"
 SOURCE = "arXiv 2502.18168 v1"
 AVERAGE = "average"
 MODELS = ("gemma2-2b", "qwen2-1.5b", "qwen2-7b", "llama3-8b", "llama3.1-8b")
@@ -182,5 +182,5 @@ def _read() -> Iterator[tuple[Place, float]]:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (PACKAGE / "published" / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+    with (_PRINTED / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))

@@ -9,14 +9,15 @@ from weakref import WeakKeyDictionary
 import yaml
 
 from secura_bench.data.turns.differences import OTHER_SYSTEM
-from secura_bench.errors import quoted
-from secura_bench.records import DataNote, RunRecord
-from secura_bench.regular import read_regular
+from secura_bench.foundation.errors import quoted
+from secura_bench.foundation.regular import read_regular
 from secura_bench.report.paper import settings
 from secura_bench.report.paper.published import MODELS
 from secura_bench.report.paper.settings import PROBE, PROBE_ROWS, ROWS, TEST_FRACTION, Allowed
 from secura_bench.report.paper.shapes import Part
-from secura_bench.report.study import Run, Study
+from secura_bench.report.study.runs import Run
+from secura_bench.report.study.study import Study
+from secura_bench.results.record import DataNote, RunRecord
 
 _EDGE = 0.02
 """The share of a task's rows by which groups that stay whole may move the edge between training and test rows."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from secura_bench.records import RunRecord
 from secura_bench.report.paper.reasons import as_its_code, not_its_settings
 from secura_bench.report.paper.settings import VARIED
 from secura_bench.report.paper.shapes import Part, Shape
 from secura_bench.report.paper.sources import Source, set_to
-from secura_bench.report.study import Arm, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.study import Study
+from secura_bench.results.record import RunRecord
 
 Key = tuple[str, str]
 """What an arm is of: its registered name and its label, for a label alone may be another method's."""

@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from secura_bench.data.tasks import expand
 from secura_bench.data.turns.conversation import SYSTEM
-from secura_bench.errors import SpecError
-from secura_bench.records import RunRecord
-from secura_bench.registry import METHODS
+from secura_bench.foundation.errors import SpecError
+from secura_bench.foundation.registry import METHODS
+from secura_bench.foundation.yaml_file import explain
 from secura_bench.report.paper.shapes import CONTINUAL, PEFT
-from secura_bench.spec import DataSpec, EvaluateSpec, TrainSpec
-from secura_bench.yaml_file import explain
+from secura_bench.results.record import RunRecord
+from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec
+from secura_bench.tasks.catalog import expand
 
 Allowed = Mapping[str, tuple[object, ...]]
 """What each key may be: first what the paper says, then what its code does otherwise."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from secura_bench.report import foot
 from secura_bench.report.paper.reasons import spelled
 from secura_bench.report.paper.settings import LEARNING_RATES, VARIED, refused
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
-from secura_bench.report.study import Arm, At, Role, Run, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.runs import At, Role, Run
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables import footnotes
 
 Left = Mapping[str, str]
 """The runs that are left out, by name, with the reason."""
@@ -100,7 +102,7 @@ def left_out(several: Iterable[Left]) -> list[str]:
     for left in several:
         for name, reason in left.items():
             by_reason.setdefault(reason, {})[name] = None
-    return [f"Left out ({reason}): {foot.some(list(names))}." for reason, names in by_reason.items()]
+    return [f"Left out ({reason}): {footnotes.some(list(names))}." for reason, names in by_reason.items()]
 
 
 def called(run: Run) -> str:

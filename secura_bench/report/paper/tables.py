@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from secura_bench.report.metrics import metric as known
 from secura_bench.report.paper.common import OF, comparable, number_of, told
 from secura_bench.report.paper.parameters import parameters
 from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
@@ -23,8 +22,11 @@ from secura_bench.report.paper.sources import (
     values_of,
     without,
 )
-from secura_bench.report.study import At, Cell, Role, Run, Spot, Study, mean_cell
-from secura_bench.report.table import Column, Number, Row, Table
+from secura_bench.report.study.cells import Cell, Spot, mean_cell
+from secura_bench.report.study.protocols import metric as known
+from secura_bench.report.study.runs import At, Role, Run
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.table import Column, Number, Row, Table
 
 
 def paper_tables(studies: Sequence[Study], wanted: Sequence[str], against: bool) -> Iterator[Table]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from secura_bench.foundation.schema import slug
 from secura_bench.report.plots.cost import cost_against_quality
 from secura_bench.report.plots.forgetting import what_was_forgotten
 from secura_bench.report.plots.matrix import accuracy_matrices
@@ -16,8 +17,7 @@ from secura_bench.report.plots.norms import gradients, weights
 from secura_bench.report.plots.retention import retention_along_the_sequence
 from secura_bench.report.plots.style import RC, Picture
 from secura_bench.report.plots.tradeoff import learning_against_retention
-from secura_bench.report.study import Study
-from secura_bench.schema import slug
+from secura_bench.report.study.study import Study
 
 PICTURES: tuple[Callable[[Study], Iterator[Picture]], ...] = (
     retention_along_the_sequence,

@@ -7,10 +7,11 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from secura_bench.records import RunRecord
 from secura_bench.report.plots.style import PAGE, Picture, label, name_points, series
-from secura_bench.report.standing import placed
-from secura_bench.report.study import Arm, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.placing import placed
+from secura_bench.report.study.study import Study
+from secura_bench.results.record import RunRecord
 
 COSTS: tuple[tuple[str, str, Callable[[RunRecord], float]], ...] = (
     ("seconds", "training, s", lambda record: record.cost.train_seconds),

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from secura_bench.report.losses import KINDS, every_losses
 from secura_bench.report.plots.style import COLUMN, HATCHES, Picture, label
-from secura_bench.report.study import Study
+from secura_bench.report.study.forgetting import KINDS, every_losses
+from secura_bench.report.study.study import Study
 
 _COLOURS = {"kept": "#D9D9D9", "format": "#E69F00", "gone": "#D55E00", "cut": "#56B4E9"}
 _NAMES = {"kept": "right still", "format": "format", "gone": "gone", "cut": "cut off"}

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.plots.style import Picture, label
-from secura_bench.report.study import Arm, Matrix, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.protocols import PROTOCOLS
+from secura_bench.report.study.study import Matrix, Study
 
 
 def accuracy_matrices(study: Study) -> Iterator[Picture]:

@@ -12,9 +12,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from secura_bench.report.logged import gradient_norms, weight_changes
 from secura_bench.report.plots.style import COLUMN, HATCHES, PAGE, Picture, label, name_lines, series
-from secura_bench.report.study import Arm, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.logged import gradient_norms, weight_changes
+from secura_bench.report.study.study import Study
 
 POINTS = 200
 """A curve is drawn through the means of at most so many stretches of training."""

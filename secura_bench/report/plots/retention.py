@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from secura_bench.report.course import probe_course
-from secura_bench.report.metrics import PROTOCOLS
 from secura_bench.report.plots.style import PAGE, Picture, Series, label, name_lines, series
-from secura_bench.report.study import Arm, Study
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.axis import probe_course
+from secura_bench.report.study.protocols import PROTOCOLS
+from secura_bench.report.study.study import Study
 
 
 def retention_along_the_sequence(study: Study) -> Iterator[Picture]:

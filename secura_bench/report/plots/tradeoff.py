@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from secura_bench.report.plots.style import COLUMN, Picture, Series, label, name_points, series
-from secura_bench.report.standing import front, placed
-from secura_bench.report.study import Cell, Study
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.placing import front, placed
+from secura_bench.report.study.study import Study
 
 
 def learning_against_retention(study: Study) -> Iterator[Picture]:

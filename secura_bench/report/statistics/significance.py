@@ -9,14 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secura_bench.report.statistics.intervals import Interval
-from secura_bench.report.statistics.resampling import (
-    RESAMPLES,
-    drawn,
-    enough,
-    item_draws,
-    quantiles,
-    seed_error,
-)
+from secura_bench.report.statistics.resampling import RESAMPLES, drawn, enough, item_draws, quantiles, seed_error
 from secura_bench.report.statistics.samples import Floats, Sample, matched, paired
 
 

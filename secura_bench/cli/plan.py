@@ -1,0 +1,57 @@
+"""`secura-bench plan` and `validate`: what a spec says, before anything is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, include_tasks, load_plugins
+
+
+def plan(
+    spec: Annotated[str, typer.Argument(help="A YAML spec, or the name of a shipped one, such as smoke.")],
+    results: Annotated[Path, typer.Option(help="Where finished runs are looked for.")] = Path("results"),
+    probe: Annotated[
+        int, typer.Option(metavar="STEPS", min=0, help="Measure so many steps of each method on this machine.")
+    ] = 0,
+    overrides: Set = NONE,
+    plugins: Plugins = NO_FILES,
+    includes: Includes = NO_FILES,
+) -> None:
+    """Show what a spec stands for and takes: runs, parameters, memory, disk, time. Works offline and writes nothing."""
+    from secura_bench.spec.load import load_specs
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything reads it
+    load_plugins(plugins)
+    include_tasks(includes)
+    loaded = load_specs(spec, overrides)
+    from secura_bench.estimates.device import this_device
+    from secura_bench.estimates.forecast import look_out
+    from secura_bench.estimates.text import show
+
+    device = this_device()
+    for line in show(look_out(loaded, results, device, probe), device):
+        typer.echo(line)
+
+
+def validate(
+    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="YAML specs, or names of shipped ones.")],
+    overrides: Set = NONE,
+    plugins: Plugins = NO_FILES,
+    includes: Includes = NO_FILES,
+) -> None:
+    """Check specs: keys, values, tasks, methods and their options. Loads no model and no data."""
+    from secura_bench.spec.load import load_specs
+
+    load_plugins(plugins)
+    include_tasks(includes)
+    for name in specs:
+        for spec in load_specs(name, overrides):
+            runs = 1 + len(spec.seeds) * sum(len(spec.sequences(m)) for m in spec.methods if m.name != "base")
+            typer.echo(
+                f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "
+                f"{len(spec.task_names)} tasks"
+            )

@@ -1,0 +1,140 @@
+"""Commands that read records alone: what the command line says of results that are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.harmless import plain_note
+
+if TYPE_CHECKING:
+    from secura_bench.report.study.runs import Run
+
+_NONE: list[str] = []
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Results folders, run folders or records.")],
+    format: Annotated[
+        str | None,
+        typer.Option(help="terminal, markdown, latex, csv, json or html; with --out all files and pictures if unset."),
+    ] = None,
+    tables: Annotated[
+        list[str],
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="retention, continual, matrix, differences, losses, cost, merges, norms; 1 to 4, 6 to 12 in the "
+            "paper's shapes; general (the default), paper or all. May be repeated.",
+        ),
+    ] = _NONE,
+    against: Annotated[str | None, typer.Option(metavar="paper", help="Set the published numbers beside.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Show these methods alone (and the base), by title or label.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="Table of differences from this method, not from the best.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write files to a new folder.")] = None,
+) -> None:
+    """Print the tables of finished runs, from their records alone."""
+    # NumPy's products are small here: threads would only wait for each other, for longer than the work takes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from secura_bench.foundation.errors import unknown_name
+    from secura_bench.report.make import FILES, make_report, render, write
+
+    formats = ("terminal", *FILES)
+    if format is not None and format not in formats:
+        raise BenchError(f"--format {format}: {unknown_name('format', format, formats)}")
+    if against is not None and against != "paper":
+        raise BenchError(f"--against {against}: {unknown_name('publication', against, ('paper',))}")
+    if out is not None and format == "terminal":
+        raise BenchError(f"--format terminal: goes to no file; --out writes {', '.join(FILES)}.")
+    runs, problems = _read(results)
+    alone = [name.strip() for name in methods.split(",")] if methods is not None else []
+    made = make_report(runs, tables, against is not None, problems, alone, reference or "")
+    if out is not None:
+        for path in write(made, out, [format] if format else list(FILES)):
+            typer.echo(f"{path}: written")
+        if format is None:
+            from secura_bench.report.plots import write_pictures
+
+            pictures = write_pictures(made.studies, out / "pictures")
+            typer.echo(f"{out / 'pictures'}: {len(pictures)} files written")
+    elif format is None or format == "terminal":
+        from secura_bench.report.formats.terminal import show
+
+        show(made.tables)
+    else:
+        typer.echo(render(made, format), nl=False)
+    if problems:
+        raise typer.Exit(1)
+
+
+def compare(
+    results: Annotated[Path, typer.Argument(help="A results folder, run folder or record.")],
+    one: Annotated[str, typer.Argument(metavar="METHOD", help="A method, by title or label.")],
+    other: Annotated[str, typer.Argument(metavar="METHOD", help="Another.")],
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS",
+            help="Within how much two methods count as equal: points of the metric for what was learned, percent "
+            "points of the base's score for what was kept.",
+        ),
+    ] = 2.0,
+    format: Annotated[str, typer.Option(help="terminal or json.")] = "terminal",
+) -> None:
+    """Say what two methods learned and kept, whether they differ or are equal, and what can be quoted of that."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from secura_bench.foundation.errors import unknown_name
+    from secura_bench.report.comparing.pair import pairs
+    from secura_bench.report.study.group import make_studies
+
+    if format not in ("terminal", "json"):
+        raise BenchError(f"--format {format}: {unknown_name('format', format, ('terminal', 'json'))}")
+    if not 0 < margin < 100:
+        raise BenchError(f"--margin {margin:g}: must be above 0 and below 100.")
+    runs, problems = _read([results])
+    found = pairs(make_studies(runs), one, other, margin)
+    if format == "json":
+        from secura_bench.report.comparing.document import document
+
+        typer.echo(document(found, problems), nl=False)
+    elif found:
+        from secura_bench.report.comparing.show import show
+
+        show(found)
+    if not found:
+        note = f"{results}: no experiment there has both {one} and {other} on the same tasks, scored by one protocol"
+        typer.echo(plain_note(note), err=True)
+    if problems or not found:
+        raise typer.Exit(1)
+
+
+def _read(paths: list[Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs below ``paths``, and tell of those that cannot be read.
+
+    Raises:
+        BenchError: There is none.
+    """
+    from secura_bench.report.study.read import read_runs
+
+    runs, problems = read_runs(paths)
+    tell(problems)
+    if not runs and problems:
+        raise typer.Exit(1)
+    if not runs:
+        where = ", ".join(map(str, paths))
+        raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
+    return runs, problems
+
+
+def tell(problems: list[str]) -> None:
+    """Name the records that were skipped; their paths are anybody's."""
+    for problem in problems:
+        typer.echo(f"skipped: {plain_note(problem)}", err=True)

@@ -1,0 +1,104 @@
+"""`secura-bench run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, hush, include_tasks, load_plugins, say
+from secura_bench.cli.plan import plan
+from secura_bench.cli.report import tell
+from secura_bench.foundation.errors import BenchError
+
+
+def run(
+    spec: Annotated[str, typer.Argument(help="A YAML spec, or the name of a shipped one, such as smoke.")],
+    results: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("results"),
+    overrides: Set = NONE,
+    plugins: Plugins = NO_FILES,
+    includes: Includes = NO_FILES,
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="RUN", help="Do this run alone, by a unique part of its name.")
+    ] = NONE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Move what is there of the runs aside and do them anew.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; errors and the report alone.")] = False,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Let the spec's evaluate:<id> metrics be loaded: they are code.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Events as a JSON object a line on stdout, and no report.")
+    ] = False,
+    report_to: Annotated[
+        list[str], typer.Option("--report-to", metavar="TRACKER", help="tensorboard, wandb, ...; may be repeated.")
+    ] = NONE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, as `plan` does, and do nothing.")] = False,
+) -> None:
+    """Do an experiment's missing runs, then print its report.
+
+    Stopped by Ctrl-C or killed, the same command goes on where it was.
+    """
+    if dry_run:
+        plan(spec, results, 0, overrides, plugins, includes)
+        return
+    from secura_bench.spec.load import load_specs
+    from secura_bench.training.processes import MEETING, check_launch, count, is_main
+
+    check_launch()
+    if quiet and json_lines:
+        raise BenchError("--quiet and --json-lines contradict each other; leave one of them out.")
+    quiet = quiet or json_lines
+    hush(quiet)
+    load_plugins(plugins)
+    include_tasks(includes)
+    loaded = load_specs(spec, overrides)
+    if report_to:
+        from secura_bench.runs.trackers import check_trackers
+
+        check_trackers(report_to)
+    say("reading the model's shapes and the data", quiet)
+    from secura_bench.estimates.device import this_device
+    from secura_bench.estimates.forecast import refuse_what_cannot_fit
+    from secura_bench.plan.make import make_plans
+    from secura_bench.report.formats.terminal import show
+    from secura_bench.report.make import make_report
+    from secura_bench.report.study.read import read_runs
+    from secura_bench.runs.execute import execute_all
+    from secura_bench.runs.stopping import Stopped
+
+    refuse_what_cannot_fit(loaded, this_device())
+    plans = make_plans(loaded, allow_code)
+    runs = [run for one in plans for run in one.runs]
+    if count() > 1 and is_main():
+        say(f"waiting for {count()} processes, {MEETING.total_seconds() / 60:g} minutes at most", quiet)
+    try:
+        outcome = execute_all(
+            plans, results, "machine" if json_lines else "quiet" if quiet else "person", only, force, report_to
+        )
+    except Stopped as stopped:
+        say("stopped; the same command goes on from here", False)
+        raise typer.Exit(128 + stopped.signal) from None
+    if is_main():
+        if outcome.skipped:
+            say(f"{len(outcome.skipped)} of {len(runs)} runs were finished before and are left as they are", quiet)
+        if json_lines:
+            from secura_bench.runs.progress import JsonLines
+
+            JsonLines().event("finished", **vars(outcome))
+        else:
+            folders = [results / run.folder for run in runs if (results / run.folder).exists()]
+            found, problems = read_runs(folders)
+            tell(problems)
+            if found:
+                show(make_report(found).tables)
+        for name, reason in outcome.failed.items():
+            say(f"failed: {name}: {reason}", False)
+        for name, holder in outcome.held.items():
+            say(f"not done here: {name}: {holder} does it", False)
+    if outcome.diverged or outcome.failed:
+        raise typer.Exit(1)
+    if outcome.held:
+        raise typer.Exit(3)

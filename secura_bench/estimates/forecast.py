@@ -1,0 +1,309 @@
+"""What a spec stands for and will take: its runs, what of them is done, parameters, memory, disk and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from secura_bench.estimates.device import EFFICIENCY, TOLERANCE, Device
+from secura_bench.estimates.formulas import (
+    Rows,
+    Work,
+    count_on_shape,
+    disk_of,
+    restricted,
+    scoring_flops,
+    training_flops,
+    work_of,
+)
+from secura_bench.estimates.memory import Memory, Scoring, memory_of
+from secura_bench.foundation.errors import DataError, SpecError
+from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.plugins import plugin_fault
+from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
+from secura_bench.models.shape import Shape
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.make import Plan, make_plans
+from secura_bench.plan.run import Draft, Run, drafts
+from secura_bench.results.folder import RECORD, RunFolder
+from secura_bench.results.lock import note_of, read_holder
+from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.sections import PROBE_ROWS, TrainSpec
+from secura_bench.tasks.catalog import load_task
+from secura_bench.training.optimizers import missing_extra
+
+SAVINGS: tuple[dict[str, Any], ...] = (
+    {"micro_batch_size": 1},
+    {"gradient_checkpointing": True},
+    {"precision": "bf16_stochastic"},
+    {"optimizer": "adamw_8bit"},
+    {"parameters": "targets"},
+)
+"""What saves memory, the least costly first; each is tried with those before it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's runs, and what one of them takes.
+
+    Attributes:
+        runs, done, running: numbers of runs. ``memory`` and ``seconds`` are None where the model's layout is not known.
+        seconds: of one run. left: bytes that a run leaves on disk; checkpoint: that it takes meanwhile.
+        tasks: of one run. needs: a package that is not installed, if any.
+        fault: what ended the estimate or the trial within a method that is not ours; what is unknown then counts none.
+    """
+
+    label: str
+    method: Method
+    train: TrainSpec
+    runs: int
+    done: int
+    running: int
+    count: ParameterCount
+    work: Work
+    memory: Memory | None
+    seconds: float | None
+    left: float
+    checkpoint: float
+    tasks: int
+    needs: str | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A spec's plan, ready to be shown. ``unknown`` says why runs are counted by name instead of by fingerprint."""
+
+    spec: ExperimentSpec
+    model: str
+    parameters: int | None
+    access: str
+    template: str | None
+    rows: Rows
+    lines: tuple[Line, ...]
+    unknown: str | None
+    tried: bool
+
+
+def look_out(
+    specs: Sequence[ExperimentSpec], results: Path, device: Device, trial_steps: int = 0
+) -> tuple[Outlook, ...]:
+    """Return what each of ``specs`` will take on ``device``; nothing is fetched, trained (but for a trial) or written.
+
+    Raises:
+        BenchError: An option does not fit the model, or a trial is asked for and the model or data is not here.
+    """
+    return tuple(_look_out(spec, results, device, trial_steps) for spec in specs)
+
+
+def _look_out(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int) -> Outlook:
+    plan, unknown = _plan(spec)
+    if trial_steps and plan is None:
+        raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
+    shape = _shape(spec.model)
+    rows, longest, answers = _rows(spec, plan.inputs if plan else None)
+    new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.probe_parts))
+    scoring = Scoring.of(spec, longest, answers, new_tokens)
+    runs: Sequence[Draft] = plan.runs if plan else drafts(spec)
+    lines = []
+    for label in dict.fromkeys(run.method.label for run in runs):
+        own = [run for run in runs if run.method.label == label]
+        done, running = _progress(own, results)
+        line = _line(own[0], shape, rows, scoring, answers, device)
+        if trial_steps and plan and done < len(own):
+            first = next(run for run in plan.runs if run.method.label == label)
+            line = _measured(line, first, plan.inputs, trial_steps)
+        lines.append(replace(line, runs=len(own), done=done, running=running))
+    preset = presets().get(spec.model)
+    return Outlook(
+        spec=spec,
+        model=model_label(spec.model),
+        parameters=shape.parameters if shape else None,
+        access=preset.access if preset and unknown else "",
+        template=preset.template if preset else None,
+        rows=rows,
+        lines=tuple(lines),
+        unknown=unknown,
+        tried=bool(trial_steps),
+    )
+
+
+def refuse_what_cannot_fit(specs: Sequence[ExperimentSpec], device: Device) -> None:
+    """Stop before anything is loaded where a run needs far more memory than ``device`` has.
+
+    A preset's shape is believed as long as it fits; before a model is refused, its own configuration is looked at.
+
+    Raises:
+        SpecError: Names the method, the memory, and what would fit.
+    """
+    for spec in specs:
+        try:
+            _refuse_what_cannot_fit(spec, device)
+        except SpecError:
+            if not learn_shape(spec.model):
+                raise
+            _refuse_what_cannot_fit(spec, device)
+
+
+def _refuse_what_cannot_fit(spec: ExperimentSpec, device: Device) -> None:
+    try:
+        shape = _shape(spec.model)
+    except DataError:  # it has to be fetched first, and then tells
+        return
+    if shape is None:
+        return
+    rows, longest, answers = _rows(spec, None)
+    scoring = Scoring.of(spec, longest, answers, 0)
+    for label, draft in {draft.method.label: draft for draft in drafts(spec)}.items():
+        line = _line(draft, shape, rows, scoring, answers, device)
+        if line.needs:
+            raise SpecError(line.needs)
+        if line.memory and not fits(line.memory, device, TOLERANCE):
+            needed = line.memory.on_cpu() if device.is_cpu else line.memory.device
+            raise SpecError(
+                f"method {label!r} on {spec.model} would need about {needed / 2**30:.0f} GiB, and "
+                f"{device.memory / 2**30:.0f} GiB are free ({device.name}). {way_out(spec, line, device)}"
+            )
+
+
+def fits(memory: Memory, device: Device, tolerance: float = 1.0) -> bool:
+    """Return whether a run of that ``memory`` fits ``device``, and what it holds elsewhere the CPU's memory."""
+    if device.is_cpu:
+        return memory.on_cpu() <= device.memory * tolerance
+    return memory.device <= device.memory * tolerance and memory.host <= device.host * tolerance
+
+
+def way_out(spec: ExperimentSpec, line: Line, device: Device) -> str:
+    """Return which settings would fit ``device``, as one sentence."""
+    shape = _shape(spec.model)
+    if shape is None:
+        return ""
+    _, longest, answers = _rows(spec, None)
+    smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
+    count = count_on_shape(line.method, shape, lambda: shapes_of(spec.model))
+    scoring = Scoring.of(smaller, longest, answers, 0)
+    for savings in accumulate(SAVINGS, lambda before, more: before | more):
+        train = line.train.model_copy(update=savings)
+        counted = restricted(count, shape, train)
+        memory = memory_of(line.method, counted, shape, train, scoring, answers, line.tasks, not device.is_cpu)
+        if fits(memory, device):
+            changed = {key: value for key, value in savings.items() if getattr(line.train, key) != value}
+            settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
+            return f"It fits with train: {{{settings}}} and evaluate.batch_size: 1."
+    return "No setting makes it fit; take a smaller model or a larger device."
+
+
+def _plan(spec: ExperimentSpec) -> tuple[Plan | None, str | None]:
+    """Return the plan with fingerprints, or why there is none: the model or data is not on this machine."""
+    if spec.evaluate.metrics:
+        return None, "evaluate.metrics are code, which a plan does not load."
+    try:
+        (plan,) = make_plans([spec], fetch=False)
+    except DataError as error:
+        return None, str(error)
+    return plan, None
+
+
+def _shape(model: str) -> Shape | None:
+    return shape_of(model)
+
+
+def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
+    """Return the numbers of rows and tokens, and the most tokens and answer tokens of a row.
+
+    They are bounds where there is no data.
+    """
+    if inputs is None:
+        bound = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
+        return Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context), spec.data.context, spec.data.context // 2
+    trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
+    scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
+    test = sum(map(len, inputs.test.values())) / len(spec.task_names)
+    tokens = sum(map(len, trained)) / len(trained)
+    answers = max(example.supervised for example in (*trained, *scored))
+    longest = max(len(example) for example in (*trained, *scored))
+    return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
+
+
+def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answers: int, device: Device) -> Line:
+    """Return what one run takes; of a method that is not ours and fails at it, what is known until then."""
+    method, train, spec = draft.build(), draft.train, draft.spec
+    line = Line(
+        label=draft.method.label,
+        method=method,
+        train=train,
+        runs=0,
+        done=0,
+        running=0,
+        count=ParameterCount(0, 0),
+        work=Work(0, 0, 0),
+        memory=None,
+        seconds=None,
+        left=0,
+        checkpoint=0,
+        tasks=len(draft.tasks),
+        needs=missing_extra(train),
+    )
+    try:
+        line = replace(line, work=work_of(spec, method, train, len(draft.tasks), rows))
+        if shape is None:
+            return replace(line, count=method.count_on(shapes_of(spec.model)))
+        return _estimated(line, draft, shape, rows, scoring, answers, device)
+    except SpecError as error:
+        raise SpecError(f"method {draft.method.label!r} does not fit model {spec.model!r}: {error}") from None
+    except Exception as error:
+        fault = plugin_fault(error)
+        if fault is None:
+            raise
+        return replace(line, fault=fault)
+
+
+def _estimated(
+    line: Line, draft: Draft, shape: Shape, rows: Rows, scoring: Scoring, answers: int, device: Device
+) -> Line:
+    """Return ``line`` with what follows from the model's shape."""
+    method, train, work = line.method, line.train, line.work
+    count = restricted(count_on_shape(method, shape, lambda: shapes_of(draft.spec.model)), shape, train)
+    flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
+    flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
+    left, checkpoint = disk_of(draft.spec, count, train, work, method, shape)
+    memory = memory_of(method, count, shape, train, scoring, answers, line.tasks, not device.is_cpu)
+    seconds = flops / (device.speed(draft.threads) * EFFICIENCY)
+    return replace(line, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
+
+
+def _measured(line: Line, run: Run, inputs: Inputs, steps: int) -> Line:
+    """Return ``line`` with the time that a trial of ``steps`` steps took, scaled to the run."""
+    from secura_bench.estimates.trial import Trial  # what trains takes seconds to import
+
+    try:
+        trial = Trial.of(run, inputs, steps)
+    except Exception as error:
+        fault = plugin_fault(error)
+        if fault is None:
+            raise
+        return replace(line, seconds=None, fault=fault)
+    if not line.work.scored:  # there is nothing to scale it by
+        return line
+    return replace(line, seconds=line.work.steps * trial.step + line.work.scored * trial.row)
+
+
+def _progress(runs: Sequence[Draft], results: Path) -> tuple[int, int]:
+    """Return how many of ``runs`` are done and how many another process is at work on."""
+    done = running = 0
+    for run in runs:
+        if isinstance(run, Run):
+            folders = [results / run.folder]
+        else:
+            folders = sorted((results / run.spec.experiment).glob(f"{run.name}-{'[0-9a-f]' * 10}"))
+        done += any((folder / RECORD).is_file() for folder in folders)
+        running += any(_is_held(RunFolder(folder)) for folder in folders)
+    return done, running
+
+
+def _is_held(folder: RunFolder) -> bool:
+    holder = read_holder(note_of(folder))
+    return holder is not None and holder.alive

@@ -1,0 +1,197 @@
+"""A run's peak memory, from shapes alone: the largest of the moments that a run goes through.
+
+Bytes are bytes, and sizes of tensors are in scalars. ``scripts/measure_plan.py`` holds the sums against processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secura_bench.estimates.activations import Activations, Batch, activations
+from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.models.shape import Shape
+from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.sections import TrainSpec
+from secura_bench.spec.types import Precision
+
+PROCESS = 600 * 2**20
+"""What a process takes with nothing loaded: the libraries on a CPU, about as much for the context on a GPU."""
+
+_CHUNK = 1 << 24
+"""Scalars that the stochastic optimizer updates at once, in about seven fp32 copies."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory in bytes. ``host`` is what lies in the CPU's memory by choice; the rest is on the run's device.
+
+    ``apart`` is what of ``gradients`` and ``activations`` is never there at once: gradients come as activations go.
+    """
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    held: float
+    host: float = 0.0
+    apart: float = 0.0
+
+    @property
+    def device(self) -> float:
+        """What the device must hold: everything but ``host``, and the process itself."""
+        step = self.gradients + self.activations - self.apart
+        return self.weights + step + self.optimizer + self.held + PROCESS
+
+    def on_cpu(self) -> float:
+        """Return what a machine's memory must hold if it is the device too."""
+        return self.device + self.host
+
+
+def frozen_bytes(precision: Precision) -> int:
+    """Return the bytes of a frozen scalar: 4 in fp32, else 2."""
+    return 4 if precision == "fp32" else 2
+
+
+def trained_bytes(precision: Precision) -> int:
+    """Return the bytes of a trained scalar, its gradient and each of Adam's moments: 4 in fp32 and bf16, else 2."""
+    return 4 if precision in ("fp32", "bf16") else 2
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a spec scores: rows at once, tokens of a row at most, answer tokens of a row at most, by which protocols."""
+
+    rows: int
+    context: int
+    answers: int
+    new_tokens: int
+    protocols: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: ExperimentSpec, context: int, answers: int, new_tokens: int) -> Scoring:
+        """Return the scoring of ``spec``."""
+        evaluate = spec.evaluate
+        return cls(evaluate.batch_size, context, answers, new_tokens, tuple(evaluate.protocols))
+
+
+def memory_of(
+    method: Method,
+    count: ParameterCount,
+    shape: Shape,
+    train: TrainSpec,
+    scoring: Scoring,
+    answers: int,
+    tasks: int = 1,
+    on_gpu: bool = False,
+) -> Memory:
+    """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
+
+    Whenever: weights, frozen · 2 or 4 + trained · 2 or 4, under autocast (``bf16``) a bf16 copy of the trained ones as
+    well; ``optimizer_bytes``; ``Method.held_memory``. Beside these:
+
+    - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
+      and gradients, trained · 2 or 4, as they meet: see ``_step``;
+    - while scoring, ``scoring_bytes``;
+    - at the end of every task but the last, what ``Method.boundary_memory`` says, and a step of one row whose
+      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks.
+    """
+    trained, bytes_ = count.trainable, trained_bytes(train.precision)
+    weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
+    if method.stream == "none":
+        return Memory(weights, 0, 0, scoring_bytes(shape, train.precision, scoring), 0)
+    if train.precision == "bf16":
+        weights += 2 * trained
+    held, host = method.held_memory(count)
+    optimizer = optimizer_bytes(trained, train, shape)
+    everything = trained == count.total
+    drawn = round(train.batch_size * method.relative_rows)
+    rows = min(train.micro_batch_size or drawn, drawn)
+
+    def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
+        kept = activations(method, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
+        return _step(kept, shape, train, trained, everything, accumulates, pulls, update)
+
+    gradients, kept, apart = step(rows, rows < drawn, method.anchors_weights, update_bytes(trained, train, shape))
+    moments = [
+        Memory(weights, gradients, optimizer, kept, held, host, apart),
+        Memory(weights, 0, optimizer, scoring_bytes(shape, train.precision, scoring), held, host),
+    ]
+    on_device, on_host = method.boundary_memory(count)
+    if tasks > 1 and on_device + on_host:
+        squares = 4.0 * (2 if bytes_ == 4 else 3) * min(trained, shape.largest)
+        gradients, kept, apart = step(1, False, False, squares)
+        before = tasks > 2
+        moments.append(
+            Memory(weights, gradients, optimizer, kept, held * before + on_device, host * before + on_host, apart)
+        )
+    return max(moments, key=Memory.on_cpu)
+
+
+def _step(
+    kept: Activations,
+    shape: Shape,
+    train: TrainSpec,
+    trained: int,
+    everything: bool,
+    accumulates: bool,
+    pulls: bool,
+    update: float,
+) -> tuple[float, float, float]:
+    """Return gradients, activations and what of them is apart, in bytes.
+
+    What is saved meets the gradients that are there while the loss's and the first layer's are made: from the second
+    micro-batch on, all; for the layer's, that of the head too (vocabulary · hidden), where it is trained. Where the
+    loss pulls at the weights, its gradients come first: all of them meet what is saved, with two fp32 copies of the
+    largest tensor beside its own; three, without gradients, when the pull is computed.
+    All gradients meet what is then done with them, which takes ``update`` bytes.
+    """
+    bytes_ = trained_bytes(train.precision)
+    gradients = float(trained * bytes_)
+    before = gradients if accumulates or pulls else 0.0
+    head = float(shape.embedding * bytes_ * everything)
+    loss = kept.loss
+    if pulls:
+        largest = 4.0 * min(trained, shape.largest)
+        loss = max(loss, 2 * largest, 3 * largest - (0 if accumulates else gradients))
+    moments = (before + kept.saved + loss, before + head + kept.saved + kept.layer, gradients + update)
+    activations = max(kept.saved + max(loss, kept.layer), update, max(moments) - gradients)
+    return gradients, activations, gradients + activations - max(moments)
+
+
+def update_bytes(trained: int, train: TrainSpec, shape: Shape) -> float:
+    """Return the bytes of what comes and goes while the optimizer updates the largest tensor.
+
+    AdamW: two copies of it (the denominator), as a look-up's gradient takes before; rounding stochastically, seven
+    fp32 copies of a chunk of 2²⁴ scalars. Adafactor: two fp32 copies. In 8 bits: two fp32 copies.
+    """
+    largest = min(trained, shape.largest)
+    if train.precision == "bf16_stochastic" and train.optimizer == "adamw":
+        return 4.0 * 7 * min(largest, _CHUNK)
+    return 2.0 * largest * (trained_bytes(train.precision) if train.optimizer == "adamw" else 4)
+
+
+def optimizer_bytes(trained: int, train: TrainSpec, shape: Shape) -> float:
+    """Return the bytes of the optimizer's state.
+
+    AdamW: two moments of the trained dtype; in 8 bits: two bytes and a scale of 4 bytes for 256 scalars each.
+    Adafactor: rows and columns alone, about 2 · trained / hidden scalars in fp32.
+    """
+    if train.optimizer == "adamw_8bit":
+        return trained * 2 * (1 + 4 / 256)
+    if train.optimizer == "adafactor":
+        return 4 * 2 * trained / shape.hidden
+    return trained * 2 * trained_bytes(train.precision)
+
+
+def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float:
+    """Return the bytes of one batch's scoring: one layer's temporaries, and logits or the KV cache.
+
+    A layer: rows · context · (2 hidden + 3 intermediate). Teacher-forced logits: rows · answers · vocabulary, as they
+    are and in fp32. Generation: a cache of 2 · layers · k scalars for each of context + new tokens of each row.
+    """
+    b = 4 if precision == "fp32" else 2
+    layer = b * scoring.rows * scoring.context * (2 * shape.hidden + 3 * shape.intermediate)
+    logits = (b + 4) * scoring.rows * scoring.answers * shape.vocabulary
+    length = scoring.context + scoring.new_tokens
+    cache = 2 * b * shape.layers * shape.kv_heads * shape.head_dim * scoring.rows * length
+    return layer + max(logits, cache if "generate" in scoring.protocols else 0)

@@ -1,0 +1,151 @@
+"""A plan as plain text of at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from secura_bench.estimates.device import A_LARGE_GPU, Device
+from secura_bench.estimates.forecast import Line, Outlook, fits, way_out
+from secura_bench.foundation.wording import duration
+from secura_bench.plan.run import threads_of
+
+_GIB = 2**30
+
+
+def show(outlooks: Sequence[Outlook], device: Device) -> Iterator[str]:
+    """Yield the lines of all ``outlooks``, one after another."""
+    for position, outlook in enumerate(outlooks):
+        if position:
+            yield ""
+        yield from _one(outlook, device)
+
+
+def _one(outlook: Outlook, device: Device) -> Iterator[str]:
+    spec, lines = outlook.spec, outlook.lines
+    speed = device.speed(threads_of(spec))
+    size = f" ({outlook.parameters:,} parameters)" if outlook.parameters else ""
+    yield f"{spec.experiment} · {outlook.model}{size} · {spec.mode}"
+    yield f"  tasks     {len(spec.task_names)}: {_shortened(', '.join(spec.task_names))}"
+    every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
+    yield f"  probe     {spec.probe}, {outlook.rows.probe} rows, after each task{every}"
+    yield f"  scoring   {', '.join(spec.evaluate.protocols)}; trained tasks: {spec.evaluate.tasks}"
+    yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"
+    runs, done = sum(line.runs for line in lines), sum(line.done for line in lines)
+    running = sum(line.running for line in lines)
+    yield f"  runs      {runs}, of them {done} done" + (f", {running} running" if running else "")
+    if outlook.template:
+        yield from textwrap.wrap(f"  template  {outlook.template}", 79, subsequent_indent=" " * 12)
+    yield ""
+    yield _row("method", "runs", "done", "a layer", "paper", "steps", "tokens", "GiB", "fits", "time")
+    yield "─" * 79
+    for line in lines:
+        yield _line(line, outlook, device)
+    yield ""
+    yield from _memory(outlook, device)
+    for note in _notes(outlook, device):
+        yield from textwrap.wrap(note, 79, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _line(line: Line, outlook: Outlook, device: Device) -> str:
+    memory = line.memory
+    needed = memory and (memory.on_cpu() if device.is_cpu else memory.device)
+    return _row(
+        line.label,
+        line.runs,
+        line.done,
+        _short(line.count.per_layer) if line.count.trainable else "–",
+        _short(line.method.published_per_layer) if line.method.published_per_layer else "–",
+        _short(line.work.steps) if line.work.steps else "–",
+        _short(line.work.tokens) if line.work.steps else "–",
+        _gib(needed) if needed else "–",
+        "–" if memory is None else "yes" if fits(memory, device) else "NO",
+        _time(line.seconds),
+    )
+
+
+def _row(label: object, *cells: object) -> str:
+    widths = (4, 4, 7, 6, 6, 6, 6, 4, 8)
+    padded = (f"{cell!s:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    name = str(label)
+    return f"{name if len(name) <= 19 else name[:18] + '…':<19} " + " ".join(padded)
+
+
+def _memory(outlook: Outlook, device: Device) -> Iterator[str]:
+    known = [line for line in outlook.lines if line.memory]
+    if not known:
+        return
+    yield "Memory in GiB"
+    heads = ("weights", "gradients", "optimizer", "activ.", "held", "on CPU", "80 GB GPU")
+    yield f"{'':<18} " + " ".join(f"{head:>{max(7, len(head))}}" for head in heads)
+    shown: set[str] = set()
+    for line in known:
+        memory = line.memory
+        if memory is None:
+            continue
+        parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations, memory.held, memory.host)
+        cells = [*map(_gib, parts), "fits" if fits(memory, A_LARGE_GPU) else "NO"]
+        text = " ".join(f"{cell:>{max(7, len(head))}}" for cell, head in zip(cells, heads, strict=True))
+        if text not in shown or len(known) < 8:
+            yield f"{line.label[:18]:<18} {text}"
+        shown.add(text)
+    yield ""
+
+
+def _notes(outlook: Outlook, device: Device) -> Iterator[str]:
+    lines = outlook.lines
+    missing = [line for line in lines if line.done < line.runs]
+    total = sum((line.runs - line.done) * (line.seconds or 0) for line in missing)
+    disk = sum((line.runs - line.done) * line.left for line in missing)
+    checkpoint = max((line.checkpoint for line in missing), default=0)
+    basis = "measured" if outlook.tried else "estimated"
+    yield (
+        f"Left to do: {_time(total)} on this device ({basis}), {_gib(disk)} GiB of disk, and {_gib(checkpoint)} GiB "
+        f"for the latest checkpoint meanwhile."
+    )
+    if not outlook.tried:
+        other = total * device.speed(threads_of(outlook.spec)) / A_LARGE_GPU.rate
+        yield f"On an {A_LARGE_GPU.name} (assumed {A_LARGE_GPU.rate / 1e12:.0f} TFLOP/s) about {_time(other)}."
+        yield "--probe 3 measures three steps of each method here, and refines the time."
+    if not outlook.rows.exact:
+        yield f"Tokens are upper bounds: data is not here, and each row counts {outlook.spec.data.context} tokens."
+    if outlook.unknown:
+        yield f"Runs done are counted by name, since fingerprints need the model and the data: {outlook.unknown}"
+    for line in lines:
+        if line.fault:
+            unknown = "what is unknown of it" if line.seconds is None else "what is unknown of it but its time"
+            yield (
+                f"{line.label}: its own code failed while it was estimated, and {unknown} is in no sum here: "
+                f"{line.fault}. A run goes on without an estimate."
+            )
+    yield "'paper': its Table 7, for a layer of two 4096×4096 modules."
+    for line in lines:
+        if line.memory and not fits(line.memory, device):
+            yield f"{line.label} does not fit here. {way_out(outlook.spec, line, device)}"
+        if line.needs:
+            yield f"{line.label}: {line.needs}"
+
+
+def _gib(size: float) -> str:
+    gib = size / _GIB
+    return f"{gib:.0f}" if gib >= 100 else f"{gib:.1f}" if gib >= 0.95 else f"{gib:.2f}"
+
+
+def _short(number: float) -> str:
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            text = f"{number / unit:.3g}"
+            return f"{text}{name}"
+    return f"{number:.0f}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds >= 2 * 86400:
+        return f"{seconds / 86400:.0f} d"
+    return duration(seconds)
+
+
+def _shortened(text: str, width: int = 64) -> str:
+    return text if len(text) <= width else text[: text.rindex(",", 0, width - 2)] + ", …"

@@ -1,0 +1,1 @@
+"""The ways to score a model: a module a protocol."""

@@ -1,0 +1,14 @@
+"""Where the shipped specs, tasks and the tiny model lie, in a checkout and in an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+TINY_MODEL = PACKAGE / "models" / "tiny"
+
+
+def shipped(folder: str) -> Path:
+    """Return the folder ``configs`` or ``tasks``: the wheel's copy where there is one, else the checkout's."""
+    in_wheel = PACKAGE / "_shipped" / folder
+    return in_wheel if in_wheel.is_dir() else PACKAGE.parent / folder

@@ -1,0 +1,95 @@
+"""What identifies a run: whatever changes one of its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from secura_bench.foundation.registry import METHODS
+from secura_bench.methods.build import build_method
+from secura_bench.methods.stack import Stack
+from secura_bench.models.config import memory_mark
+from secura_bench.plan.inputs import Inputs
+from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.sections import TrainSpec
+
+NUMBERS = 5
+"""Raised whenever a change of ours moves a number, so that older records are not taken for new ones."""
+
+
+def fingerprint_of(
+    spec: ExperimentSpec,
+    inputs: Inputs,
+    method: MethodSpec,
+    train: TrainSpec,
+    tasks: tuple[str, ...],
+    seed: int,
+    threads: int,
+) -> str:
+    """Return ten hex digits over everything that changes a number of the run, and nothing else."""
+    identity: dict[str, Any] = {
+        "model": inputs.model.identity,
+        "template": inputs.chat.template_hash,
+        "tasks": [[task, inputs.notes[task].test_hash] for task in tasks],
+        "probe": [[part, inputs.notes[part].probe_hash] for part in inputs.probe],
+        "protocols": spec.evaluate.protocols,
+        "scored": [
+            [task, file.kind, file.answer, file.extract, file.max_new_tokens, *filter(None, [file.tokenize])]
+            for task, file in ((name, inputs.tasks[name].file) for name in dict.fromkeys((*tasks, *spec.probe_parts)))
+        ],
+        "metrics": [[metric.name, metric.signature] for metric in inputs.metrics],
+        "numbers": NUMBERS,
+        **memory_mark(inputs.model.path),
+        "context": spec.data.context,
+        "limit": spec.evaluate.limit,
+        "precision": train.precision,
+        "batch": spec.evaluate.batch_size if train.precision != "fp32" else None,  # in bf16 ties may fall otherwise
+        "threads": threads,
+        "device": device_kind(),
+    }
+    if method.name != "base":  # the base run trains nothing: its scores are shared by all that score the same
+        identity |= {
+            "mode": spec.mode,
+            "method": [method.name, resolved_options(method), _foreign_code(method)],
+            "train": train.model_dump(mode="json"),
+            "trained": [[task, inputs.notes[task].train_hash] for task in tasks],
+            "evaluate": [spec.evaluate.every, spec.evaluate.tasks],
+            "seed": seed,
+        }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def device_kind() -> str:
+    """Return the kind of device that this process computes on: ``cuda`` or ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def resolved_options(method: MethodSpec) -> Any:
+    """Return a method's options with its defaults spelled out, a stack's part by part."""
+    built = build_method(method.name, **method.options)
+    if isinstance(built, Stack):
+        return [[part.name, part.options.model_dump(mode="json")] for part in built.parts]
+    return built.options.model_dump(mode="json")
+
+
+def _foreign_code(method: MethodSpec) -> str | list[str] | None:
+    """Return a hash of the file that defines a method which is not ours: another text may be another method.
+
+    Of a stack, the hashes of its parts that are not ours.
+    """
+    built = build_method(method.name, **method.options)
+    if isinstance(built, Stack):
+        return [code for part in built.parts if (code := _code_of(type(part)))] or None
+    return _code_of(METHODS.get(method.name))
+
+
+def _code_of(method: Any) -> str | None:
+    if method.__module__.startswith("secura_bench.") or (file := inspect.getsourcefile(method)) is None:
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -1,0 +1,98 @@
+"""What the runs of a plan share: data, probe, chat format, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from secura_bench.data import quality
+from secura_bench.data.chat import ChatFormat
+from secura_bench.data.dataset import TaskData, examples_hash, load_data, probe_examples
+from secura_bench.data.example import Example
+from secura_bench.evaluation.user_metrics import UserMetric, load_metric
+from secura_bench.foundation.errors import SpecError
+from secura_bench.models.load import ModelFolder, find_model, load_tokenizer
+from secura_bench.results.record import DataNote
+from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.sections import PROBE_ROWS
+from secura_bench.tasks.ties import count_ties
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What all runs of a plan read and none changes.
+
+    Attributes:
+        tasks: every task that is trained or scored, by name. probe: the probe's examples by part.
+        test: the test examples of each trained task, after ``evaluate.limit``.
+        notes: what of each task was used, for records. metrics: the user's own, loaded.
+    """
+
+    model: ModelFolder
+    chat: ChatFormat
+    tasks: Mapping[str, TaskData]
+    probe: Mapping[str, tuple[Example, ...]]
+    test: Mapping[str, tuple[Example, ...]]
+    notes: Mapping[str, DataNote]
+    metrics: tuple[UserMetric, ...] = ()
+
+
+def read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool) -> Inputs:
+    """Read what the runs of a spec share: model, rows and probe."""
+    model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
+    chat = ChatFormat(load_tokenizer(model), spec.data.system, model.label)
+    trained = spec.task_names
+    shares = -(-(spec.probe_rows or PROBE_ROWS) // len(spec.probe_parts))
+    tasks: dict[str, TaskData] = {}
+    for name in dict.fromkeys((*trained, *spec.probe_parts)):
+        # A generator makes as many rows as the probe wants, if that is more than a task has.
+        wanted = max(spec.data.rows, shares) if name in spec.probe_parts and name not in trained else None
+        tasks[name] = load_data(name, spec.data, chat, wanted)
+    probe = probe_examples([tasks[part] for part in spec.probe_parts], spec.probe_rows, trained)
+    test = {name: tasks[name].test[: spec.evaluate.limit] for name in trained}
+    notes = {name: _note(data, probe.get(name), test.get(name)) for name, data in tasks.items()}
+    return Inputs(model, chat, tasks, probe, test, notes, metrics)
+
+
+def load_metrics(spec: ExperimentSpec, allow_code: bool) -> tuple[UserMetric, ...]:
+    """Load the metrics of ``evaluate`` that a spec asks for, if it may."""
+    if spec.evaluate.metrics and not allow_code:
+        raise SpecError(
+            f"evaluate.metrics: {', '.join(spec.evaluate.metrics)} is code that is not this program's; if you trust "
+            f"it, say so: --allow-code."
+        )
+    return tuple(map(load_metric, spec.evaluate.metrics))
+
+
+def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example, ...] | None) -> DataNote:
+    scored = test or ()
+    trained = data.train if test is not None else ()
+    return DataNote(
+        source=data.origin.source,
+        revision=data.origin.revision,
+        licence=data.origin.licence,
+        stand_in=data.origin.stand_in,
+        train_rows=len(trained),
+        test_rows=len(scored),
+        train_hash=examples_hash(trained),
+        test_hash=examples_hash(scored),
+        too_long=data.counts.too_long + (data.spare_too_long if test is None else 0),
+        found=data.counts.found,
+        filtered=data.counts.filtered,
+        cut_answers=data.counts.cut_answers,
+        duplicates=data.counts.duplicates,
+        met=data.counts.met,
+        test_source=data.test_origin and data.test_origin.source,
+        test_revision=data.test_origin and data.test_origin.revision,
+        majority=quality.majority(example.row for example in scored),
+        chance=quality.chance(example.row for example in scored),
+        probe_rows=len(probe or ()),
+        probe_hash=None if probe is None else examples_hash(probe),
+        probe_majority=quality.majority(example.row for example in probe or ()),
+        probe_chance=quality.chance(example.row for example in probe or ()),
+        marked=data.counts.marked,
+        respelled=data.counts.respelled,
+        fewshot=data.counts.fewshot,
+        groups=count_ties([example.row for example in scored]),
+        probe_groups=count_ties([example.row for example in probe or ()]),
+    )

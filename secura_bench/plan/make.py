@@ -1,0 +1,117 @@
+"""What a spec stands for: the runs, what each is identified by, and the inputs that they share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from secura_bench.evaluation.predictions import answerable
+from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.build import build_method
+from secura_bench.models.limits import refuse_what_overruns
+from secura_bench.models.load import shapes_of
+from secura_bench.plan.fingerprint import fingerprint_of
+from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs
+from secura_bench.plan.run import Draft, Run, drafts
+from secura_bench.spec.experiment import ExperimentSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec's runs, the base model first, and their inputs."""
+
+    spec: ExperimentSpec
+    inputs: Inputs
+    runs: tuple[Run, ...]
+
+
+def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
+    """Read everything that the runs need but the model's weights, and list the runs. Nothing is written.
+
+    Every method is tried on the model's shapes, so that an option that does not fit is refused here. ``allow_code``
+    lets ``evaluate.metrics`` be loaded, which are code.
+
+    Raises:
+        BenchError: The model, a task or an option cannot be used.
+    """
+    (plan,) = make_plans([spec], allow_code)
+    return plan
+
+
+def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fetch: bool = True) -> tuple[Plan, ...]:
+    """Return a plan for every spec, as ``make_plan`` does; what they share is read once.
+
+    ``fetch`` says whether what of a model is not on this machine is fetched from the Hub: no weights, in any case.
+    """
+    read: dict[str, Inputs] = {}
+    plans = []
+    for spec in specs:
+        metrics = load_metrics(spec, allow_code)
+        shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
+        key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics], sort_keys=True)
+        if key not in read:
+            read[key] = read_inputs(spec, metrics, fetch)
+        _check_protocols(spec, read[key])
+        _try_methods(spec, read[key])
+        plans.append(Plan(spec, read[key], tuple(_run(draft, read[key]) for draft in drafts(spec))))
+    return tuple(plans)
+
+
+def _run(draft: Draft, inputs: Inputs) -> Run:
+    fingerprint = fingerprint_of(draft.spec, inputs, draft.method, draft.train, draft.tasks, draft.seed, draft.threads)
+    return Run(**vars(draft), fingerprint=fingerprint)
+
+
+def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
+    """Refuse a protocol that can score nothing, and a task that no protocol scores."""
+    rows = {name: (*inputs.test.get(name, ()), *inputs.probe.get(name, ())) for name in inputs.tasks}
+    for protocol in spec.evaluate.protocols:
+        if not any(answerable(protocol, inputs.tasks[name].file.kind, mine) for name, mine in rows.items()):
+            wanted = {"choice": "rows with choices", "perplexity": "tasks of kind: text"}
+            raise SpecError(
+                f"evaluate.protocols: {protocol!r} can score none of {', '.join(rows)}: it is for "
+                f"{wanted.get(protocol, 'prompts with answers')}."
+            )
+    for name, mine in rows.items():
+        kind = inputs.tasks[name].file.kind
+        if not any(answerable(protocol, kind, mine) for protocol in spec.evaluate.protocols):
+            way = "'perplexity'" if kind == "text" else "'teacher_forced' or 'generate'"
+            raise SpecError(f"task {name!r} is scored by none of evaluate.protocols; {way} can score it.")
+
+
+def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
+    """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
+    model = inputs.model
+    steps = {draft.method.label: draft.train.steps * len(draft.tasks) for draft in drafts(spec)}
+    tried: set[str] = set()
+    for method in spec.methods:
+        try:
+            built = build_method(method.name, **method.options)
+            built.check_steps(steps.get(method.label, 0))
+            key = json.dumps([method.name, method.options], sort_keys=True)
+            if key in tried:
+                continue
+            shapes = shapes_of(spec.model)
+            if not tried:
+                _check_limits(spec, inputs, shapes)
+            tried.add(key)
+            built.attach(shapes)
+        except SpecError as error:
+            raise SpecError(f"method {method.label!r} does not fit model {model.label!r}: {error}") from None
+
+
+def _check_limits(spec: ExperimentSpec, inputs: Inputs, shapes: Any) -> None:
+    """Refuse rows that the model's tables cannot look up."""
+    longest = 0
+    ids: set[int] = set()
+    for name, data in inputs.tasks.items():
+        scored = (*inputs.probe.get(name, ()), *inputs.test.get(name, ()))
+        for example in (*scored, *(data.train if name in inputs.test else ())):
+            ids.update(example.prompt_ids, example.answer_ids)
+            if data.file.kind != "text":  # those are read in windows of the model's own size
+                longest = max(longest, len(example))
+        if "generate" in spec.evaluate.protocols:
+            longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
+    refuse_what_overruns(inputs.model.label, shapes, ids, inputs.chat.pad_id, longest)

@@ -1,0 +1,80 @@
+"""A run that a spec plans."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secura_bench.foundation.home import without_home
+from secura_bench.methods.base import Method
+from secura_bench.methods.build import build_method
+from secura_bench.models.load import model_label
+from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.sections import TrainSpec
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run as the spec alone tells it: a method on a sequence of tasks with a seed."""
+
+    spec: ExperimentSpec
+    method: MethodSpec
+    train: TrainSpec
+    tasks: tuple[str, ...]
+    seed: int
+    threads: int
+    name: str
+
+    def build(self) -> Method:
+        """Return the run's method, fresh."""
+        return build_method(self.method.name, **self.method.options)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the run as a spec of its own: what ``spec.yaml`` in its folder says."""
+        spec = self.spec.model_dump(mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads"})
+        entry = {**self.method.named, **self.method.options}
+        return {
+            **spec,
+            "model": without_home(self.spec.model),
+            "tasks": list(self.tasks),
+            "methods": [entry],
+            "train": self.train.model_dump(mode="json"),
+            "seeds": [self.seed],
+            "threads": self.threads,
+        }
+
+
+@dataclass(frozen=True)
+class Run(Draft):
+    """One run. ``folder`` is relative to the results folder."""
+
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives below the results folder."""
+        return Path(self.spec.experiment) / f"{self.name}-{self.fingerprint}"
+
+
+def threads_of(spec: ExperimentSpec) -> int:
+    """Return how many threads each run of ``spec`` computes with on a CPU."""
+    return spec.threads or os.cpu_count() or 1
+
+
+def drafts(spec: ExperimentSpec) -> tuple[Draft, ...]:
+    """List a spec's runs, the base model first; neither the model nor data has to be here."""
+    model, threads = model_label(spec.model), threads_of(spec)
+    base = MethodSpec(name="base", label="base")
+    found = [Draft(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
+    for method in spec.methods:
+        if method.name == "base":
+            continue
+        train = spec.train_of(method)
+        for sequence, tasks in spec.sequences(method).items():
+            for seed in spec.seeds:
+                name = f"{model}-{method.label}-{sequence}-s{seed}"
+                found.append(Draft(spec, method, train, tasks, seed, threads, name))
+    return tuple(found)

@@ -1,0 +1,119 @@
+"""A whole report: the tables that were asked for, of all the records that there are, in any format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from secura_bench.foundation.errors import BenchError, unknown_name
+from secura_bench.foundation.files import write_atomically
+from secura_bench.report.paper.shapes import PAPER
+from secura_bench.report.paper.sources import left_out, sound
+from secura_bench.report.paper.tables import paper_tables
+from secura_bench.report.study.choosing import check_names, shown_alone
+from secura_bench.report.study.group import make_studies
+from secura_bench.report.study.runs import Run
+from secura_bench.report.study.study import Study
+from secura_bench.report.tables.general import BY_PROTOCOL, BY_STUDY, GENERAL, general_tables
+from secura_bench.report.tables.table import Table
+
+TABLES = (*BY_PROTOCOL, *BY_STUDY, *PAPER)
+GROUPS = {"general": GENERAL, "paper": PAPER, "all": TABLES}
+FILES = {
+    "markdown": "report.md",
+    "latex": "report.tex",
+    "csv": "report.csv",
+    "json": "report.json",
+    "html": "page.html",
+}
+"""The formats that are text, and the files that ``--out`` writes them to."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The comparable sets, the tables of them, and a sentence for each record that could not be read."""
+
+    studies: tuple[Study, ...]
+    tables: tuple[Table, ...]
+    problems: tuple[str, ...] = ()
+
+
+def make_report(
+    runs: Sequence[Run],
+    names: Sequence[str] = (),
+    against: bool = False,
+    problems: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    reference: str = "",
+) -> Report:
+    """Return the report of ``runs`` with the named tables: the general ones if none is, the paper's if ``against`` it.
+
+    ``methods`` are shown alone if there are any; the differences are from ``reference`` where one is named, which asks
+    for their table.
+
+    Raises:
+        BenchError: A name is unknown, or nothing can be made of these records.
+    """
+    wanted = _wanted(names or (["paper"] if against else ["general"]))
+    wanted += ["differences"] if reference and "differences" not in wanted else []
+    studies = make_studies(runs)
+    if methods:
+        studies = shown_alone(studies, methods)
+    if reference:
+        check_names(studies, [reference], "--reference ")
+    tables = [*general_tables(studies, wanted, reference), *paper_tables(studies, wanted, against)]
+    if not tables:
+        odd = left_out(sound(studies).left.values()) if set(wanted) & set(PAPER) else []
+        raise BenchError(
+            f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need teacher_forced "
+            "scores on the paper's tasks, continual and matrix a sequence of tasks, merges and norms what a run logged."
+            + "".join(f" {line}" for line in odd)
+        )
+    return Report(tuple(studies), tuple(tables), tuple(problems))
+
+
+def render(report: Report, format: str) -> str:
+    """Return a report as text in one of ``FILES``' formats."""
+    if format == "markdown":
+        from secura_bench.report.formats.markdown import markdown
+
+        return markdown(report.tables)
+    if format == "latex":
+        from secura_bench.report.formats.latex import latex
+
+        return latex(report.tables)
+    if format == "csv":
+        from secura_bench.report.formats.tidy import tidy
+
+        return tidy(report.tables, report.studies)
+    if format == "html":
+        from secura_bench.report.page import make_page
+
+        return make_page(report.studies, report.tables, report.problems)
+    from secura_bench.report.formats.document import document
+
+    return document(report.tables, report.studies, report.problems)
+
+
+def write(report: Report, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write a report's files into a new or empty folder and return their paths.
+
+    Raises:
+        BenchError: There is something in the folder already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BenchError(f"--out {folder}: is not empty; name a new folder, nothing is overwritten.")
+    written = {folder / FILES[format]: render(report, format) for format in formats}
+    for path, text in written.items():
+        write_atomically(path, text)
+    return list(written)
+
+
+def _wanted(names: Sequence[str]) -> list[str]:
+    wanted: dict[str, None] = {}
+    for name in names:
+        if name not in TABLES and name not in GROUPS:
+            raise BenchError(f"--table {name}: {unknown_name('table', name, [*TABLES, *GROUPS])}")
+        wanted |= dict.fromkeys(GROUPS.get(name, (name,)))
+    return list(wanted)

@@ -1,0 +1,1 @@
+"""Records sorted into studies, arms and cells, with what can be said of each."""

@@ -1,0 +1,81 @@
+"""Runs sorted into studies of what can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.naming import method_names, settings_of
+from secura_bench.report.study.runs import Run
+from secura_bench.report.study.study import Study
+from secura_bench.results.record import RunRecord
+
+
+def make_studies(runs: Iterable[Run]) -> list[Study]:
+    """Return the comparable sets that ``runs`` fall into, of each settings and seed the newest record."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_group(run.record), []).append(run)
+    return [_study(members) for _, group in sorted(groups.items()) for members in _by_mode(group)]
+
+
+def _by_mode(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Yield the runs of each mode with the base model's, which trains nothing and belongs to both."""
+    bases = [run for run in runs if run.record.method["name"] == "base"]
+    modes = sorted({run.record.mode for run in runs if run.record.method["name"] != "base"})
+    for mode in modes:
+        trained = (run for run in runs if run.record.mode == mode and run.record.method["name"] != "base")
+        yield [*bases, *trained]
+    if not modes:
+        yield bases
+
+
+def _group(record: RunRecord) -> tuple[str, ...]:
+    """Return what records must share to be compared: experiment, model, how the base is scored, the probe's rows."""
+    probe = [str(record.data[part].probe_hash) if part in record.data else "" for part in record.probe_parts]
+    model = (record.model["label"], record.model["identity"])
+    scored = (record.probe, str(record.limit), record.precision, str(record.context))
+    return (record.experiment, *model, *scored, *probe)
+
+
+def _study(runs: Sequence[Run]) -> Study:
+    kept, superseded = _newest(runs)
+    bases = [run for run in kept if run.record.method["name"] == "base"]
+    trained = sorted((run for run in kept if run.record.method["name"] != "base"), key=_order)
+    names = method_names([run.record for run in trained])
+    members: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
+    for run in trained:
+        members.setdefault((names[settings_of(run.record)], run.record.tasks), []).append(run)
+    arms = [
+        Arm(method, arm[0].record.method["name"], tasks, tuple(sorted(arm, key=lambda run: run.record.seed)))
+        for (method, tasks), arm in members.items()
+    ]
+    first = (trained or bases)[0].record
+    base_tasks = tuple(dict.fromkeys(task for run in bases for task in run.record.tasks))
+    return Study(
+        experiment=first.experiment,
+        model=first.model["label"],
+        mode=first.mode,
+        probe_name=first.probe,
+        limit=first.limit,
+        base=Arm("base", "base", base_tasks, tuple(reversed(bases))) if bases else None,
+        arms=tuple(arms),
+        superseded=superseded,
+    )
+
+
+def _newest(runs: Sequence[Run]) -> tuple[list[Run], int]:
+    """Return the newest run of each settings, tasks and seed (of the base model: of each tasks), and how many fell.
+
+    Two of them differ in what is no setting (machine, threads, version) and are no sample of anything together.
+    """
+    newest: dict[tuple[object, ...], Run] = {}
+    for run in sorted(runs, key=_order):
+        record = run.record
+        base = record.method["name"] == "base"
+        newest[("base", record.tasks) if base else (settings_of(record), record.tasks, record.seed)] = run
+    return list(newest.values()), len(runs) - len(newest)
+
+
+def _order(run: Run) -> tuple[str, str]:
+    return (run.record.finished_at, run.record.name)

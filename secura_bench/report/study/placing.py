@@ -1,0 +1,156 @@
+"""Where each method stands: what it learned beside what it kept, over all its tasks, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from secura_bench.report import statistics
+from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.cells import Cell, Spot, compare, mean_cell
+from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
+from secura_bench.report.study.ranking import rank_spots
+from secura_bench.report.study.study import Study
+
+Answer = Literal["yes", "no", "worse", "unsure"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method under one protocol, a mean over its arms (in mode ``separate`` it has one a task).
+
+    Attributes:
+        learned: the main metric right after training each task. before: the base model's on the same tasks.
+        gain: learned less before, on the same items, with its interval; missing where the base was not scored there.
+        retention: the probe's score at the end as percent of the base's.
+        did_learn: whether the gain's interval lies above zero (no: it holds zero; worse: below; unsure: no interval).
+        did_forget: whether the retention's interval lies below 100 % (worse: above, the probe improved).
+    """
+
+    method: str
+    arms: tuple[Arm, ...]
+    learned: Cell
+    before: Cell
+    gain: Cell
+    retention: Cell
+    probe: Cell
+    did_learn: Answer
+    did_forget: Answer
+
+    @property
+    def placed(self) -> bool:
+        """Whether both what was learned and what was kept were measured, so that it has a place beside the others."""
+        return not (self.learned.missing or self.retention.missing)
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Who is ahead: ``tied`` methods (the best first) are not told apart by the noise; ``behind`` are.
+
+    ``unsure`` could not be compared with the best on the same items. ``once`` were trained under one seed, or the best
+    was, and are not judged. ``margin``: the best less the next, ``next``.
+    """
+
+    tied: tuple[str, ...]
+    behind: tuple[str, ...]
+    unsure: tuple[str, ...]
+    once: tuple[str, ...] = ()
+    next: str | None = None
+    margin: statistics.Comparison | None = None
+
+    @property
+    def winner(self) -> str | None:
+        """The one method that is ahead of all others, None where there is none."""
+        return self.tied[0] if len(self.tied) == 1 and self.behind and not (self.unsure or self.once) else None
+
+
+def placed(study: Study) -> Iterator[tuple[Protocol, list[Standing]]]:
+    """Yield each known protocol under which methods have a place, with their standings."""
+    for name in study.protocols:
+        if protocol := PROTOCOLS.get(name):
+            found = [each for each in standings(study, name, protocol.main) if each.placed]
+            if found:
+                yield protocol, found
+
+
+def standings(study: Study, protocol: str, metric: Metric) -> list[Standing]:
+    """Return every method's standing, in the study's order."""
+    return [_standing(study, method, protocol, metric) for method in study.methods]
+
+
+def _standing(study: Study, method: str, protocol: str, metric: Metric) -> Standing:
+    arms = tuple(arm for arm in study.arms if arm.method == method)
+    mine = study.spots(arms, protocol, metric.id, "learned")
+    base = study.base
+    theirs = [Spot(base, protocol, metric.id, "task", spot.task, "end") for spot in mine] if base else []
+    learned = mean_cell(mine)
+    before = mean_cell(theirs) if theirs else Cell(spread="no record of the base model")
+    gain = _gain(learned, before, mine, theirs)
+    kept = study.mean_retention(arms, protocol, metric.id)
+    return Standing(
+        method=method,
+        arms=arms,
+        learned=learned,
+        before=before,
+        gain=gain,
+        retention=kept,
+        probe=mean_cell(study.spots(arms, protocol, metric.id, "probe")),
+        did_learn=_sign(gain, 0.0, metric.percent),
+        did_forget=_sign(kept, 100.0, False),
+    )
+
+
+def lead(
+    study: Study, found: Sequence[Standing], protocol: str, metric: Metric, what: Literal["learned", "kept"]
+) -> Lead | None:
+    """Return who is ahead, over all tasks, by tests on the same items over all methods at once.
+
+    None where nothing was measured.
+    """
+    side: Literal["learned", "probe"] = "learned" if what == "learned" else "probe"
+    measured = {each.method: getattr(each, side).value for each in found if not getattr(each, side).missing}
+    if not measured:
+        return None
+    spots = {each.method: study.spots(each.arms, protocol, metric.id, side) for each in found}
+    ranking = rank_spots({method: spots[method] for method in measured}, metric.id)
+    ordered = sorted(measured, key=lambda method: measured[method], reverse=metric.percent)
+    best = ranking.best or ordered[0]
+    others = [method for method in ordered if method != best]
+    verdicts = {m: ranking.compared[m].verdict if m in ranking.compared else "n too small to tell" for m in ordered}
+    return Lead(
+        tied=(best, *(method for method in others if verdicts[method] == "not told apart")),
+        behind=tuple(method for method in others if verdicts[method] == "worse"),
+        unsure=tuple(method for method in others if verdicts[method] == "n too small to tell"),
+        once=tuple(method for method in others if verdicts[method] == "one seed"),
+        next=others[0] if others else None,
+        margin=compare(spots[best], spots[others[0]]) if others else None,
+    )
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the indices of the Pareto front, more being better in both, from left to right."""
+    kept = []
+    for i, (x, y) in enumerate(points):
+        if not any((a >= x and b >= y) and (a > x or b > y) for a, b in points):
+            kept.append(i)
+    return sorted(kept, key=lambda i: points[i])
+
+
+def _gain(learned: Cell, before: Cell, mine: Sequence[Spot], theirs: Sequence[Spot]) -> Cell:
+    if learned.missing or before.missing:
+        return Cell(spread=learned.why if learned.missing else before.why)
+    value = learned.value - before.value
+    test = compare(mine, theirs)
+    if test is None:
+        return Cell(value, "no interval", learned.n, learned.seeds)
+    return Cell(value, test.interval, learned.n, learned.seeds, items_only=learned.items_only)
+
+
+def _sign(cell: Cell, line: float, more: bool) -> Answer:
+    """Return whether a cell's interval lies beyond ``line``: above it if ``more``, else below."""
+    if cell.missing or cell.interval is None:
+        return "unsure"
+    if line in cell.interval:
+        return "no"
+    return "yes" if (cell.low > line) == more else "worse"

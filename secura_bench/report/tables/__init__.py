@@ -1,0 +1,1 @@
+"""The tables of any experiment: a module a table."""

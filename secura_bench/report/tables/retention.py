@@ -1,0 +1,203 @@
+"""The table of what was learned and what was kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from secura_bench.report.study.arms import Arm, sequence_name
+from secura_bench.report.study.cells import Cell, Spot, mean_cell
+from secura_bench.report.study.protocols import Protocol, metric
+from secura_bench.report.study.ranking import rank
+from secura_bench.report.study.study import BY_CHANCE, Study
+from secura_bench.report.tables import footnotes
+from secura_bench.report.tables.common import LABEL, SEPARATE, arms_on, place_of, title_of, with_numbers
+from secura_bench.report.tables.table import Column, Number, Row, Table
+from secura_bench.results.record import DataNote
+
+
+def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
+    """Yield what was learned beside what was kept: a row a method, a section a task sequence."""
+    columns = _retention_columns(study, protocol)
+    rows: list[Row] = []
+    for sequence in study.sequences:
+        arms = arms_on(study, sequence)
+        if not _scored(study, protocol, arms):
+            continue
+        ranked = [arm for arm in arms if arm.name != "mtl"]
+        learned, probe = (rank(study, ranked, protocol.id, protocol.main.id, what) for what in ("learned", "probe"))
+        section = sequence_name(sequence)
+        rows += _constant_rows(study, protocol, sequence, columns)
+        for arm in ([study.base] if study.base else []) + arms:
+            label = f"{arm.method} ({arm.diverged} of {len(arm.runs)} diverged)" if arm.diverged else arm.method
+            numbers = _retention_numbers(study, protocol, columns, [arm], sequence)
+            tied = {"learned": learned.tied(arm.method), "kept": probe.tied(arm.method)}
+            rows.append(_row(columns, section, label, numbers, arm, tied, protocol))
+    if not rows:
+        return
+    rows += _mean_rows(study, protocol, columns)
+    every = columns
+    asked = footnotes.untold((run.record for run in study.runs), protocol.id)
+    columns, rows = with_numbers(every, rows, [(c.of.get("role"), c.of.get("metric")) in asked for c in every])
+    untold = dict.fromkeys(c.group for c in every if c not in columns and c.group != "start")
+    lacking = [f"By this protocol there is no score of: {', '.join(untold)}."] if untold else []
+    if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
+        lacking.append(f"Nothing is said to be kept where {BY_CHANCE}.")
+    notes = footnotes.foot([study], protocol.id, protocol.metrics)
+    yield Table(
+        "retention",
+        title_of(study, protocol),
+        tuple(columns),
+        tuple(rows),
+        (_reading(study, protocol), *lacking, *footnotes.marks(rows), *notes),
+        place_of(study, protocol),
+    )
+
+
+def _retention_columns(study: Study, protocol: Protocol) -> list[Column]:
+    main = protocol.main.id
+    columns = [Column("trained on", "label"), LABEL]
+    for i, name in enumerate(protocol.learned):
+        of = {"role": "task", "at": "learned", "metric": name}
+        columns.append(
+            Column(
+                metric(name).heading,
+                of=of,
+                group="learned",
+                digits=1,
+                spare=5 if i else 0,
+                interval="room" if i else "ends",
+            )
+        )
+    if study.mode == "sequence":
+        of = {"role": "task", "at": "end", "metric": main}
+        columns.append(Column(metric(main).heading, of=of, group="final", digits=1, spare=8, interval="room"))
+    of = {"role": "probe", "at": "start", "metric": main}
+    columns.append(Column(metric(main).heading, of=of, group="start", digits=1, spare=4))
+    for i, name in enumerate(protocol.metrics):
+        of = {"role": "probe", "at": "end", "metric": name}
+        columns.append(
+            Column(
+                metric(name).heading,
+                of=of,
+                group="probe",
+                digits=1,
+                spare=1 if i > 1 else 6 if i else 0,
+                interval="room" if i else "half" if protocol.main.percent else "ends",
+            )
+        )
+    of = {"role": "probe", "at": "end", "metric": f"{main}:retention"}
+    columns.append(Column("%", of=of, group="kept", digits=1, interval="ends"))
+    return [*columns, Column("n", "label", spare=3), Column("seeds", "label", spare=2)]
+
+
+def _retention_numbers(
+    study: Study, protocol: Protocol, columns: Sequence[Column], arms: Sequence[Arm], sequence: tuple[str, ...]
+) -> list[Cell]:
+    """Return the numbers of a row: of one arm, or the mean over several sequences' arms."""
+    cells = []
+    for column in (column for column in columns if column.kind == "number"):
+        name, role, at = column.of["metric"], column.of["role"], column.of["at"]
+        if name.endswith(":retention"):
+            cells.append(study.mean_retention(arms, protocol.id, protocol.main.id))
+        elif at == "start" and all(arm.is_base for arm in arms):
+            cells.append(Cell(spread="the base has no start of its own"))
+        elif role == "probe":
+            cells.append(mean_cell([Spot(a, protocol.id, name, "probe", study.probe_name, at) for a in arms]))  # type: ignore[arg-type]
+        else:
+            spots = [
+                Spot(arm, protocol.id, name, "task", task, at)  # type: ignore[arg-type]
+                for arm in arms
+                for task in (sequence if arm.is_base else arm.sequence)
+            ]
+            cells.append(mean_cell(spots))
+    return cells
+
+
+def _row(
+    columns: Sequence[Column],
+    section: str,
+    label: str,
+    numbers: Sequence[Cell],
+    arm: Arm,
+    tied: dict[str, bool],
+    protocol: Protocol,
+) -> Row:
+    entries: list[str | Number] = [section, label]
+    shown = [column for column in columns if column.kind == "number"]
+    for column, cell in zip(shown, numbers, strict=True):
+        main = column.of["metric"].split(":")[0] == protocol.main.id
+        entries.append(Number(cell, best=main and tied.get(column.group, False)))
+    n = next((c.n for column, c in zip(shown, numbers, strict=True) if column.group == "probe" and c.n), "–")
+    seeds = ", ".join(map(str, arm.seeds)) or "–"
+    of = {"method": arm.method, "sequence": section}
+    return Row((*entries, str(n), seeds), of, section, arm.name in ("base", "mtl"))
+
+
+def _mean_rows(study: Study, protocol: Protocol, columns: Sequence[Column]) -> list[Row]:
+    """Return a mean row over the tasks of a separate experiment for each method that has them all."""
+    single = [sequence for sequence in study.sequences if len(sequence) == 1]
+    if len(single) < 2:
+        return []
+    section = f"{SEPARATE} {len(single)}"
+    rows = []
+    for method in ("base", *study.methods):
+        arms = [study.base] * len(single) if method == "base" else [study.arm(method, s) for s in single]
+        there = [arm for arm in arms if arm is not None]
+        if len(there) == len(single):
+            tasks = tuple(task for sequence in single for task in sequence)
+            over = [study.base] if method == "base" and study.base else there
+            numbers = _retention_numbers(study, protocol, columns, over, tasks)
+            rows.append(_row(columns, section, method, numbers, there[0], {}, protocol))
+    return rows
+
+
+def _constant_rows(
+    study: Study, protocol: Protocol, sequence: tuple[str, ...], columns: Sequence[Column]
+) -> Iterator[Row]:
+    """Yield what answering without reading scores: the best constant answer, and a choice drawn at random."""
+    notes: dict[str, DataNote] = {}
+    for run in study.runs:
+        notes |= run.record.data
+    parts = study.runs[0].record.probe_parts
+    for label, of_task, of_probe in (
+        ("majority answer", "majority", "probe_majority"),
+        ("random choice", "chance", "probe_chance"),
+    ):
+        learned = [getattr(notes[task], of_task) if task in notes else None for task in sequence]
+        probe = [(getattr(notes[part], of_probe), notes[part].probe_rows) for part in parts if part in notes]
+        cells = {"learned": _mean([(value, 1) for value in learned]), "probe": _mean(probe)}
+        entries: list[str | Number] = [sequence_name(sequence), label]
+        for column in columns[2:]:
+            shown = column.of.get("metric") == "accuracy" and column.group in cells
+            entries.append("" if column.kind == "label" else Number(cells[column.group] if shown else Cell()))
+        if any(isinstance(entry, Number) and not entry.cell.missing for entry in entries):
+            yield Row(
+                tuple(entries), {"method": label, "sequence": sequence_name(sequence)}, sequence_name(sequence), True
+            )
+
+
+def _mean(values: Sequence[tuple[float | None, int]]) -> Cell:
+    known = [(value, weight) for value, weight in values if value is not None]
+    if not known or len(known) < len(values):
+        return Cell()
+    return Cell(math.fsum(value * weight for value, weight in known) / sum(weight for _, weight in known))
+
+
+def _scored(study: Study, protocol: Protocol, arms: Sequence[Arm]) -> bool:
+    """Return whether a run of ``arms``, or the base where there is none, was scored by the protocol at all."""
+    runs = [run for arm in arms for run in arm.runs] or list(study.runs)
+    return any(score.protocol == protocol.id for run in runs for score in run.record.scores)
+
+
+def _reading(study: Study, protocol: Protocol) -> str:
+    sequence = study.mode == "sequence"
+    when = "right after each task was trained, mean over tasks" if sequence else "after training on it"
+    last = "; final: the same tasks at the end of the sequence" if sequence else ""
+    mine, base = f"probe {protocol.main.heading}", f"base's probe {protocol.main.heading}"
+    ratio = f"{mine} / {base}" if protocol.main.percent else f"{base} / {mine}, for lower is better"
+    kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."
+    return (
+        f"Learned: test rows of the trained task, {when}{last}. Probe: at the end of the run; start: the probe before "
+        f"the first step, where the method does not start as the base; n: the probe's rows.{kept}"
+    )

@@ -1,0 +1,160 @@
+"""Where runs live on disk, written so that nothing is ever half there."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from secura_bench.foundation.files import save_tensors, sync, to_json, write_atomically
+from secura_bench.results.record import RunRecord, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RECORD, FAILURE, LOG, MANIFEST = "record.json", "failure.json", "log.jsonl", "manifest.json"
+REPLACED = ".replaced-"
+
+
+def items_file(score: Score, part: str | None = None) -> Path:
+    """Return where the items behind ``score`` lie in a run's folder; the texts lie beside, as ``.texts.jsonl``.
+
+    The pool's items are its parts': ``part`` names one. A task may be part of the probe and trained on as well, so
+    the probe's items have a folder of their own.
+    """
+    moment = f"{score.stage:04d}-{score.after or 'start'}-{score.step}"
+    inside = "" if score.role == "task" else "probe/"
+    return Path(f"evals/{moment}/{score.protocol}/{inside}{part or score.task}.json")
+
+
+class RunFolder:
+    """One run's folder, ``results/<experiment>/<name>-<fingerprint>/``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's record is there."""
+        return (self.path / RECORD).is_file()
+
+    def begin(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+        """Start the run's folder anew, with its resolved spec and manifest; what an unfinished run left goes."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.describe(spec, manifest)
+
+    def describe(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+        """Write the resolved spec and the manifest."""
+        write_atomically(self.path / "spec.yaml", yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True))
+        write_atomically(self.path / MANIFEST, to_json(manifest))
+
+    def lost_lines(self, log_bytes: int) -> str | None:
+        """Return what is wrong with a log that a checkpoint has ``log_bytes`` bytes of, None if they are there."""
+        size = self.log_size()
+        return f"{self.path / LOG}: has lost lines: {size} bytes of {log_bytes}." if size < log_bytes else None
+
+    def resume(self, log_bytes: int) -> None:
+        """Cut the log where a checkpoint has it, and forget what an earlier process failed at or left half written."""
+        if self.log_size() > log_bytes:
+            os.truncate(self.path / LOG, log_bytes)
+        for left in (*self.path.rglob(".*"), self.failure, self.traceback):
+            if left.is_file():
+                left.unlink()
+
+    def log_size(self) -> int:
+        """Return the length of ``log.jsonl`` in bytes."""
+        return (self.path / LOG).stat().st_size if (self.path / LOG).exists() else 0
+
+    def settle_log(self) -> int:
+        """Make the system put the log on the disk, so that a checkpoint may count on it; return its length."""
+        for path in (self.path / LOG, self.path):
+            if path.exists():
+                sync(path)
+        return self.log_size()
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Return the manifest that is there, empty if none can be read."""
+        try:
+            return json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def log(self, entry: Mapping[str, Any]) -> None:
+        """Append one line to ``log.jsonl``."""
+        with (self.path / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry, sort_keys=True) + "\n")
+
+    def write_items(self, score: Score, items: Any, texts: list[Any]) -> None:
+        """Write the scores of every item behind ``score`` (columnar), and apart from them the texts."""
+        path = self.path / items_file(score)
+        write_atomically(path, to_json(items))
+        lines = (json.dumps(text, ensure_ascii=False, sort_keys=True) for text in texts)
+        write_atomically(path.with_suffix(".texts.jsonl"), "\n".join(lines) + "\n")
+
+    def keep(self, tensors: Mapping[str, Tensor]) -> None:
+        """Keep the trained result as ``adapter/trained.safetensors``."""
+        self.kept.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.kept.with_name(".trained.safetensors")
+        save_tensors({name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}, beside)
+        beside.replace(self.kept)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the checkpoint of an unfinished run."""
+        return self.path / "checkpoint"
+
+    @property
+    def shared(self) -> Path:
+        """The folder of what all experiments of these results share: the base model's answers."""
+        return self.path.parent.parent / ".base"
+
+    @property
+    def failure(self) -> Path:
+        """Why the last attempt at the run failed."""
+        return self.path / FAILURE
+
+    @property
+    def traceback(self) -> Path:
+        """Where in the code that was."""
+        return self.path / "traceback.txt"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock a process holds while it does the run."""
+        return self.path.parent / ".locks" / f"{self.path.name}.lock"
+
+    @property
+    def kept(self) -> Path:
+        """The file of the trained result, there or not."""
+        return self.path / "adapter" / "trained.safetensors"
+
+    def fail(self, reason: str, advice: str, traceback: str) -> None:
+        """Say why the run could not be finished: it is no record, and the run is tried again by the next command."""
+        when = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        write_atomically(self.traceback, traceback)
+        write_atomically(self.failure, to_json({"reason": reason, "advice": advice, "failed_at": when}))
+
+    def finish(self, record: RunRecord) -> None:
+        """Write the record: from now on the run counts and is never touched again."""
+        write_atomically(self.path / RECORD, to_json(record.model_dump(mode="json")))
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+    def move_aside(self) -> Path | None:
+        """Rename the folder, so that the run can be done anew and nothing is lost; None if there is none."""
+        if not self.path.exists():
+            return None
+        now = datetime.datetime.now(datetime.timezone.utc)
+        aside = self.path.with_name(f"{self.path.name}{REPLACED}{now:%Y%m%dT%H%M%S.%f}")
+        self.path.rename(aside)
+        return aside

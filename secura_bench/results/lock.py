@@ -1,0 +1,132 @@
+"""Who does which run: one lock a run, held by the operating system, and a note beside it that says by whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from filelock import FileLock, Timeout
+from pydantic import Field, TypeAdapter
+
+from secura_bench.foundation.regular import read_regular
+from secura_bench.results.folder import RunFolder
+from secura_bench.results.record import Real
+
+_LARGEST_NOTE = 1 << 16  # bytes
+
+SILENT_AFTER = 3600.0
+"""Seconds without a sign of life after which a process on another machine is taken to be gone."""
+
+
+class Held(Exception):  # noqa: N818 - an outcome, not a fault
+    """Another process does this run. ``holder`` is what it says of itself, None if it says nothing."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+_Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that does a run, and how far it is.
+
+    ``started`` and ``updated`` are seconds since 1970. ``units`` of ``total`` are done, of which ``before`` by an
+    earlier process. ``activity`` is what it does now, in words.
+    """
+
+    host: str
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    started: _Seconds
+    updated: _Seconds
+    activity: str = ""
+    task: str | None = None
+    step: int = 0
+    steps: int = 0
+    units: Real = 0.0
+    total: Real = 0.0
+    before: Real = 0.0
+
+    @property
+    def place(self) -> str:
+        """Host, process and since when, as a person says it."""
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.started))
+        return f"process {self.pid} on {self.host} (since {since})"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there: asked on this machine, elsewhere told by its latest sign of life."""
+        if self.host != socket.gethostname():
+            return time.time() - self.updated < SILENT_AFTER
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+
+
+_HOLDER = TypeAdapter(Holder)
+
+
+class RunLock:
+    """The lock of one run. Its file stays: removing it would let two processes hold two of them.
+
+    The note beside it goes when the lock is released; after a SIGKILL it names a process that is gone.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._lock = FileLock(folder.lock)
+        self._note = note_of(folder)
+        self._holder = Holder(socket.gethostname(), os.getpid(), time.time(), time.time())
+        self._said = 0.0
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            Held: Another process has it.
+        """
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise Held(read_holder(self._note)) from None
+        self.say({}, now=True)
+
+    def release(self) -> None:
+        """Give the lock back, if this process has it."""
+        if self._lock.is_locked:
+            self._note.unlink(missing_ok=True)
+            self._lock.release()
+
+    def say(self, changes: Mapping[str, Any], now: bool = False) -> None:
+        """Write down how far the run is; at most every two seconds, unless ``now``."""
+        self._holder = replace(self._holder, **changes, updated=time.time())
+        if now or time.monotonic() - self._said >= 2:
+            self._said = time.monotonic()
+            beside = self._note.with_name(f".{self._note.name}")  # one writer, so one name: nothing is left over
+            beside.write_text(json.dumps(asdict(self._holder)), encoding="utf-8")
+            beside.replace(self._note)
+
+
+def note_of(folder: RunFolder) -> Path:
+    """Return the file in which the holder of a run's lock says who it is."""
+    return folder.lock.with_suffix(".json")
+
+
+def read_holder(note: Path) -> Holder | None:
+    """Return what a note says, None where there is none that can be read."""
+    try:
+        return _HOLDER.validate_json(read_regular(note, _LARGEST_NOTE))
+    except (OSError, ValueError):
+        return None

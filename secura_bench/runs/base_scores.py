@@ -1,0 +1,71 @@
+"""What the untouched model answers, computed once for all experiments in one results folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from secura_bench.data.dataset import examples_hash
+from secura_bench.data.example import Example
+from secura_bench.evaluation.prediction_file import PredictionFile
+from secura_bench.models.config import memory_mark
+from secura_bench.plan.fingerprint import NUMBERS as VERSION
+from secura_bench.plan.fingerprint import device_kind
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.run import Run
+
+
+class BaseScores:
+    """A file of predictions for each model, template, rows, protocol and whatever else moves a number of theirs.
+
+    So a base run scores only what no base run before it has scored, and goes on in the middle of a task. ``fresh``
+    takes nothing for known.
+    """
+
+    def __init__(self, root: Path, run: Run, inputs: Inputs, check: Callable[[], None], fresh: bool = False) -> None:
+        self.root, self.run, self.inputs = root, run, inputs
+        self.check = check
+        self.fresh = fresh
+
+    @contextmanager
+    def __call__(self, role: str, protocol: str, task: str, rows: Sequence[Example]) -> Iterator[PredictionFile]:
+        """Lend the file of one evaluation, to this process alone; wait while another scores the same."""
+        path = self.root / f"{self.fingerprint(protocol, task, rows)}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        while True:
+            try:
+                lock.acquire(timeout=0.5)
+                break
+            except Timeout:
+                self.check()
+        try:
+            if self.fresh:
+                path.unlink(missing_ok=True)
+            yield PredictionFile(path)
+        finally:
+            lock.release()
+
+    def fingerprint(self, protocol: str, task: str, rows: Sequence[Example]) -> str:
+        """Return sixteen hex digits over everything that changes a prediction of the base model."""
+        spec, precision = self.run.spec, self.run.train.precision
+        identity = {
+            "model": self.inputs.model.identity,
+            "template": self.inputs.chat.template_hash,
+            "rows": examples_hash(rows),
+            "context": spec.data.context,
+            "protocol": protocol,
+            "max_new_tokens": self.inputs.tasks[task].file.max_new_tokens,
+            "precision": precision,
+            "batch": spec.evaluate.batch_size if precision != "fp32" else None,
+            "threads": self.run.threads,
+            "device": device_kind(),
+            "numbers": VERSION,
+            **memory_mark(self.inputs.model.path),
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

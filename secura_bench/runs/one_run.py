@@ -1,0 +1,131 @@
+"""One run from base model to record: the only module that knows models, methods, data, training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from secura_bench.foundation.wording import duration
+from secura_bench.methods.base import Method
+from secura_bench.methods.lending import attached
+from secura_bench.models.load import load_model, shapes_in
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.phases import work_units
+from secura_bench.plan.run import Run
+from secura_bench.results.folder import RunFolder
+from secura_bench.results.record import RunRecord
+from secura_bench.runs.base_scores import BaseScores
+from secura_bench.runs.manifest import make_manifest
+from secura_bench.runs.progress import Progress
+from secura_bench.runs.resuming import go_on, take_up
+from secura_bench.runs.scorer import Scorer
+from secura_bench.runs.session import Meter, Outcome, Session
+from secura_bench.runs.stopping import Stop
+from secura_bench.runs.trackers import Trackers
+from secura_bench.runs.write_record import keeps_adapter, record_of
+from secura_bench.training.checkpoints import read_checkpoint
+from secura_bench.training.memory import reset_peak_memory
+from secura_bench.training.norms import frobenius
+from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
+from secura_bench.training.processes import is_main, on_main
+from secura_bench.training.seeds import seed_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def run_experiment(
+    run: Run,
+    inputs: Inputs,
+    folder: RunFolder,
+    progress: Progress,
+    stop: Stop,
+    fresh: bool = False,
+    report_to: Sequence[str] = (),
+) -> RunRecord:
+    """Do one run, from its last checkpoint if there is one, and write its folder; the record is written last.
+
+    ``fresh`` takes no score of the base model for known. Killed anywhere and called again, it ends with the same
+    numbers, bit for bit on a CPU: before each scoring and now and then the whole state goes to disk.
+
+    Raises:
+        Stopped: ``stop`` was asked to; the state is on the disk.
+    """
+    seed_everything(run.seed, run.threads)
+    accelerator = new_accelerator(run.train.precision)
+    reset_peak_memory(accelerator.device)
+    manifest = make_manifest(run, inputs, accelerator.device)
+    saved, notes = on_main(lambda: take_up(run, folder, manifest, progress))
+    state = read_checkpoint(saved) if saved else None
+    progress.start_run(run.name, _title(run), work_units(run, inputs), state["run"]["units"] if state else 0.0)
+    method = run.build()
+    meter = Meter(progress)
+    scorer = Scorer(run, inputs, folder, meter, stop.check)
+    shelf = BaseScores(folder.shared, run, inputs, stop.check, fresh) if method.stream == "none" else None
+    if shelf and not run.spec.log.weight_norms and on_main(lambda: scorer.knows_all(run.tasks, shelf)):
+        model = shapes_in(inputs.model)  # nothing is left to compute
+    else:
+        model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
+    norms: dict[str, dict[str, float | None]] | None = None
+    if run.spec.log.weight_norms:
+        norms = {"before": dict(frobenius(Method().weights(model)))}
+    bases = {id(parameter) for parameter in model.parameters()}
+    model = attached(
+        method,
+        model,
+        lambda model: prepare_training(model, run.train) if method.stream != "none" else None,
+        lambda base: accelerator.prepare_model(base, evaluation_mode=True),
+    )
+    # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
+    recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
+        parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
+    )
+    if shelf:
+        on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, shelf))
+        outcome = Outcome(notes=tuple(scorer.notes))
+    else:
+        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
+        session.notes += notes
+        if recast or not method.starts_as_base:
+            session.at.due = "start"
+        if state is not None and saved is not None:
+            go_on(session.load, state, saved)
+        with _trackers(run, folder, report_to, progress) as session.trackers:
+            outcome = session.go()
+
+    def close() -> RunRecord:
+        count = method.count_parameters(model)  # at the end: what is held has grown by then
+        if method.stream != "none" and not outcome.diverged and keeps_adapter(run, count):
+            folder.keep(method.trained_state(model))
+        record = record_of(run, inputs, method, model, count, norms, scorer, outcome, accelerator.device)
+        folder.finish(record)
+        return record
+
+    record = on_main(close)
+    spent = duration(outcome.seconds + scorer.seconds)
+    diverged = outcome.diverged
+    summary = f"diverged at {diverged['task']} step {diverged['step']}" if diverged else f"done in {spent}"
+    progress.end_run(record.status, summary)
+    return record
+
+
+@contextmanager
+def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progress) -> Iterator[Trackers | None]:
+    """Lend the trackers that were asked for, in the first process."""
+    if not names or not is_main():
+        yield None
+        return
+    config = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed, "lr": run.train.lr}
+    trackers = Trackers(names, folder.path.parent / "trackers", folder.path.name, config, progress.note)
+    try:
+        yield trackers
+    finally:
+        trackers.finish()
+
+
+def _title(run: Run) -> str:
+    if run.method.name == "base":
+        return "base"
+    what = run.tasks[0] if len(run.tasks) == 1 else f"{len(run.tasks)} tasks"
+    return f"{run.method.label}, {what}, seed {run.seed}"

@@ -1,0 +1,266 @@
+"""Scores a run's model at its moments, and files what it finds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+
+from secura_bench.data.example import Example
+from secura_bench.data.fewshot import own_history
+from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, tell_apart
+from secura_bench.evaluation.memory import note_of
+from secura_bench.evaluation.prediction_file import PredictionFile
+from secura_bench.evaluation.predictions import Prediction, answerable
+from secura_bench.methods.base import Method
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.phases import SCORED_ROW
+from secura_bench.plan.run import Run
+from secura_bench.results.folder import RunFolder
+from secura_bench.results.record import LARGEST, Score
+from secura_bench.runs.progress import At, Progress
+from secura_bench.tasks.row import Row
+from secura_bench.tasks.ties import group_column
+from secura_bench.training.memory import release_memory
+
+Role = Literal["part", "task"]
+
+
+class Shelf(Protocol):
+    """Where the predictions of one evaluation are kept until it is whole."""
+
+    def __call__(
+        self, role: Role, protocol: str, task: str, rows: Sequence[Example]
+    ) -> AbstractContextManager[PredictionFile]:
+        """Lend the evaluation's file."""
+
+
+def shelf_in(folder: Path) -> Shelf:
+    """Return the shelf of one stage: a folder that goes when the stage is over."""
+
+    def lend(role: Role, protocol: str, task: str, rows: Sequence[Example]) -> AbstractContextManager[PredictionFile]:
+        return nullcontext(PredictionFile(folder / protocol / f"{role}-{task}.jsonl"))
+
+    return lend
+
+
+@dataclass
+class Scorer:
+    """Scores a run's model at its moments and files what it finds. ``check`` is called after each batch.
+
+    Where memory runs out, half as many rows are scored at once, which in fp32 changes no number; ``notes`` say so.
+    """
+
+    run: Run
+    inputs: Inputs
+    folder: RunFolder
+    progress: Progress
+    check: Callable[[], None]
+    scores: list[Score] = field(default_factory=list)
+    signatures: dict[str, dict[str, str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    stage: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.batch_size = self.run.spec.evaluate.batch_size
+
+    def score(
+        self,
+        method: Method,
+        model: nn.Module,
+        after: str | None,
+        step: int,
+        finished: bool,
+        tasks: Sequence[str],
+        shelf: Shelf,
+    ) -> None:
+        """Score the probe and ``tasks`` by every protocol, as one stage."""
+        began = time.monotonic()
+        parts: dict[str, list[Evaluation]] = {}
+        own: dict[str, list[Evaluation]] = {}
+        scored = {task: self.inputs.test[task] for task in tasks}
+        try:
+            with method.evaluating(model) as view:
+                for protocol in self.run.spec.evaluate.protocols:
+                    parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, shelf)
+                    own[protocol] = self._evaluate_all(view, protocol, "task", scored, shelf)
+                if (note := note_of(view)) and note not in self.notes:
+                    self.notes.append(note)
+            for group in (parts, own):
+                if "generate" in group and "choice" in group:
+                    group["generate"] = _told_apart(group["generate"], group["choice"])
+            for protocol in self.run.spec.evaluate.protocols:
+                probe = [pool(self.run.spec.probe, parts[protocol])] if parts[protocol] else []
+                for role, evaluations in (("probe", probe), ("part", parts[protocol]), ("task", own[protocol])):
+                    for evaluation in evaluations:
+                        self._file(role, evaluation, after, step, finished)
+        finally:
+            self.seconds += time.monotonic() - began
+        self.stage += 1
+
+    def knows_all(self, tasks: Sequence[str], shelf: Shelf) -> bool:
+        """Return whether ``shelf`` holds every prediction of a stage that scores the probe and ``tasks``."""
+        scored = {task: self.inputs.test[task] for task in tasks}
+        sides: tuple[tuple[Role, Mapping[str, Sequence[Example]]], ...] = (
+            ("part", self.inputs.probe),
+            ("task", scored),
+        )
+        for protocol in self.run.spec.evaluate.protocols:
+            for role, rows in sides:
+                for task, mine in rows.items():
+                    if wanted := answerable(protocol, self.inputs.tasks[task].file.kind, mine):
+                        with shelf(role, protocol, task, mine) as kept:
+                            if not kept.read().keys() >= set(wanted):
+                                return False
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was scored so far as plain containers."""
+        scores = [score.model_dump(mode="json") for score in self.scores]
+        return {"scores": scores, "signatures": self.signatures, "seconds": self.seconds, "stage": self.stage}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.scores = [Score.model_validate(score) for score in state["scores"]]
+        self.signatures, self.seconds, self.stage = state["signatures"], state["seconds"], state["stage"]
+
+    def _evaluate_all(
+        self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], shelf: Shelf
+    ) -> list[Evaluation]:
+        """Return the evaluations of the tasks that the protocol can score."""
+        tasks = [t for t, mine in rows.items() if answerable(protocol, self.inputs.tasks[t].file.kind, mine)]
+        return [self._evaluate(model, protocol, role, task, rows[task], shelf) for task in tasks]
+
+    def _evaluate(
+        self, model: nn.Module, protocol: str, role: Role, task: str, rows: Sequence[Example], shelf: Shelf
+    ) -> Evaluation:
+        counted: set[int] = set()
+        with shelf(role, protocol, task, rows) as kept:
+            while (found := self._attempt(model, protocol, task, rows, kept, counted)) is None:
+                self._halve()
+        return found
+
+    def _attempt(
+        self,
+        model: nn.Module,
+        protocol: str,
+        task: str,
+        rows: Sequence[Example],
+        kept: PredictionFile,
+        counted: set[int],
+    ) -> Evaluation | None:
+        """Return the evaluation, on top of what is kept of it; None if memory ran out on the way.
+
+        ``counted`` are the positions that progress has been told of.
+        """
+        at = At(f"scoring {task} ({protocol})", task)
+        known = kept.read()
+
+        def count(positions: Iterable[int]) -> None:
+            new = set(positions) - counted
+            counted.update(new)
+            self.progress.advance(len(new) * SCORED_ROW[protocol], at)
+
+        def on_batch(batch: Sequence[tuple[int, Prediction]]) -> None:
+            kept.append(batch)
+            count(i for i, _ in batch)
+            self.check()
+
+        count(known)
+        try:
+            return evaluate(
+                protocol,
+                model,
+                self.inputs.tasks[task].file,
+                rows,
+                self.inputs.chat,
+                self.batch_size,
+                self.run.spec.data.context,
+                known=known,
+                on_batch=on_batch,
+                metrics=self.inputs.metrics,
+            )
+        except torch.OutOfMemoryError:
+            # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says.
+            if self.run.train.precision != "fp32" or self.batch_size == 1:
+                raise
+        return None
+
+    def _halve(self) -> None:
+        """Score half as many rows at once from now on, and say so."""
+        self.batch_size = math.ceil(self.batch_size / 2)
+        self.notes.append(f"out of memory while scoring: evaluate.batch_size halved to {self.batch_size}")
+        release_memory()
+
+    def _file(self, role: Any, evaluation: Evaluation, after: str | None, step: int, finished: bool) -> None:
+        values = {metric: finite(value) for metric, value in evaluation.scores.items()}
+        score = Score(
+            stage=self.stage,
+            after=after,
+            step=step,
+            finished=finished,
+            role=role,
+            protocol=evaluation.protocol,
+            task=evaluation.task,
+            n=evaluation.n,
+            values=values,
+        )
+        self.scores.append(score)
+        self.progress.scored(score)
+        known = self.signatures.setdefault(evaluation.protocol, {})  # not all tasks have all, nor the same
+        known.update({name: either(known.get(name), text) for name, text in evaluation.signatures.items()})
+        if role != "probe":  # the pool's items are its parts'
+            self.notes += [note for note in evaluation.notes if note not in self.notes]
+            shots = self.inputs.tasks[evaluation.task].shots
+            self.folder.write_items(score, _items(evaluation), _texts(evaluation, shots))
+
+
+def _items(evaluation: Evaluation) -> dict[str, Any]:
+    """Return every item's scores, columnar, and where some of the rows are tied, which: ``tasks/ties.py``."""
+    groups = group_column([example.row for example in evaluation.examples])
+    return {
+        "id": [example.row.id for example in evaluation.examples],
+        **({} if groups is None else {"group": groups}),
+        **{metric: [finite(value) for value in values] for metric, values in evaluation.columns.items()},
+    }
+
+
+def _texts(evaluation: Evaluation, shots: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return every item's texts, and its own earlier turns where it has any: not ``shots``, the same before all."""
+    return [
+        {
+            "id": example.row.id,
+            **({"history": own} if (own := own_history(shots, example.row)) else {}),
+            "prompt": example.row.prompt,
+            "reference": reference,
+            "prediction": prediction.text,
+            "extracted": extracted,
+        }
+        for example, prediction, extracted, reference in zip(
+            evaluation.examples, evaluation.predictions, evaluation.extracted, evaluation.references, strict=True
+        )
+    ]
+
+
+def _told_apart(generated: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return what was generated, wrong answers told apart wherever the same task was scored by choice too."""
+    by_task = {evaluation.task: evaluation for evaluation in chosen}
+    return [tell_apart(e, by_task[e.task]) if e.task in by_task else e for e in generated]
+
+
+def either(known: str | None, signature: str) -> str:
+    """Return the signatures of tasks that are scored by one metric, each once: tokenizers may differ."""
+    return " or ".join(dict.fromkeys([*(known.split(" or ") if known else []), *signature.split(" or ")]))
+
+
+def finite(value: float | None) -> float | None:
+    """Return ``value``, or None where it is not a number that a record holds: JSON has no NaN."""
+    return value if value is not None and abs(value) < LARGEST else None

@@ -1,0 +1,282 @@
+"""A run's training and scoring, from where it stands to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from secura_bench.data.example import Task
+from secura_bench.methods.base import Method
+from secura_bench.models.tensors import named_tensors
+from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.phases import TRAINED_ROW, courses, scored_tasks
+from secura_bench.plan.run import Run
+from secura_bench.results.folder import RunFolder
+from secura_bench.runs.progress import At, Progress
+from secura_bench.runs.scorer import Scorer, finite, shelf_in
+from secura_bench.runs.stopping import Stop
+from secura_bench.runs.trackers import Trackers
+from secura_bench.training.checkpoints import save_checkpoint
+from secura_bench.training.loop import Diverged, StepReport, TrainingLoop
+from secura_bench.training.processes import gather, is_main, on_main
+from secura_bench.training.seeds import generator_states, load_generator_states
+from secura_bench.training.unsaved import Unsaved
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to: its seconds and tokens, where it diverged, and what a reader must know."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    diverged: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Position:
+    """Where a run is: ``step`` steps into course number ``course``, with a scoring due or not.
+
+    ``due`` is ``start`` (before any training), ``way`` (the probe, within a task) or ``end`` (the task's end, its
+    boundary behind it).
+    """
+
+    course: int = 0
+    step: int = 0
+    due: Literal["start", "way", "end"] | None = None
+
+
+class Meter:
+    """Counts the units that are done, for the checkpoint, and passes everything on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.units = 0.0
+
+    def advance(self, units: float, at: At) -> None:
+        """Count units of work that are done, and say so."""
+        self.units += units
+        self._progress.advance(units, at)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._progress, name)
+
+
+class Session:
+    """A run that trains, under way: what it is made of, where it is, and how that gets to the disk and back."""
+
+    def __init__(
+        self,
+        run: Run,
+        inputs: Inputs,
+        folder: RunFolder,
+        accelerator: Accelerator,
+        method: Method,
+        model: nn.Module,
+        scorer: Scorer,
+        meter: Meter,
+        stop: Stop,
+    ) -> None:
+        self.run, self.folder = run, folder
+        self.method, self.model = method, model
+        self.scorer, self.meter, self.stop = scorer, meter, stop
+        self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log)
+        self.courses = list(courses(run, inputs, method))
+        self.unsaved = Unsaved(method, model)
+        self.at = _Position()
+        self.seconds, self.tokens, self.steps = 0.0, 0, 0
+        self.notes: list[str] = []
+        self.trackers: Trackers | None = None
+        self._saved: Path | None = None
+        self._saved_at = self._ticked = time.monotonic()
+
+    def go(self) -> Outcome:
+        """Do what is left of the run."""
+        diverged = None
+        try:
+            self._score()
+            while self.at.course < len(self.courses):
+                self._train()
+                self._score()
+        except Diverged as outcome:
+            self._tick()
+            diverged = {"task": self.courses[self.at.course][0].name, "step": outcome.step}
+        return Outcome(self.seconds, self.tokens, diverged, (*self._own_notes(), *self.loop.notes))
+
+    def _own_notes(self) -> tuple[str, ...]:
+        """Return the notes of this process and those before it, each once; the loop keeps its own."""
+        return tuple(dict.fromkeys((*self.notes, *self.scorer.notes)))
+
+    def _train(self) -> None:
+        """Train the rest of a course, and end it."""
+        task, stream, steps = self.courses[self.at.course]
+        self._ticked = time.monotonic()
+        if self.at.step == 0:
+            self._begin(task)
+        self.loop.run_task(task, stream, steps, self._on_step, self.at.step)
+        self.method.end_task(self.model, task)
+        if figures := self.method.measures(self.model):  # of the boundary's merge, after which no step may follow
+            self._log({"task": task.name, "step": steps, "boundary": True, **figures})
+        self._tick()
+        self.at = _Position(self.at.course, steps, "end")
+
+    def _begin(self, task: Task) -> None:
+        """Begin a task: when it comes, and the first one on a resume too, on the model as it was then."""
+        self.method.begin_task(self.model, task)
+        if task is self.courses[0][0]:
+            self.unsaved.began()
+
+    def _on_step(self, report: StepReport) -> None:
+        task, _, steps = self.courses[self.at.course]
+        every = self.run.spec.evaluate.every
+        before = self.seconds
+        self._tick()
+        self.tokens += report.fed
+        self.steps += 1
+        self.at.step = report.step
+        self._note(task, steps, report, report.fed / max(1e-9, self.seconds - before))
+        if report.step == steps:
+            return  # the end of the task is saved, boundary and all
+        if every and report.step % every == 0:
+            self.at.due = "way"
+            self._score()
+            self.loop.resume_training()
+        elif self._asked_to_stop():
+            self._save()
+            self.stop.check()
+        elif self._save_is_due(report.step):
+            self._save()
+        self._ticked = time.monotonic()
+
+    def _score(self) -> None:
+        """Do the scoring that is due, if one is: from a checkpoint, on which its predictions build."""
+        if self.at.due is None:
+            return
+        task, _, _ = self.courses[self.at.course]
+        after = None if self.at.due == "start" else task.name
+        tasks = {
+            "start": self.run.tasks,
+            "way": (),
+            "end": scored_tasks(self.run, task.index, self.method),
+        }[self.at.due]
+        finished = self.at.due != "way"
+        if self._saved is None:
+            self._save()
+        if self._asked_to_stop():
+            self.stop.check()
+        predictions = self._saved / "predictions" if self._saved else Path()
+        shelf, step = shelf_in(predictions), self.at.step
+        on_main(lambda: self.scorer.score(self.method, self.model, after, step, finished, tasks, shelf))
+        self._saved = None
+        self.at = _Position(self.at.course + 1) if self.at.due == "end" else _Position(self.at.course, self.at.step)
+
+    def _asked_to_stop(self) -> bool:
+        """Return whether any process of the run was asked to stop; then all of them were."""
+        asked = [signal for signal in gather(self.stop.signal) if signal is not None]
+        if asked:
+            self.stop.signal = asked[0]
+        return bool(asked)
+
+    def _save_is_due(self, step: int) -> bool:
+        often = self.run.spec.checkpoint
+        due = bool(often.every_minutes) and time.monotonic() - self._saved_at >= 60 * (often.every_minutes or 0)
+        return bool(often.every_steps and step % often.every_steps == 0) or any(gather(due))
+
+    def _save(self) -> None:
+        """Write the whole state to disk.
+
+        Raises:
+            SpecError: It would not be the whole state.
+        """
+        self.unsaved.check()
+        _, stream, _ = self.courses[self.at.course]
+        generators = gather(generator_states())
+
+        def write() -> Path:
+            run = {
+                "fingerprint": self.run.fingerprint,
+                "at": asdict(self.at),
+                "seconds": self.seconds,
+                "tokens": self.tokens,
+                "steps": self.steps,
+                "units": self.meter.units,
+                "notes": list(self._own_notes()),
+                "log": self.folder.settle_log(),
+            }
+            return save_checkpoint(
+                self.folder.checkpoint,
+                {
+                    "run": run,
+                    "scores": self.scorer.state_dict(),
+                    "stream": stream.state_dict(),
+                    "generators": generators,
+                    "model": self.method.trained_state(self.model),
+                    "method": self.method.state_dict(),
+                    "loop": self.loop.state_dict(),
+                },
+            )
+
+        saved = on_main(write)
+        self._saved = saved if self.at.due else None
+        self._saved_at = time.monotonic()
+
+    def load(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Go on from a checkpoint; the model is as it was before the first step."""
+        run = state["run"]
+        self.at = _Position(**run["at"])
+        if self.at.course or self.at.step:
+            self._begin(self.courses[0][0])
+        self.seconds, self.tokens, self.steps = run["seconds"], run["tokens"], run["steps"]
+        self.meter.units = run["units"]
+        self.notes += [note for note in run["notes"] if note not in self.notes]
+        self.scorer.load_state_dict(state["scores"])
+        self.courses[self.at.course][1].load_state_dict(state["stream"])
+        own = named_tensors(self.model)
+        with torch.no_grad():
+            for name, tensor in state["model"].items():
+                own[name].copy_(tensor)
+        self.method.load_state_dict(state["method"])
+        self.loop.load_state_dict(state["loop"])
+        generators = state["generators"]
+        load_generator_states(generators[self.loop.accelerator.process_index % len(generators)])
+        self._saved = folder if self.at.due else None
+
+    def _tick(self) -> None:
+        """Count the time since the last look as training's."""
+        now = time.monotonic()
+        self.seconds += now - self._ticked
+        self._ticked = now
+
+    def _note(self, task: Task, steps: int, report: StepReport, speed: float) -> None:
+        figures = {name: finite(value) for name, value in report.figures.items()}
+        self._log(
+            {
+                "task": task.name,
+                "step": report.step,
+                "lr": report.lr,
+                "loss": report.loss,
+                "terms": report.terms,
+                "grad_norm": finite(report.grad_norm),
+                "answer_tokens": report.tokens,
+                "tokens": report.fed,
+                **figures,
+            }
+        )
+        if self.trackers:
+            numbers = {"loss": report.loss, "lr": report.lr, "grad_norm": report.grad_norm, "tokens_per_second": speed}
+            self.trackers.log({**numbers, **report.terms, **report.figures}, self.steps)
+        at = At("training", task.name, report.step, steps, report.loss, speed)
+        self.meter.advance(report.rows * TRAINED_ROW, at)
+
+    def _log(self, entry: Mapping[str, Any]) -> None:
+        if is_main():
+            self.folder.log(entry)

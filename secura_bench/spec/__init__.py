@@ -1,0 +1,1 @@
+"""Experiments as typed, frozen values: what to run, on which model, how it is trained and scored."""

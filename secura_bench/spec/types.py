@@ -1,0 +1,45 @@
+"""The kinds of values that specs and methods' options have."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, Strict, StringConstraints
+
+from secura_bench.foundation.errors import quoted
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (bool, str)):
+        raise ValueError(f"must be a number (here: {quoted(value)})")
+    return value
+
+
+def as_list(value: Any) -> Any:
+    """Let one value stand for a list of one."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+Count = Annotated[int, Strict(), Field(gt=0, le=10**12)]
+Seed = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
+Protocol = Literal["teacher_forced", "generate", "choice", "perplexity"]
+UserMetricName = Annotated[str, StringConstraints(pattern=r"^evaluate:\S+$")]
+Precision = Literal["fp32", "bf16", "bf16_pure", "bf16_stochastic"]
+OptimizerName = Literal["adamw", "adamw_8bit", "adafactor"]
+
+
+def _order(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"given|reversed|shuffle-\d{1,9}", value):
+        return value
+    if isinstance(value, (list, tuple)) and value and all(isinstance(task, str) for task in value):
+        return tuple(value)
+    raise ValueError(
+        f"an order is given, reversed, shuffle-N, or a list of all tasks in that order (here: {quoted(value)})"
+    )
+
+
+Order = Annotated[Any, BeforeValidator(_order)]
+"""An order of tasks: ``given`` as in the spec, ``reversed``, ``shuffle-N`` (N seeds it), or the tasks spelled out."""

@@ -1,0 +1,1 @@
+"""From task files and people's files to rows."""

@@ -1,0 +1,76 @@
+"""How a source's columns become rows, as a task file says it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator, model_validator
+
+from secura_bench.foundation.schema import Part
+
+TEMPLATES = ("prompt", "target", "text")
+_EXPRESSIONS = ("messages", "choices", "answer_index", "id", "group", "keep")
+
+
+class Columns(Part):
+    """How a source's columns become a row.
+
+    ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
+    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. Without ``target``, the
+    target is the text of the right choice. ``text`` stands alone, for tasks of plain text. A row for which ``keep`` is
+    false is left out, and counted. ``index`` is the row's number in its source and ``columns`` the mapping of all its
+    columns; where a column has such a name, the name means the column, and those are ``index_`` and ``columns_``.
+
+    ``messages`` stands for prompt and target: a list of turns (``secura_bench.tasks.conversation``), of which every
+    assistant turn becomes a row, or with ``turns: last`` the last alone; rows of one conversation are one group.
+    """
+
+    prompt: str | None = None
+    target: str | None = None
+    choices: str | None = None
+    answer_index: str | None = None
+    text: str | None = None
+    messages: str | None = None
+    turns: Literal["every", "last"] | None = None
+    id: str | None = None
+    group: str | None = None
+    keep: str | None = None
+
+    @field_validator(*TEMPLATES)
+    @classmethod
+    def _has_braces(cls, template: str | None) -> str | None:
+        if template is not None and "{{" not in template and "{%" not in template:
+            raise ValueError(
+                f"{template!r} is a text without braces, the same for every row; a column stands in braces, as in "
+                f"'{{{{ {template if template.isidentifier() else 'question'} }}}}'"
+            )
+        return template
+
+    @field_validator(*_EXPRESSIONS)
+    @classmethod
+    def _has_no_braces(cls, expression: str | None) -> str | None:
+        if expression is not None and expression.lstrip().startswith("{{"):
+            bare = expression.strip().removeprefix("{{").removesuffix("}}").strip()
+            raise ValueError(f"{expression!r} must be an expression, which has no braces: {bare!r}")
+        return expression
+
+    @model_validator(mode="after")
+    def _says_what_is_right(self) -> Columns:
+        others = (self.prompt, self.target, self.choices, self.answer_index)
+        if self.turns is not None and self.messages is None:
+            raise ValueError("'turns' says which of 'messages' are learned, and goes with it")
+        if self.text is not None:
+            if (*others, self.messages) != (None,) * 5:
+                raise ValueError("'text' stands alone, without prompt, target, choices or messages")
+            return self
+        if self.messages is not None:
+            if others != (None,) * 4:
+                raise ValueError("'messages' stands alone, without prompt, target or choices")
+            return self
+        if self.prompt is None:
+            raise ValueError("there must be a 'prompt' (or 'messages', or a 'text', for a task of kind: text)")
+        if (self.choices is None) != (self.answer_index is None):
+            raise ValueError("'choices' and 'answer_index' go together")
+        if self.target is None and self.choices is None:
+            raise ValueError("without 'target' there must be 'choices' and 'answer_index'")
+        return self

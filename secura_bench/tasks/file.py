@@ -1,0 +1,163 @@
+"""A task file, as a typed and frozen value."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from secura_bench.foundation.schema import Part, Slug
+from secura_bench.tasks.columns import Columns
+
+
+def _compiles(pattern: str) -> str:
+    from secura_bench.tasks.pattern import compile_pattern
+
+    compile_pattern(pattern)
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+"""A regular expression in RE2's language, which is matched in linear time: no pattern can hang."""
+
+
+def _installed(name: str) -> str:
+    wanted = {"ja-mecab": ("MeCab", "sacrebleu[ja]"), "ko-mecab": ("mecab_ko", "sacrebleu[ko]")}
+    module, package = wanted.get(name, ("sacrebleu", "sacrebleu"))
+    if find_spec(module) is None:
+        raise ValueError(f"{name!r} wants a package that is not installed: pip install '{package}'; or take 'char'")
+    return name
+
+
+Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab"], AfterValidator(_installed)]
+"""A tokenizer of sacreBLEU that needs no download."""
+
+
+class HubSource(Part):
+    """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts).
+
+    With ``files``, these files of the repository are read, by their paths or by patterns (``main/train-*.parquet``);
+    of a mapping the key of each is the column ``file`` of its rows. ``revision`` is a commit where one is attested,
+    else a branch; the manifest records the commit used. ``licence``, here and in the other sources, is named where it
+    is not the task's.
+    """
+
+    path: str
+    columns: Columns
+    config: str | None = None
+    split: str = "train"
+    revision: str = "main"
+    files: dict[str, str] | tuple[str, ...] | str | None = None
+    stand_in: str | None = None
+    licence: str | None = None
+
+
+class LocalSource(Part):
+    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``; ``stand_in`` says what it stands in for, if it does."""
+
+    file: str
+    columns: Columns
+    stand_in: str | None = None
+    licence: str | None = None
+
+
+class FileSource(Part):
+    """A user's own file of rows; a relative ``path`` starts at the task file's folder.
+
+    Without ``columns`` they are found by name (``secura_bench.tasks.files.layouts``).
+    """
+
+    path: Path
+    columns: Columns | None = None
+
+
+class GeneratedSource(Part):
+    """Rows drawn by a generator of ``secura_bench.tasks.generators``, seeded."""
+
+    generator: str
+    seed: int = 0
+
+
+class Sources(Part):
+    """Where a task's rows come from; of several, see ``TaskFile``."""
+
+    hub: HubSource | None = None
+    local: LocalSource | None = None
+    file: FileSource | None = None
+
+
+class TaskFile(Part):
+    """One task: where its rows come from, how they read, and how an answer is judged.
+
+    ``kind`` is ``answers`` (prompts with answers) or ``text`` (plain text, for perplexity; a probe, never trained on).
+    ``answer`` says how answers and references are read, by the rule in ``docs/answers.md``: ``number``, ``choice`` (a
+    letter or an option's text) or ``text`` (the whole answer, white space folded). Where ``extract`` is
+    given, an RE2 regular expression, only what it finds last is read: its first group, or the whole where it has none.
+    ``tokenize`` names the tokenizer of sacreBLEU by which BLEU and ROUGE take texts apart; without it BLEU has ``13a``
+    and ROUGE its own, which knows a to z alone: Chinese wants ``zh``, most other writing ``intl`` or ``char``.
+    ``metric`` lists what the paper's Table 5 scores the task by. Of several sources ``file`` comes first, then
+    ``generated``, then ``local`` where the folder ``SECURA_BENCH_DATA`` has the file, then ``hub``.
+    ``test`` names rows to test on (a published test split, say): under ``hub``, ``local`` and ``file`` the keys that
+    are others there than in the source of that name. Then all rows of the task's own sources are for training.
+    """
+
+    id: Slug
+    title: str
+    licence: str
+    kind: Literal["answers", "text"] = "answers"
+    answer: Literal["number", "choice", "text"] = "text"
+    extract: Pattern | None = None
+    metric: tuple[Literal["accuracy", "bleu", "rouge", "perplexity"], ...] = ("accuracy",)
+    tokenize: Tokenizer | None = None
+    max_new_tokens: int = Field(default=128, gt=0)
+    hub: HubSource | None = None
+    local: LocalSource | None = None
+    file: FileSource | None = None
+    generated: GeneratedSource | None = None
+    test: Sources | None = None
+    version: int = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_the_test(cls, data: Any) -> Any:
+        """Give each source of ``test`` what it does not say itself from the task's own."""
+        test = data.get("test") if isinstance(data, dict) else None
+        if not isinstance(test, dict):
+            return data
+        whole = {
+            name: {**own, **given} if isinstance(given, dict) and isinstance(own := data.get(name), dict) else given
+            for name, given in test.items()
+        }
+        return {**data, "test": whole}
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> TaskFile:
+        if not (self.hub or self.local or self.file or self.generated):
+            raise ValueError("a task needs a source: 'hub', 'local', 'file' or 'generated'")
+        if self.test is not None and (self.generated or not (self.test.hub or self.test.local or self.test.file)):
+            raise ValueError("'test' names a 'hub', 'local' or 'file' beside the task's own (a generator has none)")
+        tests = self.test or Sources()
+        for source in (self.hub, self.local, self.file, tests.hub, tests.local, tests.file):
+            columns = source.columns if source else None
+            if columns is not None and (columns.text is not None) != (self.kind == "text"):
+                raise ValueError("the column 'text' belongs to tasks of kind: text, and those have nothing else")
+        return self
+
+    @property
+    def tested_on(self) -> TaskFile | None:
+        """The task whose rows are this one's test rows; None where its own rows are split."""
+        if self.test is None:
+            return None
+        return self.model_copy(update={**dict(self.test), "test": None})
+
+
+def restriction(licence: str) -> str | None:
+    """Return "non-commercial" or "unknown" where a licence is that, None where it allows what a user may expect."""
+    if re.search(r"unknown|no (formal )?licence|belongs? to", licence, re.IGNORECASE):
+        return "unknown"
+    if re.search(r"\bNC\b|non-?commercial|research use", licence, re.IGNORECASE):
+        return "non-commercial"
+    return None

@@ -1,0 +1,35 @@
+"""A row of a task: a prompt, an answer, choices where there are some."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item of a task as text, before any tokenizer has seen it.
+
+    ``choices`` and ``answer_index`` (0-based) are set for multiple choice and None otherwise; rows of one
+    ``group`` (a shared paragraph, say) never lie on both sides of a split. ``history`` is what was said before the
+    prompt, (role, text) a turn: a conversation so far, or worked examples; a ``system`` turn at its head is the
+    row's own system message.
+    """
+
+    id: str
+    prompt: str
+    target: str
+    choices: tuple[str, ...] | None = None
+    answer_index: int | None = None
+    group: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """What makes two rows one question: the prompt (of plain text, the text), with what was said before it."""
+        return json.dumps([*self.history, ("user", self.prompt)]) if self.history else self.prompt or self.target
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Whatever of the row a tokenizer reads."""
+        return (*(text for _, text in self.history), self.prompt, self.target, *(self.choices or ()))

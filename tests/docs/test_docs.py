@@ -1,0 +1,104 @@
+"""docs/results is what `secura-bench report results/` prints of the records under version control."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="records are told from runs by version control")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        from make_docs import tracked_results
+    finally:
+        sys.path.pop(0)
+    return tracked_results(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("report.md", []),
+        ("differences.md", ["--table", "differences"]),
+        ("norms.md", ["--table", "norms"]),
+        ("against_paper.md", ["--against", "paper"]),
+    ],
+)
+def test_docs_are_the_report_of_the_records(results: Path, file: str, options: list[str]) -> None:
+    command = [sys.executable, "-m", "secura_bench", "report", str(results), "--format", "markdown", *options]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stdout == (ROOT / "docs" / "results" / file).read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_records_hold_no_texts(results: Path) -> None:
+    """Rows of other people's data and what a model wrote about them stay out of the repository."""
+    assert list(results.rglob("record.json"))
+    assert not [path for path in results.rglob("*") if "texts" in path.name]
+
+
+def test_publishing_takes_what_a_report_reads_and_no_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import publish
+
+    run = tmp_path / "from" / "trial" / "tiny-lora-0123456789"
+    kept = [
+        "record.json",
+        "manifest.json",
+        "log.jsonl",
+        "evals/0000-a-3/choice/a.json",
+        "evals/0000-a-3/choice/probe/b.json",
+    ]
+    left = [
+        "spec.yaml",
+        "adapter/trained.safetensors",
+        "evals/0000-a-3/choice/a.texts.jsonl",
+        "checkpoint/1/state.json",
+    ]
+    for name in [*kept, *left]:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(name)
+    unfinished = tmp_path / "from" / "trial" / "tiny-seq-0123456789" / "log.jsonl"
+    unfinished.parent.mkdir()
+    unfinished.write_text("{}")
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "to")
+    there = tmp_path / "to" / "trial" / run.name / "log.jsonl"
+    there.parent.mkdir(parents=True)
+    there.write_text("older")
+    assert publish.main([str(tmp_path / "from")]) == 0
+    copied = {
+        str(path.relative_to(there.parent)): path.read_text() for path in there.parent.rglob("*") if path.is_file()
+    }
+    assert copied == {name: name for name in kept} | {"log.jsonl": "older"}
+    assert [path.name for path in (tmp_path / "to" / "trial").iterdir()] == [run.name]
+
+
+def test_the_readmes_table_is_of_the_report() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in readme.splitlines() if line.startswith("| mean of ")]
+    assert rows and set(rows) <= set(report)
+
+
+def test_what_the_docs_link_to_is_there() -> None:
+    for page in (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "statistics.md"):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_numbers_of_the_statistics_page_are_the_codes() -> None:
+    from secura_bench.report.comparing.pair import MARGIN
+    from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, LEVEL, RESAMPLES
+    from secura_bench.report.study.ranking import ALPHA
+
+    page = " ".join((ROOT / "docs" / "statistics.md").read_text(encoding="utf-8").split())
+    assert f"All intervals are {100 * LEVEL:g} %, all tests at {100 * ALPHA:.0f} %, all draws {RESAMPLES:,}" in page
+    assert f"Below {ENOUGH} items, or below {ENOUGH_GROUPS} groups" in page and f"below 2 / {RESAMPLES + 1}" in page
+    assert f"The margin is {MARGIN:g} points unless `--margin` says otherwise" in page
