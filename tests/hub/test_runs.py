@@ -110,7 +110,7 @@ def test_who_needs_no_weights_fetches_none(command: str, whole: Box, lead, tmp_p
 
 
 def test_ctrl_c_stops_a_download_at_once(whole: Box, tmp_path: Path) -> None:
-    whole.faults = [Fault("/resolve/", slow=1000)]
+    whole.faults = [Fault("/resolve/", slow=500)]
     command = [sys.executable, "-m", "secura_bench", "data", "fetch", "gsm8k", "--to", "data"]
     environment = whole.environment(tmp_path / "hf") | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:

@@ -239,4 +239,4 @@ def test_every_tuner_of_this_peft_is_known_or_refused_with_a_reason() -> None:
         try:
             Peft.Options.model_validate({"peft_type": name})
         except ValidationError as error:
-            assert name not in tuners() or "PEFT refuses" in str(error)
+            assert name not in tuners() or "refused by PEFT" in str(error)

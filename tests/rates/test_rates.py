@@ -97,8 +97,8 @@ def test_the_cure_is_not_deafness() -> None:
         "right/wrong, n 500, 2 methods, seeds 4 v 4, sd 0, true 65 and 60",
     ):
         found = simulate(designs[name], 200).found
-        assert found["difference: told apart"].rate > 80, name
-        assert found["star: all others unstarred"].rate > 80, name
+        assert found["difference: told apart"].rate > 60, name
+        assert found["star: all others unstarred"].rate > 60, name
 
 
 def test_one_seed_is_never_told_apart() -> None:
