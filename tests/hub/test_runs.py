@@ -109,11 +109,18 @@ def test_who_needs_no_weights_fetches_none(command: str, whole: Box, lead, tmp_p
     assert not any(path.endswith(".safetensors") for path in whole.fetched())
 
 
+def _hears_ctrl_c() -> None:
+    """Heed SIGINT, which a shell lets the commands that it starts in the background ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_stops_a_download_at_once(whole: Box, tmp_path: Path) -> None:
-    whole.faults = [Fault("/resolve/", slow=500)]
+    whole.faults = [Fault("/resolve/", slow=1000)]
     command = [sys.executable, "-m", "secura_bench", "data", "fetch", "gsm8k", "--to", "data"]
     environment = whole.environment(tmp_path / "hf") | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=_hears_ctrl_c
+    ) as process:
         deadline = time.monotonic() + 60
         parts: list[Path] = []
         while not any(part.stat().st_size > 500 for part in parts) and time.monotonic() < deadline:
