@@ -54,16 +54,18 @@ _PLACES = {
 """The same as a type checker reads above."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import and return a public name.
+if not TYPE_CHECKING:  # a type checker that saw it would take any misspelled name for one of ours
 
-    Raises:
-        AttributeError: The package has no such name.
-    """
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _PLACES[name].split(":")
-    return getattr(import_module(module), attribute)
+    def __getattr__(name: str) -> Any:
+        """Import and return a public name.
+
+        Raises:
+            AttributeError: The package has no such name.
+        """
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _PLACES[name].split(":")
+        return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_records_and_errors_need_no_torch(name: str) -> None:
 
 def test_a_type_checker_reads_the_same_places() -> None:
     tree = ast.parse(Path(secura_bench.__file__).read_text(encoding="utf-8"))
-    (typed,) = (node for node in tree.body if isinstance(node, ast.If))
+    typed, _ = (node for node in tree.body if isinstance(node, ast.If))
     read = {
         alias.asname or alias.name: f"{node.module}:{alias.name}"
         for node in typed.body
@@ -69,6 +70,15 @@ def test_a_type_checker_reads_the_same_places() -> None:
         for alias in node.names
     }
     assert read == secura_bench._PLACES
+
+
+@pytest.mark.slow
+def test_a_type_checker_finds_a_misspelled_name(tmp_path: Path) -> None:
+    (tmp_path / "use.py").write_text("from secura_bench import Method, SpecError, load_spec, run\n")
+    command = [sys.executable, "-m", "mypy", "--follow-imports", "silent", "--cache-dir", str(tmp_path), "use.py"]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+    assert 'Module "secura_bench" has no attribute "load_spec"' in said and "Found 1 error" in said
 
 
 def test_the_page_names_them_all() -> None:
