@@ -1,21 +1,72 @@
-"""secura-bench: what a language model learns and forgets while it is fine-tuned."""
+"""secura-bench: what a language model learns and forgets while it is fine-tuned.
+
+What is named in ``__all__`` is what others' code imports; ``docs/python.md`` shows it in use. Each name is imported
+when it is first asked for (PEP 562), so that importing the package imports no torch.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from secura_bench.foundation.version import __version__
 
-__all__ = ["__version__", "build_method"]
+__all__ = [
+    "BenchError",
+    "DataError",
+    "Method",
+    "Options",
+    "RecordError",
+    "SpecError",
+    "Stack",
+    "__version__",
+    "build_method",
+    "load_specs",
+    "make_plans",
+    "read_runs",
+    "run",
+]
 
 if TYPE_CHECKING:
+    from secura_bench.foundation.errors import BenchError, DataError, RecordError, SpecError
+    from secura_bench.methods.base import Method, Options
     from secura_bench.methods.build import build_method
+    from secura_bench.methods.stack import Stack
+    from secura_bench.plan.make import make_plans
+    from secura_bench.report.study.read import read_runs
+    from secura_bench.runs.execute import execute_all as run
+    from secura_bench.spec.load import load_specs
+
+_PLACES = {
+    "BenchError": "secura_bench.foundation.errors:BenchError",
+    "DataError": "secura_bench.foundation.errors:DataError",
+    "Method": "secura_bench.methods.base:Method",
+    "Options": "secura_bench.methods.base:Options",
+    "RecordError": "secura_bench.foundation.errors:RecordError",
+    "SpecError": "secura_bench.foundation.errors:SpecError",
+    "Stack": "secura_bench.methods.stack:Stack",
+    "build_method": "secura_bench.methods.build:build_method",
+    "load_specs": "secura_bench.spec.load:load_specs",
+    "make_plans": "secura_bench.plan.make:make_plans",
+    "read_runs": "secura_bench.report.study.read:read_runs",
+    "run": "secura_bench.runs.execute:execute_all",
+}
+"""The same as a type checker reads above."""
 
 
-def __getattr__(name: str) -> Any:
-    """Load ``build_method`` on first use, so that importing the package imports no torch."""
-    if name == "build_method":
-        from secura_bench.methods.build import build_method
+if not TYPE_CHECKING:  # a type checker that saw it would take any misspelled name for one of ours
 
-        return build_method
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import and return a public name.
+
+        Raises:
+            AttributeError: The package has no such name.
+        """
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _PLACES[name].split(":")
+        return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

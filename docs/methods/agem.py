@@ -2,7 +2,7 @@
 
 import torch
 
-from secura_bench.methods.base import Method, Options
+from secura_bench import Method, Options
 from secura_bench.methods.buffers import Reservoir
 from secura_bench.methods.options import Positive, resolve_seed
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from secura_bench.methods.base import Method, Options
+from secura_bench import Method, Options
 from secura_bench.models.head import answer_logits
 
 

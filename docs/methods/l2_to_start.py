@@ -1,6 +1,6 @@
 """Fine-tuning that is pulled back to where it started."""
 
-from secura_bench.methods.base import Method, Options
+from secura_bench import Method, Options
 
 
 class L2Options(Options):

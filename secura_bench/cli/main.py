@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from secura_bench.cli.check_method import check_method
 from secura_bench.cli.data import check_data, fetch
+from secura_bench.cli.env import env
 from secura_bench.cli.ls import list_kind
 from secura_bench.cli.options import at_end, say
 from secura_bench.cli.plan import plan, validate
@@ -18,6 +19,7 @@ from secura_bench.cli.report import compare, report
 from secura_bench.cli.results import export, status
 from secura_bench.cli.run import run
 from secura_bench.foundation.errors import BenchError, StoppedEarly
+from secura_bench.foundation.version import __version__
 
 
 class _Stoppable(TyperGroup):
@@ -38,8 +40,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # the commands' contexts inherit it
     help="Measure what a language model learns and forgets while it is fine-tuned.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"secura-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 app.command()(run)
@@ -51,6 +69,7 @@ app.command()(compare)
 app.command()(export)
 app.command("check-method")(check_method)
 app.command("ls")(list_kind)
+app.command()(env)
 
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fetch tasks' rows, and look at them closely.")

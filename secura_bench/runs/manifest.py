@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from secura_bench.foundation.resources import PACKAGE
+from secura_bench.foundation.installed import commit, versions
 from secura_bench.foundation.version import __version__
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
+from secura_bench.runs.processor import processor
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "nltk", "rouge-score", "sacrebleu")
 
@@ -25,12 +22,12 @@ def make_manifest(run: Run, inputs: Inputs, device: torch.device) -> Mapping[str
     first = next(iter(inputs.probe.values()))[0]
     return {
         "secura_bench": __version__,
-        "code": _commit(),
+        "code": commit(),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": versions(_PACKAGES),
         "machine": {
             "platform": platform.platform(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
             "threads": run.threads,
         },
         "model": inputs.model.identity,
@@ -59,35 +56,3 @@ def changed_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
     if then is not None and then != device:
         lines.append(f"{then} → {device}")
     return lines
-
-
-@cache
-def _processor() -> str:
-    """Return the CPU's name and the instructions that PyTorch takes there: in bf16 a score depends on them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(named, platform.processor() or platform.machine())}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _PACKAGES}
-
-
-@cache
-def _commit() -> dict[str, Any] | None:
-    """Return the checkout's commit and whether it has uncommitted changes; None for an installed wheel.
-
-    Asked once a process, which goes on with the code that it began with.
-    """
-    if not (PACKAGE.parent / ".git").exists():
-        return None
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(PACKAGE.parent), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-
-    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}

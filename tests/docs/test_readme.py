@@ -35,14 +35,16 @@ def test_its_commands_and_options_exist() -> None:
 
     from secura_bench.cli.main import app
 
-    commands = get_command(app).commands
+    program = get_command(app)
+    commands = program.commands
     named = set(
         re.findall(
             r"secura-bench ([a-z]+(?:-[a-z]+)*)", "\n".join([*blocks("console"), *re.findall(r"`(.*?)`", README)])
         )
     )
     assert {"run", "report"} <= named <= set(commands)
-    known = {option for command in commands.values() for parameter in command.params for option in parameter.opts}
+    takers = (program, *commands.values())
+    known = {option for command in takers for parameter in command.params for option in parameter.opts}
     ours = re.sub(r"torchrun\s+--\S+\s+\d+", "", README)
     assert set(re.findall(r"(?<![-\w])--[a-z]+(?:-[a-z]+)*", ours)) <= known
 
