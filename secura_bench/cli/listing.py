@@ -151,7 +151,8 @@ def _first_sentence(text: str) -> str:
 
     An indented line is a command: it ends the sentence. A full stop behind one letter, as in "e.g.", does not.
     """
-    comment = takewhile(lambda line: re.match("# ?[^ ]", line), text.splitlines())
+    lines = [line for line in text.splitlines() if not line.startswith("# yaml-language-server:")]
+    comment = takewhile(lambda line: re.match("# ?[^ ]", line), lines)
     words = " ".join(line.lstrip("# ").rstrip() for line in comment)
     return re.split(r"(?<=[^ .][^ .]\.) +", words, maxsplit=1)[0]
 

@@ -36,6 +36,10 @@ class Described(GenerateJsonSchema):
             return {"anyOf": [found, found["items"]]}
         return found
 
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Leave out titles that only spell a key with a capital."""
+        return False
+
     def generate(self, schema: core_schema.CoreSchema, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
         """Return the schema of one type; see ``with_bounds``."""
         return with_bounds(super().generate(schema, mode))
@@ -44,12 +48,18 @@ class Described(GenerateJsonSchema):
 def with_bounds(schema: Any) -> Any:
     """Return a JSON Schema in which bounds have its own names.
 
-    Pydantic leaves its names, such as ``ge``, where a validator of ours looks at a number before the bound does.
+    Where a validator of ours looks at a value before its bounds do, pydantic leaves its names for them, such as ``ge``,
+    or those of texts for lists.
     """
     if isinstance(schema, list):
         return [with_bounds(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
+    if "minLength" in schema and any(each.get("type") == "array" for each in schema.get("anyOf", ())):
+        schema = {
+            **{key: value for key, value in schema.items() if key != "minLength"},
+            "minItems": schema["minLength"],
+        }
     number = schema.get("type") in ("number", "integer")
     named = {_BOUNDS.get(key, key) if number else key: value for key, value in schema.items()}
     return {key: with_bounds(value) for key, value in named.items()}

@@ -52,7 +52,8 @@ def test_a_method_names_its_paper_and_what_is_otherwise_there() -> None:
     assert len(one_method("seq").notes) == 1
 
 
-def test_a_plug_in_is_looked_up_like_any_other() -> None:
+def test_a_plug_in_is_looked_up_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
     done = secura_bench("ls", "methods", "agem", "--plugin", str(ROOT / "docs" / "methods" / "agem.py"), cwd=ROOT)
     assert done.returncode == 0 and "1812.00420" in done.stdout and "how many of them each step looks at" in done.stdout
 
