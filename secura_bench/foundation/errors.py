@@ -49,7 +49,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f" Did you mean {close!r}?" if close is not None else ""
 
 
-def nearest(name: object, known: Iterable[str]) -> str | None:
-    """Return the known name nearest to ``name``, None where none is near."""
+def nearest(name: object, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name nearest to ``name``, None where none is near: ``difflib``'s ratio is below ``cutoff``."""
     asked = name if isinstance(name, str) and len(name) <= _QUOTED else ""  # what is longer is near to nothing
-    return next(iter(get_close_matches(asked, sorted(known), n=1, cutoff=0.5)), None)
+    return next(iter(get_close_matches(asked, sorted(known), n=1, cutoff=cutoff)), None)

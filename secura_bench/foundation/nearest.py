@@ -6,6 +6,8 @@ from pathlib import Path
 
 from secura_bench.foundation.errors import nearest
 
+_CUTOFF = 0.6  # difflib's own: any folder has some name that shares half its letters
+
 
 def nearest_path(path: Path, suffixes: tuple[str, ...] = ("",)) -> str:
     """Return the path nearest to ``path`` as a question after a space, nothing where none is near.
@@ -22,5 +24,7 @@ def nearest_path(path: Path, suffixes: tuple[str, ...] = ("",)) -> str:
         return ""
     last = missing == path
     names = [each.name for each in beside if each.is_dir() or (last and each.name.endswith(suffixes))]
-    close = nearest(missing.name, [name for name in names if not name.startswith(".")])
-    return "" if close is None else f" Did you mean {str(missing.parent / close)!r}?"
+    # An ending that many files have makes none of them near.
+    whole = {name.removesuffix(path.suffix): name for name in names if not name.startswith(".")}
+    close = nearest(missing.name.removesuffix(path.suffix), whole, _CUTOFF)
+    return "" if close is None else f" Did you mean {str(missing.parent / whole[close])!r}?"
