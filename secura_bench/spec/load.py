@@ -31,8 +31,8 @@ def find_spec(name: str) -> Path:
     shipped_specs = {spec.stem: spec for spec in sorted(shipped("configs").glob("*.yaml"))}
     if name in shipped_specs:
         return shipped_specs[name]
-    hint = did_you_mean(path.stem if path.suffix == ".yaml" else name, shipped_specs)
-    hint = hint if len(path.parts) == 1 and hint else nearest_path(path, (".yaml", ".yml")) or hint
+    stem = path.stem if path.suffix == ".yaml" else name
+    hint = did_you_mean(stem, shipped_specs) or nearest_path(path, (".yaml", ".yml"))
     raise SpecError(
         f"{name}: no such file, and no shipped spec of that name.{hint} `secura-bench ls configs` lists them."
     )
