@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -98,3 +100,15 @@ def test_a_results_folder_that_is_not_there_has_its_nearest_named(tmp_path: Path
         results(tmp_path / "results" / "exp")
     with pytest.raises(BenchError, match="no finished run"):
         results(tmp_path / "results")
+
+
+@pytest.mark.parametrize("words", [["protocols"], ["metrics"], ["results"], ["tasks"], ["configs"]], ids="".join)
+def test_what_needs_no_method_reads_no_torch(words: list[str]) -> None:
+    code = f"""
+import sys
+from secura_bench.cli.main import app
+app({["ls", *words]!r}, standalone_mode=False)
+sys.exit("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
