@@ -68,6 +68,7 @@ agree: setup
 docs: setup
 	$(BIN)/python scripts/make_docs.py
 	$(BIN)/python scripts/draw_rooms.py
+	$(BIN)/python scripts/write_schemas.py
 
 format: setup
 	$(BIN)/ruff format .

@@ -56,8 +56,8 @@ def lists() -> Listing:
 
 def methods() -> Listing:
     """List every registered method with the first line of what it says of itself, and where it is not its paper's."""
-    rows = [(name, _first_line(METHODS.get(name).__doc__)) for name in METHODS.names()]
-    notes = [f"{name}: {told}" for name in METHODS.names() if (told := _deviation(METHODS.get(name).__doc__))]
+    rows = [(name, first_line(METHODS.get(name).__doc__)) for name in METHODS.names()]
+    notes = [f"{name}: {told}" for name in METHODS.names() if (told := deviation(METHODS.get(name).__doc__))]
     return Listing(("method", ""), rows, ["Otherwise than in their papers:", *notes] if notes else ())
 
 
@@ -151,16 +151,18 @@ def _first_sentence(text: str) -> str:
 
     An indented line is a command: it ends the sentence. A full stop behind one letter, as in "e.g.", does not.
     """
-    comment = takewhile(lambda line: re.match("# ?[^ ]", line), text.splitlines())
+    lines = [line for line in text.splitlines() if not line.startswith("# yaml-language-server:")]
+    comment = takewhile(lambda line: re.match("# ?[^ ]", line), lines)
     words = " ".join(line.lstrip("# ").rstrip() for line in comment)
     return re.split(r"(?<=[^ .][^ .]\.) +", words, maxsplit=1)[0]
 
 
-def _deviation(doc: str | None) -> str:
+def deviation(doc: str | None) -> str:
     """Return the paragraph of a docstring that says what is not as in the method's paper; empty without one."""
     paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", doc or ""))
     return next((part.removeprefix("Deviation: ") for part in paragraphs if part.startswith("Deviation: ")), "")
 
 
-def _first_line(doc: str | None) -> str:
+def first_line(doc: str | None) -> str:
+    """Return the first line of a docstring, "" without one."""
     return (doc or "").strip().partition("\n")[0]

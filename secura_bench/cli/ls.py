@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secura_bench.cli.options import NO_FILES, Includes, Plugins, include_tasks, load_plugins
 from secura_bench.foundation.errors import BenchError
 
+if TYPE_CHECKING:
+    from secura_bench.cli.listing import Listing
+
 
 def list_kind(
-    kind: Annotated[str, typer.Argument(help="tasks, lists, methods, models or configs.")],
+    kind: Annotated[str, typer.Argument(help="tasks, lists, methods, models, configs, protocols, metrics or results.")],
+    of: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Of methods one, with its options; of results a folder.")
+    ] = None,
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
 ) -> None:
-    """List what a spec can name: tasks, named lists, methods, models, shipped specs."""
+    """List what a spec can name: tasks, lists, methods, models, shipped specs, scores; and results that are there."""
+    from secura_bench.cli.found_results import results
     from secura_bench.cli.listing import KINDS, show
+    from secura_bench.cli.one_method import one_method
+    from secura_bench.cli.scores import metrics, protocols
     from secura_bench.foundation.errors import unknown_name
 
-    if kind not in KINDS:
-        raise BenchError(f"ls {kind}: {unknown_name('kind', kind, KINDS)}")
+    kinds: dict[str, Callable[[], Listing]] = {
+        **KINDS,
+        "protocols": protocols,
+        "metrics": metrics,
+        "results": lambda: results(Path(of or "results")),
+    }
+    if kind not in kinds:
+        raise BenchError(f"ls {kind}: {unknown_name('kind', kind, kinds)}")
+    if of is not None and kind not in ("methods", "results"):
+        raise BenchError(
+            f"ls {kind} {of}: {kind} are listed whole; only `ls methods NAME` and `ls results FOLDER` go on."
+        )
     load_plugins(plugins)
     include_tasks(includes)
-    show(KINDS[kind]())
+    show(one_method(of) if of is not None and kind == "methods" else kinds[kind]())

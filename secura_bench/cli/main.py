@@ -18,6 +18,7 @@ from secura_bench.cli.plan import plan, validate
 from secura_bench.cli.report import compare, report
 from secura_bench.cli.results import export, status
 from secura_bench.cli.run import run
+from secura_bench.cli.schema import schema
 from secura_bench.foundation.errors import BenchError, StoppedEarly
 from secura_bench.foundation.version import __version__
 
@@ -70,6 +71,7 @@ app.command()(export)
 app.command("check-method")(check_method)
 app.command("ls")(list_kind)
 app.command()(env)
+app.command()(schema)
 
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fetch tasks' rows, and look at them closely.")

@@ -43,13 +43,23 @@ def validate(
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
 ) -> None:
-    """Check specs: keys, values, tasks, methods and their options. Loads no model and no data."""
+    """Check specs: keys, values, tasks, methods, options; that model and metrics are there. Loads none of them."""
+    from secura_bench.evaluation.metric_there import check_metric
+    from secura_bench.models.load import model_label
+    from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
+
+    def model(spec: ExperimentSpec) -> None:
+        model_label(spec.model)
+
+    def metrics(spec: ExperimentSpec) -> None:
+        for metric in spec.evaluate.metrics:
+            check_metric(metric)
 
     load_plugins(plugins)
     include_tasks(includes)
     for name in specs:
-        for spec in load_specs(name, overrides):
+        for spec in load_specs(name, overrides, {"model": model, "evaluate.metrics": metrics}):
             runs = 1 + len(spec.seeds) * sum(len(spec.sequences(m)) for m in spec.methods if m.name != "base")
             typer.echo(
                 f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "

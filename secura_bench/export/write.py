@@ -21,6 +21,7 @@ from secura_bench.export.identity import refuse_another_base
 from secura_bench.export.merged import merged_model
 from secura_bench.export.restore import restore
 from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
@@ -53,7 +54,9 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BenchError(f"{target}: is there already and not empty; name another folder.")
     if not run.is_dir():
-        raise BenchError(f"{run}: no such folder; name a finished run's, such as results/EXPERIMENT/RUN.")
+        raise BenchError(
+            f"{run}: no such folder.{nearest_path(run)} Name a finished run's, such as results/EXPERIMENT/RUN."
+        )
     kept = RunFolder(run).kept
     if not kept.is_file():
         raise BenchError(

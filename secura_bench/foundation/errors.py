@@ -45,6 +45,11 @@ def quoted(value: object) -> str:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return the known name nearest to ``name`` as a question after a space, nothing where none is near."""
+    close = nearest(name, known)
+    return f" Did you mean {close!r}?" if close is not None else ""
+
+
+def nearest(name: object, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name nearest to ``name``, None where none is near: ``difflib``'s ratio is below ``cutoff``."""
     asked = name if isinstance(name, str) and len(name) <= _QUOTED else ""  # what is longer is near to nothing
-    close = get_close_matches(asked, sorted(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    return next(iter(get_close_matches(asked, sorted(known), n=1, cutoff=cutoff)), None)

@@ -21,7 +21,8 @@ class CUROptions(Options):
 
     ``r`` is a number, or a fraction of the model's hidden size (0.0366 is 150 at 4096). ``selection: sampled`` draws
     columns and rows with ``seed`` (Fawi 2024), ``lowest`` takes those of lowest norm (SECURA's code). ``boundary``
-    says whether the trained core is merged at the end of a task (SECURA, section 4.1) or goes on.
+    says whether the trained core is merged at the end of a task (SECURA, section 4.1) or goes on. ``seed`` is that of
+    the draw; unset, the run's. ``target_modules`` are names of the modules to adapt, the last part of their path.
     """
 
     r: Size = 0.0366

@@ -10,7 +10,7 @@ from secura_bench.methods.lora import LoRA
 
 
 class DoRA(LoRA):
-    """LoRA on the direction of W; the norm of each of its rows is a magnitude, trained too."""
+    """W' = μ (W + (α/r) B A) / ‖W + (α/r) B A‖, by row: LoRA on W's direction, μ a magnitude a row, trained too."""
 
     name = "dora"
     published_per_layer = 148_000

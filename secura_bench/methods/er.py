@@ -19,9 +19,11 @@ from secura_bench.spec.types import Number
 class EROptions(Options):
     """The buffer, in examples, how many replayed rows come on each new one, and the loss; the defaults are ours.
 
-    ``loss: tokens`` is the mean over the answer tokens of new and replayed rows together, as in any other step.
-    ``halves`` is (mean over new rows + mean over replayed rows) / 2, a row's loss being the mean over its tokens: below
-    ``ratio`` 1 a replayed row then weighs more than a new one. Records from before there was a choice have ``halves``.
+    ``buffer`` is what decides which rows are kept, ``capacity`` how many are. ``seed`` draws rows in and out; unset, it
+    is the run's. ``ratio`` is the number of replayed rows that come on each new one. ``loss: tokens`` is the mean over
+    the answer tokens of new and replayed rows together, as in any other step. ``halves`` is (mean over new rows + mean
+    over replayed rows) / 2, a row's loss being the mean over its tokens: below ``ratio`` 1 a replayed row then weighs
+    more than a new one. Records from before there was a choice have ``halves``.
     """
 
     buffer: BufferKind = "reservoir"
@@ -32,7 +34,7 @@ class EROptions(Options):
 
 
 class ER(Method):
-    """From the second task on, each step trains on rows of earlier ones too, out of a buffer.
+    """Loss over new rows ∪ replayed rows: from the second task on, each step replays rows out of a buffer.
 
     During the first task nothing is replayed, and a step is one as without ER. Rows enter the buffer as they are
     trained on, the current task's too; a replayed row never enters again. The buffer knows no boundaries: in later

@@ -23,8 +23,11 @@ from secura_bench.spec.types import Number
 class EWCOptions(Options):
     """How strongly weights are held, to what, and where the two tensors that this takes live.
 
-    λ 400 is TRACE's; it means nothing without the scale of F, so the log has F's mean beside it. ``dtype: bf16``
-    halves the memory, and rounds an anchor by up to 0.4 % of the weight: more than a small learning rate moves it.
+    ``variant: online`` has one penalty, to where the last task ended, ``separate`` one a task. ``lambda`` 400 is
+    TRACE's; it means nothing without the scale of F, so the log has F's mean beside it. ``gamma`` is the share of F
+    that stays at a task's end. ``fisher_samples`` is the number of rows that F is a mean over; ``seed`` draws them.
+    ``device`` says where F and θ* are kept: with the weights (``same``) or on the ``cpu``. ``dtype: bf16`` halves the
+    memory, and rounds an anchor by up to 0.4 % of the weight: more than a small learning rate moves it.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)

@@ -31,9 +31,12 @@ _HIDDEN = {"weight": 1.0, "decay": 0.25, "boundary": "continue", "evaluate": "lo
 class ILoRAOptions(Options):
     """The version, and what both have; the defaults shown are those of ``logits``.
 
-    ``weight`` is of the consistency loss (γ), ``decay`` of the average (λ, α). With ``hidden`` they are 1 and 0.25,
-    nothing is merged, and the long-term pair is evaluated (ours). The public code has one λ for both of its places.
-    ``capacity`` (rows) and ``seed`` are of the buffer, which ``hidden`` alone has.
+    ``consistency`` is the version: ``logits`` is the public code's, ``hidden`` the paper's. ``r`` is the rank of both
+    pairs. ``boundary`` says whether the working pair is merged at the end of a task. ``evaluate`` names the pair that
+    is scored. ``target_modules`` are names of the modules to adapt, the last part of their path. ``weight`` is of the
+    consistency loss (γ), ``decay`` of the average (λ, α). With ``hidden`` they are 1 and 0.25, nothing is merged, and
+    the long-term pair is evaluated (ours). The public code has one λ for both of its places. ``capacity`` (rows) and
+    ``seed`` are of the buffer, which ``hidden`` alone has.
     """
 
     consistency: Literal["logits", "hidden"] = "logits"
@@ -68,7 +71,7 @@ class ILoRAOptions(Options):
 
 
 class ILoRA(Method):
-    """A working LoRA is held near a long-term one, which is its moving average.
+    """Loss + γ d(θ_work, θ_long), θ_long ← λ θ_long + (1 − λ) θ_work: LoRA held near its own moving average.
 
     ``logits``, the public code's: loss + λ MSE(logits of the two), mean over answer positions and vocabulary;
     θ_long ← λ θ_long + (1 − λ) θ_work after each step. At the end of a task the working pair is merged into W.

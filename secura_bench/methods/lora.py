@@ -21,6 +21,8 @@ from secura_bench.methods.options import Fraction, Positive, Rank, Targets
 class LoRAOptions(Options):
     """Rank, scale and dropout; the defaults are those of SECURA's public code.
 
+    ``r`` is the rank of B A, and ``alpha`` scales it: by alpha / r. ``dropout`` is the share of the adapter's inputs
+    that is dropped in training. ``target_modules`` are names of the modules to adapt, the last part of their path.
     ``init_lora_weights`` is PEFT's; false starts away from the base. ``boundary`` says whether the
     adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes on.
     """

@@ -42,7 +42,7 @@ _NOT_LINEAR = ("ln_tuning", "trainable_tokens", "adaption_prompt", "shadow")
 
 
 class PeftOptions(Options):
-    """PEFT's name of a tuner, in any case, and the fields of its configuration.
+    """``peft_type`` is PEFT's name of a tuner, in any case; ``config`` are the fields of its configuration.
 
     ``target_modules`` is as for every adapter (``q_proj`` and ``v_proj``, where the tuner adapts linear layers);
     PEFT's own, with its regular expressions, goes into ``config`` instead. All is checked when the options are read,

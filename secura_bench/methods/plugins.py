@@ -8,6 +8,7 @@ from pathlib import Path
 from traceback import walk_tb
 
 from secura_bench.foundation.errors import BenchError, SpecError
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.wording import in_a_line
 
@@ -40,7 +41,7 @@ def load_plugin(path: Path) -> list[str]:
 
     found = spec_from_file_location(f"plugin_{path.stem}", path)
     if found is None or found.loader is None or not path.is_file():
-        raise SpecError(f"plug-in {path}: no such Python file.")
+        raise SpecError(f"plug-in {path}: no such Python file.{nearest_path(path, ('.py',))}")
     module = sys.modules[found.name] = module_from_spec(found)  # inspect and dataclasses look a class's module up
     try:
         found.loader.exec_module(module)

@@ -26,8 +26,9 @@ _LAYERS = {"paper": SecuraLinear, "public_code": PublicSecuraLinear, "off": Unno
 class SecuraOptions(CABROptions):
     """SigNorm and merging; the defaults are the paper's settings.
 
-    ``merge: none`` merges nothing along the way; ``boundary`` alone decides then. ``signorm``:
-    ``paper`` divides weights (equations 5 to 9), ``public_code`` outputs, as the published code does.
+    ``merge``: ``m1`` or ``m2`` of the paper, every ``fusion_step`` steps, or ``none`` (``boundary`` alone decides
+    then). ``fusion_step`` is the number of steps from merge to merge. ``scale`` and ``epsilon`` are SigNorm's.
+    ``signorm``: ``paper`` divides weights (equations 5 to 9), ``public_code`` outputs, as the published code does.
     ``adapter_bias`` is a trained bias of the adapter's own; unset, it is on with ``public_code`` alone, as published.
     ``merge_dtype: base`` merges into the base weights in their own dtype, as the published code does; ``core`` exactly.
     """

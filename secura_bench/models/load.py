@@ -16,6 +16,7 @@ from torch import nn
 
 from secura_bench.foundation.errors import DataError, SpecError, unknown_name
 from secura_bench.foundation.home import from_home
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.resources import PACKAGE
 from secura_bench.foundation.schema import slug
 from secura_bench.foundation.wording import in_a_line
@@ -129,6 +130,8 @@ def model_label(name: str) -> str:
         return slug(path.resolve().name, "model")
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and not path.exists():
         return name.split("/")[1].lower()
+    if hint := nearest_path(path) if path.name != name else "":
+        raise SpecError(f"model {name!r} is no folder with a config.json.{hint}")
     raise SpecError(
         f"model {name!r} is no preset, no folder with a config.json and no Hub id: "
         f"{unknown_name('preset', name, presets())}"

@@ -10,11 +10,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from secura_bench.foundation.errors import RecordError
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.regular import read_regular
 from secura_bench.results.folder import RECORD, REPLACED
 from secura_bench.results.record import SCHEMA, RunRecord
 
 _LARGEST_RECORD = 1 << 28  # bytes; of sixteen tasks scored often it is a few hundred thousand
+
+
+def no_folder(path: Path) -> RecordError:
+    """Return the error that says that there are no results at ``path``, with the nearest folder there is."""
+    return RecordError(f"{path}: no such folder.{nearest_path(path)} `secura-bench run SPEC` makes one.")
 
 
 def _raise(error: OSError) -> None:

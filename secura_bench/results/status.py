@@ -14,7 +14,7 @@ from secura_bench.foundation.errors import RecordError
 from secura_bench.foundation.regular import read_regular
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.lock import Holder, note_of, read_holder
-from secura_bench.results.read import find_records, read_record
+from secura_bench.results.read import find_records, no_folder, read_record
 from secura_bench.results.record import Real
 
 State = Literal["done", "diverged", "running", "stopped", "failed", "damaged", "missing"]
@@ -65,7 +65,7 @@ def read_status(results: Path) -> list[RunStatus]:
         RecordError: There is no such folder.
     """
     if not results.is_dir():
-        raise RecordError(f"{results}: no such folder. `secura-bench run SPEC` makes one.")
+        raise no_folder(results)
     if results.name in ("", ".."):  # no experiment's name could be read from it
         results = results.resolve()
     found: dict[Path, RunStatus] = {}

@@ -20,11 +20,15 @@ from secura_bench.tasks.catalog import expand
 class ExperimentSpec(Part):
     """One experiment: the cross of methods, seeds and, in mode ``separate``, tasks, in mode ``sequence``, orders.
 
-    ``mode: sequence`` trains the tasks one after another in each run; ``separate`` trains each from a fresh base.
-    ``model`` is a preset, a Hub id or a folder. ``probe`` (a task or a named list) measures knowledge that was there
-    before; ``probe_rows`` are spread equally over its parts (unset: 500, or what a smaller probe has). ``keep`` says
-    which trained results stay in the run's folder, to be exported: adapters, whole models too, or none. ``threads`` is
-    the number of CPU threads a run uses (all cores if unset); it is part of a run's identity, since sums depend on it.
+    ``experiment`` is the name of its folder of results. ``tasks`` are tasks, named lists or files of rows; ``orders``
+    are ``given``, ``reversed``, ``shuffle-N`` or lists of all tasks. ``methods`` are names, or mappings with ``name``
+    and options. ``train``, ``evaluate``, ``data``, ``log`` and ``checkpoint`` are sections with keys of their own.
+    ``seeds`` are those of the runs: one run each of each method. ``mode: sequence`` trains the tasks one after another
+    in each run; ``separate`` trains each from a fresh base. ``model`` is a preset, a Hub id or a folder. ``probe`` (a
+    task or a named list) measures knowledge that was there before; ``probe_rows`` are spread equally over its parts
+    (unset: 500, or what a smaller probe has). ``keep`` says which trained results stay in the run's folder, to be
+    exported: adapters, whole models too, or none. ``threads`` is the number of CPU threads a run uses (all cores if
+    unset); it is part of a run's identity, since sums depend on it.
     """
 
     experiment: Slug

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from secura_bench.foundation.errors import SpecError, did_you_mean, quoted
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.resources import shipped
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.check import check_methods, check_names, located
@@ -13,6 +14,9 @@ from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.matrix import variants_of
 from secura_bench.spec.types import as_list
 from secura_bench.tasks.catalog import CATALOG, find_data_file, is_data_file
+
+Checks = Mapping[str, Callable[[ExperimentSpec], None]]
+NO_CHECKS: Checks = {}
 
 
 def find_spec(name: str) -> Path:
@@ -27,17 +31,19 @@ def find_spec(name: str) -> Path:
     shipped_specs = {spec.stem: spec for spec in sorted(shipped("configs").glob("*.yaml"))}
     if name in shipped_specs:
         return shipped_specs[name]
-    hint = did_you_mean(path.stem if path.suffix == ".yaml" else name, shipped_specs)
+    stem = path.stem if path.suffix == ".yaml" else name
+    hint = did_you_mean(stem, shipped_specs) or nearest_path(path, (".yaml", ".yml"))
     raise SpecError(
         f"{name}: no such file, and no shipped spec of that name.{hint} `secura-bench ls configs` lists them."
     )
 
 
-def load_specs(name: str, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, ...]:
+def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHECKS) -> tuple[ExperimentSpec, ...]:
     """Read and check a spec: its keys, tasks, methods and their options. Nothing is run or written.
 
     What the spec ``extends`` is read first; ``overrides`` are ``"train.lr=1e-4"`` strings, which beat both. A
-    ``matrix`` may make several specs out of one.
+    ``matrix`` may make several specs out of one. ``checks`` are made of each, and what they refuse is placed at their
+    dotted keys.
 
     Raises:
         SpecError: Whatever is wrong, with file, line, key, value and what is allowed.
@@ -50,6 +56,9 @@ def load_specs(name: str, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec
         _add_data_files(variant)
         spec = variant.validate_as(ExperimentSpec)
         check_names(spec, variant)
+        for key, check in checks.items():
+            with located(variant, *key.split(".")):
+                check(spec)
         specs.append(spec)
     return tuple(specs)
 

@@ -26,7 +26,8 @@ Title = Annotated[
 class MethodSpec(Part):
     """A method by its registered name, its own options, and what it overrides of ``train``.
 
-    ``label`` tells its runs and folders apart; ``title`` is what tables and pictures call it instead.
+    ``name`` is the registered one. ``train`` overrides keys of the spec's ``train``. ``label`` tells its runs and
+    folders apart; ``title`` is what tables and pictures call it instead.
     """
 
     name: str

@@ -13,6 +13,10 @@ from secura_bench.spec.types import Count, Number, OptimizerName, Precision, Pro
 class TrainSpec(Part):
     """How every task is trained. Defaults are the public code's, but for fp32 trained tensors.
 
+    ``lr`` is the learning rate, and ``steps`` the number of optimizer steps a task. ``sampling`` draws rows with
+    ``replacement``, or each once in an ``epochs``' turn. ``weight_decay``, ``betas`` and ``eps`` are AdamW's.
+    ``clip_norm`` bounds the gradient's L2 norm (unset: not at all). ``schedule`` says how the rate falls over a task's
+    steps, after ``warmup_steps`` in which it rises. ``reset_optimizer`` forgets its moments at each task's start.
     ``batch_size`` rows make one optimizer step; ``micro_batch_size`` of them go through the model at once (all, if
     unset), which changes memory and time, and the result only where there is dropout.
 
@@ -51,6 +55,7 @@ class TrainSpec(Part):
 class EvaluateSpec(Part):
     """What is scored, when, and by which protocols.
 
+    ``protocols`` are the ways to score, ``batch_size`` the rows scored at once.
     The probe is scored every ``every`` steps, and with the tasks at the end of each task. ``tasks``: ``current``
     scores the task just trained, ``seen`` all trained so far, ``all`` every task of the run. ``limit`` caps a
     task's test rows, and every table says so. Tasks of plain text are scored by ``perplexity`` and by nothing else,
@@ -77,6 +82,7 @@ class EvaluateSpec(Part):
 class DataSpec(Part):
     """How rows are drawn and split; the same for all runs, so that methods and seeds meet the same test rows.
 
+    ``rows`` of a task are drawn at most, ``test_fraction`` of them to test on, both by ``seed``.
     ``context`` is the longest row in tokens: rows with a longer prompt are left out and counted, answers are cut.
     ``system`` replaces the bench's system message, and ``system: ""`` takes the system turn away (a template may then
     write one of its own); unset or null it is the bench's; a row's own system message goes before both.
@@ -116,6 +122,7 @@ class LogSpec(Part):
 class CheckpointSpec(Part):
     """How often an unfinished run saves its state within a task, beside each task's end: by steps, by time, or both.
 
+    ``every_steps`` counts optimizer steps, ``every_minutes`` time; null is never.
     No part of a run's identity: a run that was stopped and resumed has the same numbers.
     """
 

@@ -41,5 +41,6 @@ def _order(value: Any) -> Any:
     )
 
 
-Order = Annotated[Any, BeforeValidator(_order)]
+_Spelled = Annotated[str, StringConstraints(pattern=r"^(given|reversed|shuffle-\d{1,9})$")] | tuple[str, ...]
+Order = Annotated[Any, BeforeValidator(_order, json_schema_input_type=_Spelled)]
 """An order of tasks: ``given`` as in the spec, ``reversed``, ``shuffle-N`` (N seeds it), or the tasks spelled out."""

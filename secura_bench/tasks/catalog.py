@@ -9,6 +9,7 @@ from typing import Literal
 
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.foundation.home import from_home
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.tasks.file import FileSource, TaskFile
 from secura_bench.tasks.files.formats import is_data_name, stem_of
@@ -38,7 +39,7 @@ class TaskCatalog:
         """
         for folder in folders:
             if not folder.is_dir():
-                raise SpecError(f"--include {folder}: no such folder.")
+                raise SpecError(f"--include {folder}: no such folder.{nearest_path(folder)}")
             found = {path.stem: path for path in sorted(folder.glob("*.yaml")) if path.name != LISTS}
             for name, path in found.items():
                 self._check_free(name, str(path))
@@ -157,7 +158,8 @@ def find_data_file(name: str, *folders: Path) -> Path:
             return place
         if place.exists():
             raise SpecError(f"{place}: is {'a folder' if place.is_dir() else 'no regular file'}, not a file of rows.")
-    raise SpecError(f"{name}: no such file, looked for as {' and '.join(map(str, places))}.")
+    hint = next(filter(None, (nearest_path(place, (place.suffix,)) for place in places)), "")
+    raise SpecError(f"{name}: no such file, looked for as {' and '.join(map(str, places))}.{hint}")
 
 
 def expand(names: str | tuple[str, ...]) -> tuple[str, ...]:

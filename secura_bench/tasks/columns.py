@@ -17,9 +17,11 @@ class Columns(Part):
 
     ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
     run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. Without ``target``, the
-    target is the text of the right choice. ``text`` stands alone, for tasks of plain text. A row for which ``keep`` is
-    false is left out, and counted. ``index`` is the row's number in its source and ``columns`` the mapping of all its
-    columns; where a column has such a name, the name means the column, and those are ``index_`` and ``columns_``.
+    target is the text of the right choice. ``choices`` is a list of texts, ``answer_index`` the right one's place in
+    it, from 0. ``id`` tells rows apart; rows of one ``group`` are never split between training and test. ``text``
+    stands alone, for tasks of plain text. A row for which ``keep`` is false is left out, and counted. ``index`` is the
+    row's number in its source and ``columns`` the mapping of all its columns; where a column has such a name, the name
+    means the column, and those are ``index_`` and ``columns_``.
 
     ``messages`` stands for prompt and target: a list of turns (``secura_bench.tasks.conversation``), of which every
     assistant turn becomes a row, or with ``turns: last`` the last alone; rows of one conversation are one group.

@@ -39,10 +39,11 @@ Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab
 class HubSource(Part):
     """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts).
 
+    ``path`` is its id, ``config`` and ``split`` say which of its rows, ``columns`` how they become rows here.
     With ``files``, these files of the repository are read, by their paths or by patterns (``main/train-*.parquet``);
     of a mapping the key of each is the column ``file`` of its rows. ``revision`` is a commit where one is attested,
     else a branch; the manifest records the commit used. ``licence``, here and in the other sources, is named where it
-    is not the task's.
+    is not the task's. ``stand_in`` says what the rows stand in for, if they do.
     """
 
     path: str
@@ -56,7 +57,11 @@ class HubSource(Part):
 
 
 class LocalSource(Part):
-    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``; ``stand_in`` says what it stands in for, if it does."""
+    """A JSON-lines ``file`` in the folder ``SECURA_BENCH_DATA``.
+
+    ``columns`` says how its columns become rows, ``stand_in`` what it stands in for, if it does. ``licence`` is named
+    where it is not the task's.
+    """
 
     file: str
     columns: Columns
@@ -75,7 +80,7 @@ class FileSource(Part):
 
 
 class GeneratedSource(Part):
-    """Rows drawn by a generator of ``secura_bench.tasks.generators``, seeded."""
+    """Rows drawn by a ``generator`` of ``secura_bench.tasks.generators``, by ``seed``."""
 
     generator: str
     seed: int = 0
@@ -92,6 +97,8 @@ class Sources(Part):
 class TaskFile(Part):
     """One task: where its rows come from, how they read, and how an answer is judged.
 
+    ``id`` is the file's name, ``title`` the task's in tables, ``licence`` that of the data. ``max_new_tokens`` is where
+    generation stops. ``version`` is the task file's own.
     ``kind`` is ``answers`` (prompts with answers) or ``text`` (plain text, for perplexity; a probe, never trained on).
     ``answer`` says how answers and references are read, by the rule in ``docs/answers.md``: ``number``, ``choice`` (a
     letter or an option's text) or ``text`` (the whole answer, white space folded). Where ``extract`` is

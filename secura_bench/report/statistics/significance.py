@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from secura_bench.report.statistics.intervals import Interval
-from secura_bench.report.statistics.resampling import RESAMPLES, drawn, enough, item_draws, quantiles, seed_error
+from secura_bench.report.statistics.resampling import (
+    RESAMPLES,
+    drawn,
+    enough,
+    item_draws,
+    quantiles,
+    seed_error,
+    widening,
+)
 from secura_bench.report.statistics.samples import Floats, Sample, matched, paired
 
 
@@ -94,6 +102,8 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
     seeds = [seed_error([sample]) for sample in samples]
     moved = [error * rng.standard_normal(RESAMPLES) for error, _ in seeds]
     variances = [_variances(rng, error, freedom) for error, freedom in seeds]
+    groups = min((stratum.effective_groups for sample in samples for stratum in sample.strata), default=1.0)
+    unsure = _variances(rng, 1.0, groups - 1 if groups > 1 else math.inf)  # the items are the same for all
     greatest = np.zeros(RESAMPLES)
     distance = np.zeros((count, count))
     for i in range(count):
@@ -103,11 +113,13 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
                 return None
             items = item_draws(*pair)
             gap = float(items.mean())
-            error = math.sqrt(float(items.var()) + seeds[i][0] ** 2 + seeds[j][0] ** 2)
+            off = (items - gap) / widening(groups)  # which widens intervals; here the spread itself is drawn
+            spread = float(off.var())
+            error = math.sqrt(spread + seeds[i][0] ** 2 + seeds[j][0] ** 2)
             if error == 0:
                 continue
-            errors = np.sqrt(float(items.var()) + variances[i] + variances[j])
-            greatest = np.maximum(greatest, np.abs(items - gap + moved[i] - moved[j]) / errors)
+            errors = np.sqrt(spread * unsure + variances[i] + variances[j])
+            greatest = np.maximum(greatest, np.abs(off + moved[i] - moved[j]) / errors)
             distance[i, j] = gap / error
             distance[j, i] = -gap / error
     best = max(range(count), key=lambda i: sign * samples[i].value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from secura_bench.foundation.errors import RecordError
 from secura_bench.report.study.runs import Run
-from secura_bench.results.read import find_records, read_record
+from secura_bench.results.read import find_records, no_folder, read_record
 
 
 def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
@@ -24,7 +24,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
     for root in paths:
         if not root.exists():
-            raise RecordError(f"{root}: no such folder. `secura-bench run SPEC` makes one.")
+            raise no_folder(root)
         for path in [root] if root.is_file() else find_records(root, unreadable):
             try:
                 runs[path.resolve()] = Run(read_record(path), path.parent)
