@@ -103,7 +103,7 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
     moved = [error * rng.standard_normal(RESAMPLES) for error, _ in seeds]
     variances = [_variances(rng, error, freedom) for error, freedom in seeds]
     groups = min((stratum.effective_groups for sample in samples for stratum in sample.strata), default=1.0)
-    unsure = _variances(rng, 1.0, groups - 1 if groups > 1 else math.inf)  # the items are the same for all
+    freedom_of_items = groups - 1 if groups > 1 else math.inf
     greatest = np.zeros(RESAMPLES)
     distance = np.zeros((count, count))
     for i in range(count):
@@ -118,7 +118,7 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
             error = math.sqrt(spread + seeds[i][0] ** 2 + seeds[j][0] ** 2)
             if error == 0:
                 continue
-            errors = np.sqrt(spread * unsure + variances[i] + variances[j])
+            errors = np.sqrt(_variances(rng, math.sqrt(spread), freedom_of_items) + variances[i] + variances[j])
             greatest = np.maximum(greatest, np.abs(off + moved[i] - moved[j]) / errors)
             distance[i, j] = gap / error
             distance[j, i] = -gap / error
@@ -127,7 +127,7 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
 
 
 def _variances(rng: np.random.Generator, error: float, freedom: float) -> Floats:
-    """Return what other seeds would give for the variance of a mean over them."""
+    """Return what others would give for the squared standard ``error`` of a mean over seeds, or over items."""
     return error**2 * (np.ones(RESAMPLES) if math.isinf(freedom) else rng.chisquare(freedom, RESAMPLES) / freedom)
 
 
