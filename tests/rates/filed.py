@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from worlds import Floats, Kind, Layout
 
-from secura_bench.report.statistics import Stratum
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.items import Items
-from secura_bench.report.study.runs import Role, Run, moment_of
+from secura_bench.report.study.runs import Role, Run
 from secura_bench.report.study.study import Study
 from secura_bench.results.record import Cost, RunRecord, Score
 
 PROBE = "probe"
-GROUPS_ARE_READ = "groups" in {field.name for field in fields(Items)}
-GROUPS_ARE_DRAWN = "groups" in {field.name for field in fields(Stratum)}
 
 
 @dataclass(frozen=True)
@@ -40,17 +37,11 @@ def _names(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     return tuple(f"row {i}" for i in range(layout.n)), groups
 
 
-def arm(
-    method: str, sequence: tuple[str, ...], filed: Filed, layouts: Mapping[str, Layout], kind: Kind, metric: str = ""
-) -> Arm:
+def arm(method: str, sequence: tuple[str, ...], filed: Filed, layouts: Mapping[str, Layout], kind: Kind) -> Arm:
     """Return one method's arm: a run a seed, its items as if they had been read from its folder."""
-    metric = metric or kind.metric
     seeds = len(next(iter(next(iter(filed.values())).values())))
     runs = [_run(method, sequence, seed, filed, layouts, kind) for seed in range(seeds)]
-    made = Arm(method, method, sequence, tuple(runs))
-    if GROUPS_ARE_DRAWN and not GROUPS_ARE_READ:
-        _give_groups(made, filed, layouts, kind.protocol, metric)
-    return made
+    return Arm(method, method, sequence, tuple(runs))
 
 
 def _run(
@@ -67,8 +58,7 @@ def _run(
         )  # fmt: skip
         scores.append(score)
         ids, groups = _names(layouts[at.task])
-        more = {"groups": groups} if GROUPS_ARE_READ else {}
-        read[stage, kind.protocol, at.role, at.task] = Items(ids, (mine,), **more)  # type: ignore[arg-type]
+        read[stage, kind.protocol, at.role, at.task] = Items(ids, (mine,), groups)
     run = Run(_record(method, sequence, seed, tuple(scores)))
     run._read.update(read)
     return run
@@ -79,16 +69,6 @@ def _means(columns: Mapping[str, Floats]) -> dict[str, float]:
         tokens = columns["tokens"].sum()
         return {"perplexity": float(np.exp((columns["loss"] * columns["tokens"]).sum() / tokens))}
     return {name: float(values.sum() / len(values)) for name, values in columns.items()}
-
-
-def _give_groups(made: Arm, filed: Filed, layouts: Mapping[str, Layout], protocol: str, metric: str) -> None:
-    moments = {moment_of(score) for score in made.runs[0].record.scores}
-    for at in filed:
-        for when in (*moments, "learned", "end"):
-            stratum = made.stratum(protocol, metric, at.role, at.task, when)
-            if stratum is not None:
-                key = (protocol, metric, at.role, at.task, when)
-                made._strata[key] = replace(stratum, groups=_names(layouts[at.task])[1])  # type: ignore[call-arg]
 
 
 def study(base: Arm | None, arms: list[Arm]) -> Study:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,24 +17,22 @@ from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.study import Study
 
 ALPHA = 0.05
-_EQUIVALENCE: Callable[..., Any] | None = getattr(statistics, "equivalence", None)
 
 
 def covered(what: str, cell: Cell, truth: float) -> Outcome:
     """Return whether a cell's interval holds the truth; None where it says why there is none."""
     hit = None if cell.interval is None else truth in cell.interval
-    return Outcome(what, "coverage", hit, getattr(cell, "items_only", False))
+    return Outcome(what, "coverage", hit, cell.items_only)
 
 
 def published(what: str, cell: Cell, number: float) -> Outcome:
     """Return whether a number that another run of the same truth gave would be called higher or lower."""
-    held = cell.predicted if hasattr(cell, "predicted") else cell.interval
-    return Outcome(what, "error", None if held is None else number not in held)
+    return Outcome(what, "error", None if cell.predicted is None else number not in cell.predicted)
 
 
 def compared(name: str, found: statistics.Comparison | None, gap: float) -> Iterator[Outcome]:
     """Yield whether a difference's interval holds the true ``gap``, and whether it was told apart."""
-    only = getattr(found, "items_only", False)
+    only = found is not None and found.items_only
     interval = None if found is None else found.interval
     yield Outcome(f"{name}: interval", "coverage", None if interval is None else gap in interval, only)
     told = None if found is None or found.p is None else found.p < ALPHA
@@ -42,11 +40,9 @@ def compared(name: str, found: statistics.Comparison | None, gap: float) -> Iter
 
 
 def equivalent(what: str, study: Study, one: Arm, other: Arm, kind: Kind, margin: float, aim: Aim) -> list[Outcome]:
-    """Return whether two methods' probes were called equivalent at ``margin``; nothing where that test is not there."""
-    if _EQUIVALENCE is None:
-        return []
+    """Return whether two methods' probes were called equivalent at ``margin``."""
     samples = [sample_of(study.spots([arm], kind.protocol, kind.metric, "probe")) for arm in (one, other)]
-    p = _EQUIVALENCE(*samples, margin)
+    p = statistics.equivalence(*samples, margin) if all(samples) else None  # type: ignore[arg-type]
     only = any(sample.items_only for sample in samples if sample)
     return [Outcome(what, aim, None if p is None else p < ALPHA, only)]
 
