@@ -15,7 +15,7 @@ from secura_bench.export.write import export, restore
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.wording import in_a_line
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import find_model
 from secura_bench.results.folder import RunFolder

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secura_bench.methods.base import Method
 from secura_bench.methods.kept import Computing
+from secura_bench.methods.method import Method
 from secura_bench.models.shape import FAMILIES, Shape
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.spec.types import Precision

@@ -21,7 +21,8 @@ from secura_bench.estimates.formulas import (
 )
 from secura_bench.estimates.memory import Memory, Scoring, memory_of
 from secura_bench.foundation.errors import DataError, SpecError
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.method import Method
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
 from secura_bench.models.shape import Shape

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.method import Method
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
 from secura_bench.plan.phases import SCORED_ROW
 from secura_bench.spec.experiment import ExperimentSpec

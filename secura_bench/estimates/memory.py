@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secura_bench.estimates.activations import Activations, Batch, activations
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.method import Method
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec

@@ -12,8 +12,9 @@ from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class CUROptions(Options):

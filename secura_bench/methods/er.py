@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import nn
 
 from secura_bench.data.example import Example, Task
-from secura_bench.methods.base import Method, Options, ParameterCount
 from secura_bench.methods.buffers import BufferKind, halves, new_buffer, together
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.spec.types import Number
 
 

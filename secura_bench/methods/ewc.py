@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
-from secura_bench.methods.base import Method, Options, ParameterCount
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
 from secura_bench.spec.types import Number
 

@@ -18,10 +18,11 @@ from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
 from secura_bench.methods.buffers import Reservoir, halves
 from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, Rank, Targets, resolve_seed
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 from secura_bench.models.head import answer_logits, head_at
 from secura_bench.spec.types import Number
 

@@ -13,9 +13,10 @@ from secura_bench.adapters.peft_layers import effective_weight, lora_layers, mer
 from secura_bench.adapters.towers import other_towers
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
 from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import Fraction, Positive, Rank, Targets
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class LoRAOptions(Options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 
 
 class MultiTask(Method):

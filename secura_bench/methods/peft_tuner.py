@@ -18,7 +18,7 @@ from secura_bench.data.collate import Batch
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.foundation.wording import in_a_line
 from secura_bench.methods.adalora import refuse_schedule, refuse_steps
-from secura_bench.methods.base import Method, Options, StepContext
+from secura_bench.methods.method import Method, Options, StepContext
 from secura_bench.methods.options import Targets
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.models.tensors import sharing, without_copies

@@ -13,11 +13,11 @@ from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import check_targets, refuse_shared
 from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.secura_layers import Merge, PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
-from secura_bench.methods.base import ParameterCount, count_adapted
 from secura_bench.methods.cabr_lora import CABRLoRA, CABROptions
 from secura_bench.methods.cur_adapter import layers
 from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import Positive, resolve_size
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 from secura_bench.spec.types import Number
 
 _LAYERS = {"paper": SecuraLinear, "public_code": PublicSecuraLinear, "off": UnnormedSecuraLinear}

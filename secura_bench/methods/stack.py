@@ -16,9 +16,10 @@ from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
-from secura_bench.methods.base import Method, Options, ParameterCount, StepContext
 from secura_bench.methods.build import build_method
 from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.method import Method, Options, StepContext
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.results.record import EARLIER
 
 

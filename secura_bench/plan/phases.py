@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
 from secura_bench.evaluation.predictions import answerable
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED

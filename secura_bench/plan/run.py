@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.foundation.home import without_home
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import model_label
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec

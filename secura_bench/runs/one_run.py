@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from secura_bench.foundation.wording import duration
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.models.load import load_model, shapes_in
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from secura_bench.foundation.version import __version__
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.method import Method
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import Cost, RunRecord

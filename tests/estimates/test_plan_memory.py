@@ -16,8 +16,8 @@ from secura_bench.data.collate import collate
 from secura_bench.estimates.activations import Batch, activations
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.estimates.memory import Scoring, memory_of, optimizer_bytes
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import find_model, load_model, shape_of
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.groups import groups_of

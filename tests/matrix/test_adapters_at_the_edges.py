@@ -14,8 +14,8 @@ from zoo import build, shapes, write
 from secura_bench.adapters.towers import other_towers
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import shape_of
 
 EDGES: list[tuple[str, dict[str, Any]]] = [

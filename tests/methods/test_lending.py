@@ -12,9 +12,9 @@ from sessions import Session, assert_resumes, build_model, tasks
 from secura_bench.data.collate import collate
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached, bits_of
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.head import answer_logits
 from secura_bench.models.load import shape_of

@@ -10,9 +10,10 @@ from secura_bench.data.collate import collate
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS, Registry
-from secura_bench.methods.base import Base, Method
+from secura_bench.methods.base_model import Base
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lora import LoRA
+from secura_bench.methods.method import Method
 from secura_bench.methods.secura import Secura
 from secura_bench.methods.stack import Stack
 
