@@ -22,6 +22,7 @@ class CABRLoRA(CURAdapter):
     name = "cabr_lora"
     published_per_layer = 120_000
     Options = CABROptions
+    options: CABROptions
 
     def check(self, path: str, linear: nn.Linear, r: int, model: nn.Module) -> None:
         """Refuse ranks that the module cannot hold: r ≤ min(h, d), r < m ≤ d."""

@@ -33,7 +33,7 @@ class CUROptions(Options):
     boundary: Literal["merge", "continue"] = "merge"
 
 
-class CURAdapter(Method):
+class CURAdapter(Method[CUROptions]):
     """Puts a layer with W + C core R into the targeted modules; what the core is made of is the subclass's."""
 
     Options = CUROptions
@@ -41,7 +41,7 @@ class CURAdapter(Method):
     @property
     def merges(self) -> bool:
         """Whether the trained core is moved away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules; its own tensors alone require grad."""

@@ -34,7 +34,7 @@ class EROptions(Options):
     loss: Literal["tokens", "halves"] = "tokens"
 
 
-class ER(Method):
+class ER(Method[EROptions]):
     """Loss over new rows ∪ replayed rows: from the second task on, each step replays rows out of a buffer.
 
     During the first task nothing is replayed, and a step is one as without ER. Rows enter the buffer as they are
@@ -72,7 +72,7 @@ class ER(Method):
     @property
     def relative_rows(self) -> float:
         """A new row and, from the second task on, its share of replayed ones."""
-        return float(1 + self.options.ratio)
+        return 1 + self.options.ratio
 
     def extra_rows(self, rows: int, task: int) -> int:
         """Return how many rows are replayed."""

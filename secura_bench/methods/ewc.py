@@ -49,7 +49,7 @@ class EWCOptions(Options):
         return value
 
 
-class EWC(Method):
+class EWC(Method[EWCOptions]):
     """Loss + λ/2 Σ F (θ − θ*)², with F the diagonal of the Fisher information at the end of each task.
 
     ``online``: F ← γ F + F_t, and θ* is where the last task ended. ``separate``: one such penalty a task, summed. As a

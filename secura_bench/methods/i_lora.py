@@ -71,7 +71,7 @@ class ILoRAOptions(Options):
         return value
 
 
-class ILoRA(Method):
+class ILoRA(Method[ILoRAOptions]):
     """Loss + γ d(θ_work, θ_long), θ_long ← λ θ_long + (1 − λ) θ_work: LoRA held near its own moving average.
 
     ``logits``, the public code's: loss + λ MSE(logits of the two), mean over answer positions and vocabulary;
@@ -104,7 +104,7 @@ class ILoRA(Method):
     @property
     def merges(self) -> bool:
         """Whether the working pair is merged away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put both pairs into the targeted modules; the working A and B alone require grad."""
@@ -138,7 +138,7 @@ class ILoRA(Method):
     @property
     def replays(self) -> bool:
         """Only ``hidden`` has a buffer."""
-        return bool(self.options.consistency == "hidden")
+        return self.options.consistency == "hidden"
 
     def begin_task(self, model: nn.Module, task: Task) -> None:
         """Note where in the sequence we are."""

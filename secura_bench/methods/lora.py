@@ -36,7 +36,7 @@ class LoRAOptions(Options):
     boundary: Literal["merge", "continue"] = "merge"
 
 
-class LoRA(Method):
+class LoRA(Method[LoRAOptions]):
     """W x + (alpha / r) B A dropout(x), with A and B trained and B zero at the start."""
 
     name = "lora"
@@ -57,7 +57,7 @@ class LoRA(Method):
     @property
     def merges(self) -> bool:
         """Whether B is merged away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Return PEFT's model; its adapter's tensors alone require grad."""
@@ -94,7 +94,7 @@ class LoRA(Method):
 
     def trained_by(self, h: int, d: int) -> int:
         """Return the scalars of A and B of an h×d module: r (h + d)."""
-        return int(self.options.r * (h + d))
+        return self.options.r * (h + d)
 
     def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return A x, dropout's mask and what it lets through; without dropout x is shared, but under autocast cast."""

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
+from typing_extensions import TypeVar
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.adapters.towers import freeze_other_towers
@@ -31,6 +32,10 @@ class Options(BaseModel):
     """A method's options: typed, unknown ones refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options, default=Options, covariant=True)
+"""A method's own kind of options: ``class LoRA(Method[LoRAOptions])``; a plain ``Method`` need not say it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class StepContext:
     loss: Callable[[nn.Module, Batch], Loss]
 
 
-class Method:
+class Method(Generic[OptionsT]):
     """Plain sequential fine-tuning (``seq``); every other method is a difference from it.
 
     A method owns no loop, optimizer, device or logger. ``train()`` and ``eval()`` mode are the loop's business too.
@@ -91,8 +96,8 @@ class Method:
     published_per_layer: ClassVar[int | None] = None
     """What the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, where it gives anything."""
 
-    def __init__(self, options: BaseModel | None = None) -> None:
-        self.options: Any = options if options is not None else self.Options()
+    def __init__(self, options: OptionsT | None = None) -> None:
+        self.options: OptionsT = options if options is not None else cast("OptionsT", self.Options())
 
     @property
     def merges(self) -> bool:

@@ -72,7 +72,7 @@ class PeftOptions(Options):
         return config
 
 
-class Peft(Method):
+class Peft(Method[PeftOptions]):
     """The model as ``get_peft_model`` makes it; what PEFT made trainable is trained.
 
     AdaLoRA also gets its orthogonality penalty and, after every step, its rank allocation; its ``total_step`` is the

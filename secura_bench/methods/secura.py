@@ -64,6 +64,7 @@ class Secura(CABRLoRA):
 
     name = "secura"
     Options = SecuraOptions
+    options: SecuraOptions
 
     def __init__(self, options: SecuraOptions | None = None) -> None:
         super().__init__(options)
@@ -73,17 +74,17 @@ class Secura(CABRLoRA):
     @property
     def merges(self) -> bool:
         """Whether B is merged away, along the way and at a boundary."""
-        return bool(self.options.merge != "none" or self.options.boundary == "merge")
+        return self.options.merge != "none" or self.options.boundary == "merge"
 
     @property
     def always_merged(self) -> bool:
         """Whether B is zero in every forward."""
-        return bool(self.options.merge != "none" and self.options.fusion_step == 1)
+        return self.options.merge != "none" and self.options.fusion_step == 1
 
     @property
     def starts_as_base(self) -> bool:
         """Not with the paper's SigNorm, which divides the weights before anything is trained."""
-        return bool(self.options.signorm != "paper")
+        return self.options.signorm != "paper"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules."""
@@ -157,7 +158,7 @@ class Secura(CABRLoRA):
     def has_bias(self) -> bool:
         """Whether a bias of the adapter's own is trained."""
         given = self.options.adapter_bias
-        return bool(self.options.signorm == "public_code" if given is None else given)
+        return self.options.signorm == "public_code" if given is None else given
 
     def count_on(self, model: nn.Module) -> ParameterCount:
         """Count by formula; of A, half of what is trained but for biases, nothing has a gradient at fusion step 1."""

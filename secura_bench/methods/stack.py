@@ -71,7 +71,7 @@ class StackOptions(Options):
         return built
 
 
-class Stack(Method):
+class Stack(Method[StackOptions]):
     """Runs its parts' hooks in the order given: an adapter first, then replay, penalties and the like.
 
     One forward serves all: the parts' extra terms are joined to the first part's cross-entropy. State is nested by

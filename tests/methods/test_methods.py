@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from inspect import get_annotations
+from typing import Any, get_args
+
 import pytest
 import torch
 
@@ -13,7 +16,7 @@ from secura_bench.foundation.registry import METHODS, Registry
 from secura_bench.methods.base_model import Base
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lora import LoRA
-from secura_bench.methods.method import Method
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.secura import Secura
 from secura_bench.methods.stack import Stack
 
@@ -157,3 +160,20 @@ def test_build_method_is_public() -> None:
         secura_bench.build_method("lorra")
     with pytest.raises(AttributeError):
         _ = secura_bench.nothing
+
+
+def said_options(kind: type[Method]) -> Any:
+    """Return the kind of options that a type checker reads of a method: of the nearest class that says one."""
+    for each in kind.__mro__:
+        if said := get_annotations(each, eval_str=True).get("options"):
+            return said
+        for base in vars(each).get("__orig_bases__", ()):
+            if get_args(base):
+                return get_args(base)[0]
+    return None
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_type_checker_reads_the_options_that_a_method_has(name: str) -> None:
+    kind = METHODS.get(name)
+    assert kind.Options is Options or said_options(kind) is kind.Options
