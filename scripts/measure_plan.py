@@ -100,11 +100,11 @@ def estimated(point: Point) -> float:
     from secura_bench.methods.build import build_method
     from secura_bench.spec.sections import TrainSpec
 
-    method, shape = build_method(point.method, **point.options), shape_of(point.size)
+    footprint, shape = build_method(point.method, **point.options).footprint(), shape_of(point.size)
     train = TrainSpec(**{"batch_size": point.batch, "precision": "fp32", **point.train})
     scoring = Scoring(point.batch, point.context, point.answers, 0, ("teacher_forced",))
-    count = restricted(count_on_shape(method, shape), shape, train)
-    return memory_of(method, count, shape, train, scoring, point.answers, point.tasks).on_cpu() - PROCESS
+    count = restricted(count_on_shape(footprint, shape), shape, train)
+    return memory_of(footprint, count, shape, train, scoring, point.answers, point.tasks).on_cpu() - PROCESS
 
 
 def measured(point: Point) -> int:
@@ -154,7 +154,7 @@ def do(point: Point) -> None:
         ids = torch.randint(3, 100, (point.context - number % 2,)).tolist()
         row = Row(id=str(number), prompt="?", target="!")
         rows.append(Example("task", row, tuple(ids[: -point.answers]), tuple(ids[-point.answers :]), 1.0))
-    if method.stream == "none":
+    if not method.trains:
         with torch.inference_mode():
             logits = answer_logits(model.eval(), collate(rows[: point.batch], 0))
             torch.log_softmax(logits.float(), dim=-1)

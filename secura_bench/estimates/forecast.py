@@ -21,7 +21,7 @@ from secura_bench.estimates.formulas import (
 )
 from secura_bench.estimates.memory import Memory, Scoring, memory_of
 from secura_bench.foundation.errors import DataError, SpecError
-from secura_bench.methods.method import Method
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
@@ -51,6 +51,7 @@ class Line:
     """One method's runs, and what one of them takes.
 
     Attributes:
+        footprint: None where a method that is not ours fails to say it.
         runs, done, running: numbers of runs. ``memory`` and ``seconds`` are None where the model's layout is not known.
         seconds: of one run. left: bytes that a run leaves on disk; checkpoint: that it takes meanwhile.
         tasks: of one run. needs: a package that is not installed, if any.
@@ -58,7 +59,7 @@ class Line:
     """
 
     label: str
-    method: Method
+    footprint: Footprint | None
     train: TrainSpec
     runs: int
     done: int
@@ -179,17 +180,17 @@ def fits(memory: Memory, device: Device, tolerance: float = 1.0) -> bool:
 
 def way_out(spec: ExperimentSpec, line: Line, device: Device) -> str:
     """Return which settings would fit ``device``, as one sentence."""
-    shape = _shape(spec.model)
-    if shape is None:
+    shape, footprint = _shape(spec.model), line.footprint
+    if shape is None or footprint is None:
         return ""
     _, longest, answers = _rows(spec, None)
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
-    count = count_on_shape(line.method, shape, lambda: shapes_of(spec.model))
+    count = count_on_shape(footprint, shape, lambda: shapes_of(spec.model))
     scoring = Scoring.of(smaller, longest, answers, 0)
     for savings in accumulate(SAVINGS, lambda before, more: before | more):
         train = line.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
-        memory = memory_of(line.method, counted, shape, train, scoring, answers, line.tasks, not device.is_cpu)
+        memory = memory_of(footprint, counted, shape, train, scoring, answers, line.tasks, not device.is_cpu)
         if fits(memory, device):
             changed = {key: value for key, value in savings.items() if getattr(line.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
@@ -234,7 +235,7 @@ def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answe
     method, train, spec = draft.build(), draft.train, draft.spec
     line = Line(
         label=draft.method.label,
-        method=method,
+        footprint=None,
         train=train,
         runs=0,
         done=0,
@@ -249,10 +250,12 @@ def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answe
         needs=missing_extra(train),
     )
     try:
-        line = replace(line, work=work_of(spec, method, train, len(draft.tasks), rows))
+        footprint = method.footprint()
+        line = replace(line, footprint=footprint)
+        line = replace(line, work=work_of(spec, footprint, train, len(draft.tasks), rows))
         if shape is None:
-            return replace(line, count=method.count_on(shapes_of(spec.model)))
-        return _estimated(line, draft, shape, rows, scoring, answers, device)
+            return replace(line, count=footprint.count_on_shapes(shapes_of(spec.model)))
+        return _estimated(line, footprint, draft, shape, rows, scoring, answers, device)
     except SpecError as error:
         raise SpecError(f"method {draft.method.label!r} does not fit model {spec.model!r}: {error}") from None
     except Exception as error:
@@ -263,15 +266,22 @@ def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answe
 
 
 def _estimated(
-    line: Line, draft: Draft, shape: Shape, rows: Rows, scoring: Scoring, answers: int, device: Device
+    line: Line,
+    footprint: Footprint,
+    draft: Draft,
+    shape: Shape,
+    rows: Rows,
+    scoring: Scoring,
+    answers: int,
+    device: Device,
 ) -> Line:
     """Return ``line`` with what follows from the model's shape."""
-    method, train, work = line.method, line.train, line.work
-    count = restricted(count_on_shape(method, shape, lambda: shapes_of(draft.spec.model)), shape, train)
-    flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
+    train, work = line.train, line.work
+    count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(draft.spec.model)), shape, train)
+    flops = work.tokens * training_flops(shape, train, count.trainable == count.total, footprint)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
-    left, checkpoint = disk_of(draft.spec, count, train, work, method, shape)
-    memory = memory_of(method, count, shape, train, scoring, answers, line.tasks, not device.is_cpu)
+    left, checkpoint = disk_of(draft.spec, count, train, work, footprint, shape)
+    memory = memory_of(footprint, count, shape, train, scoring, answers, line.tasks, not device.is_cpu)
     seconds = flops / (device.speed(draft.threads) * EFFICIENCY)
     return replace(line, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 

@@ -55,7 +55,7 @@ def _line(line: Line, outlook: Outlook, device: Device) -> str:
         line.runs,
         line.done,
         _short(line.count.per_layer) if line.count.trainable else "–",
-        _short(line.method.published_per_layer) if line.method.published_per_layer else "–",
+        _short(published) if (published := line.footprint and line.footprint.published_per_layer) else "–",
         _short(line.work.steps) if line.work.steps else "–",
         _short(line.work.tokens) if line.work.steps else "–",
         _gib(needed) if needed else "–",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
 from secura_bench.methods.parameters import ParameterCount, count_adapted
@@ -64,7 +66,11 @@ class CURAdapter(Method[CUROptions]):
         inject(model, self.options.target_modules, adapt)
         return model
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """Count by formula."""
+        return replace(super().footprint(), count_on_shapes=self.count_on_shapes)
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula, after the same checks."""
         r = resolve_size(self.options.r, model)
         paths = check_targets(model, self.options.target_modules)

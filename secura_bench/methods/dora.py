@@ -20,9 +20,9 @@ class DoRA(LoRA):
         """Return LoRA's and a magnitude a row."""
         return super().trained_by(h, d) + h
 
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+    def kept_by(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return LoRA's, the outputs of W and of B A, which the magnitude scales, and a unit matrix for the norm."""
-        lora = super().kept(inputs, outputs, computing)
+        lora = super().kept_by(inputs, outputs, computing)
         return replace(
             lora, token=lora.token + 2 * outputs * computing.scalar, weights=computing.trained * inputs * inputs
         )

@@ -11,6 +11,7 @@ from torch import nn
 
 from secura_bench.data.example import Example, Task
 from secura_bench.methods.buffers import BufferKind, halves, new_buffer, together
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.methods.parameters import ParameterCount
@@ -61,7 +62,7 @@ class ER(Method[EROptions]):
     def mix(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Add replayed rows and offer the new ones to the buffer: after drawing, so that none meets itself."""
         replayed: list[Example] = []
-        if extra := self.extra_rows(len(examples), self.task):
+        if extra := self.replayed_rows(len(examples), self.task):
             replayed = self.buffer.draw(extra)
         for example in examples:
             self.buffer.add(example)
@@ -69,14 +70,13 @@ class ER(Method[EROptions]):
             return halves(examples, replayed, mean_over="rows")
         return together(examples, replayed)
 
-    @property
-    def relative_rows(self) -> float:
-        """A new row and, from the second task on, its share of replayed ones."""
-        return 1 + self.options.ratio
-
-    def extra_rows(self, rows: int, task: int) -> int:
-        """Return how many rows are replayed."""
+    def replayed_rows(self, rows: int, task: int) -> int:
+        """Return how many rows are replayed in a step of ``rows`` new ones, in task number ``task`` from 0."""
         return max(1, round(self.options.ratio * rows)) if task > 0 else 0
+
+    def footprint(self) -> Footprint:
+        """A new row brings, from the second task on, its share of replayed ones."""
+        return replace(super().footprint(), relative_rows=1 + self.options.ratio, extra_rows=self.replayed_rows)
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the token ids in the buffer by now."""

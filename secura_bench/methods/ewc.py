@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.methods.parameters import ParameterCount
@@ -122,15 +123,15 @@ class EWC(Method[EWCOptions]):
         count = super().count_parameters(model)
         return replace(count, held=2 * count.trainable)
 
-    def held_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of F and θ* where they are kept, in the dtype that they are kept in."""
-        size = count.held * (2 if self.options.dtype == "bf16" else 4)
-        return (0, size) if self.options.device == "cpu" else (size, 0)
-
-    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of the new F, in fp32 beside what is held, and where it is summed."""
-        size = 4 * count.trainable
-        return (0, size) if self.options.device == "cpu" else (size, 0)
+    def footprint(self) -> Footprint:
+        """F and θ* lie where and as the options say; at a boundary the new F comes beside them, in fp32."""
+        held = 2 if self.options.dtype == "bf16" else 4
+        on_cpu = self.options.device == "cpu"
+        return replace(
+            super().footprint(),
+            held_bytes=(0, held) if on_cpu else (held, 0),
+            boundary_bytes=(0, 4) if on_cpu else (4, 0),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return F, θ*, the constant and F's mean."""

@@ -19,7 +19,8 @@ from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.buffers import Reservoir, halves
-from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.kept import Kept
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, Rank, Targets, resolve_seed
 from secura_bench.methods.parameters import ParameterCount, count_adapted
@@ -155,10 +156,6 @@ class ILoRA(Method[ILoRAOptions]):
         self._tokens = sum(example.supervised for example in (*examples, *replayed))
         return halves(examples, replayed, mean_over="tokens")
 
-    def extra_rows(self, rows: int, task: int) -> int:
-        """Return how many rows are replayed."""
-        return rows if task > 0 and self.options.consistency == "hidden" else 0
-
     def terms(self, model: nn.Module, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the consistency loss, by a second forward without gradient through the long-term pairs."""
         if self.options.consistency == "logits":
@@ -216,30 +213,28 @@ class ILoRA(Method[ILoRAOptions]):
         with long_term(model) if self.options.evaluate == "long_term" else nullcontext():
             yield model
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """The long-term pairs' forward comes on a forward and a backward of the same size.
+
+        ``hidden``: from the second task on a replayed row comes on each new one. ``logits``: the logits of the
+        long-term pairs are kept, and their difference from the working ones.
+        """
+        hidden = self.options.consistency == "hidden"
+        return replace(
+            super().footprint(),
+            relative_rows=2.0 if hidden else 1.0,
+            relative_work=1.5,
+            kept_logits=0 if hidden else 2,
+            count_on_shapes=self.count_on_shapes,
+            extra_rows=lambda rows, task: rows if hidden and task > 0 else 0,
+            kept=lambda inputs, outputs, computing: Kept(computing.scalar * self.options.r),  # A x; x itself is shared
+        )
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula: r (h + d) a module, and as many held."""
         paths = check_targets(model, self.options.target_modules)
         count = count_adapted(model, paths, lambda h, d: self.options.r * (h + d))
         return count.with_held(count.trainable)
-
-    @property
-    def relative_rows(self) -> float:
-        """With ``hidden``, a replayed row comes on each new one from the second task on."""
-        return 2.0 if self.options.consistency == "hidden" else 1.0
-
-    @property
-    def relative_work(self) -> float:
-        """The long-term pairs' forward comes on a forward and a backward of the same size."""
-        return 1.5
-
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
-        """Return A x; x itself is shared."""
-        return Kept(computing.scalar * self.options.r)
-
-    @property
-    def kept_logits(self) -> int:
-        """With ``logits``, those of the long-term pairs and their difference from the working ones."""
-        return 2 if self.options.consistency == "logits" else 0
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the long-term pairs, and the token ids in the buffer by now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from secura_bench.adapters.peft_layers import effective_weight, lora_layers, mer
 from secura_bench.adapters.towers import other_towers
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import Fraction, Positive, Rank, Targets
@@ -88,7 +90,11 @@ class LoRA(Method[LoRAOptions]):
         )
         return get_peft_model(model, config)
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """Count by formula; what a module keeps is the adapter's."""
+        return replace(super().footprint(), count_on_shapes=self.count_on_shapes, kept=self.kept_by)
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula."""
         return count_adapted(model, check_targets(model, self.options.target_modules), self.trained_by)
 
@@ -96,7 +102,7 @@ class LoRA(Method[LoRAOptions]):
         """Return the scalars of A and B of an h×d module: r (h + d)."""
         return self.options.r * (h + d)
 
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+    def kept_by(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return A x, dropout's mask and what it lets through; without dropout x is shared, but under autocast cast."""
         dropout, own = self.options.dropout > 0, self.options.dropout > 0 or computing.autocast
         token = computing.scalar * (self.options.r + inputs * own) + computing.mask * inputs * dropout

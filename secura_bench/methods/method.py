@@ -16,7 +16,9 @@ from typing_extensions import TypeVar
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.adapters.towers import freeze_other_towers
-from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.former_hooks import with_former_hooks
+from secura_bench.methods.kept import Kept
 from secura_bench.methods.lending import attached
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
@@ -100,6 +102,11 @@ class Method(Generic[OptionsT]):
         self.options: OptionsT = options if options is not None else cast("OptionsT", self.Options())
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains anything: where not, a run scores the model as it is, once."""
+        return self.stream != "none"
+
+    @property
     def merges(self) -> bool:
         """Whether trained tensors are moved into the frozen weights, along the way or at a boundary, and reset."""
         return False
@@ -157,10 +164,6 @@ class Method(Generic[OptionsT]):
         """Return one step's examples, before padding and micro-batches: once a step. Replay adds its own here."""
         return examples
 
-    def extra_rows(self, rows: int, task: int) -> int:
-        """Return how many rows ``mix`` adds at most to a step of ``rows`` rows in task number ``task``, from 0."""
-        return 0
-
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Return the cross-entropy of the batch's answer tokens and ``terms``, in one call of the (wrapped) model."""
         logits = answer_logits(model, batch)
@@ -210,21 +213,6 @@ class Method(Generic[OptionsT]):
             per_layer=trainable / max(1, len(layers)),
         )
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
-        """Return what ``count_parameters`` gives once attached to ``model``, a model of shapes alone, for a plan.
-
-        Adapters say it by formula: attaching imports libraries for seconds, even to shapes.
-
-        Raises:
-            SpecError: The options do not fit the model's modules.
-        """
-        return self.count_parameters(attached(self, model))
-
-    @property
-    def counts_by_layer(self) -> bool:
-        """Whether counts on plain models of one and of two layers say what all layers hold; else a plan builds all."""
-        return True
-
     def check_steps(self, steps: int) -> None:
         """Refuse options that do not go with a run of ``steps`` optimizer steps, over all its tasks.
 
@@ -232,44 +220,41 @@ class Method(Generic[OptionsT]):
             SpecError: Names the option.
         """
 
-    @property
-    def relative_rows(self) -> float:
-        """How many rows go through the model for a row of a step: more than 1 with replay."""
-        return 1.0
+    def anew(self) -> Method:
+        """Return a method of the same kind and options that no model has seen."""
+        return type(self)(self.options)
 
-    @property
-    def relative_work(self) -> float:
-        """Time of a row, forwards and backwards, relative to plain training; for a plan. A lent base adds a forward."""
-        return 1.5 if self.needs_base else 1.0
+    def footprint(self) -> Footprint:
+        """Return what runs take, for a plan: of a method that says nothing, what plain training does.
 
-    def kept_weights(self, adapted: int) -> int:
-        """Return how many scalars a layer's forward keeps for the backward pass of weights made on the way.
-
-        ``adapted``: scalars of the layer's query and value weights.
+        One that says something returns ``dataclasses.replace(super().footprint(), relative_work=2.0)``. A lent base
+        adds a forward. Adapters count by formula: attaching imports libraries for seconds, even to shapes.
         """
-        return 0
 
-    def held_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of what is held beside the model, on the run's device and in the CPU's memory."""
-        return 4 * count.held, 0
+        def count(model: nn.Module) -> ParameterCount:
+            fresh = self.anew()
+            return fresh.count_parameters(attached(fresh, model))
 
-    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes that ``end_task`` takes beside what is held, on the run's device and in the CPU's memory."""
-        return 0, 0
-
-    @property
-    def adapted(self) -> Sequence[str]:
-        """The names of the adapted modules, for a plan; of a method that trains everything nobody asks."""
-        return getattr(self.options, "target_modules", None) or DEFAULT_TARGETS
-
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
-        """Return what an adapted outputs×inputs module keeps for the backward pass, ``kept_weights`` left out."""
-        return Kept()
-
-    @property
-    def kept_logits(self) -> int:
-        """How many fp32 scalars a vocabulary entry and answer token takes beside the cross-entropy's."""
-        return 0
+        plain = Footprint(
+            key=(type(self), repr(self.options)),
+            trains=self.trains,
+            mixes_tasks=self.stream == "mixed",
+            starts_as_base=self.starts_as_base,
+            anchors_weights=self.anchors_weights,
+            counts_by_layer=True,
+            relative_rows=1.0,
+            relative_work=1.5 if self.needs_base else 1.0,
+            adapted=tuple(getattr(self.options, "target_modules", None) or DEFAULT_TARGETS),
+            kept_weights=0,
+            kept_logits=0,
+            held_bytes=(4, 0),
+            boundary_bytes=(0, 0),
+            published_per_layer=self.published_per_layer,
+            count_on_shapes=count,
+            extra_rows=lambda rows, task: 0,
+            kept=lambda inputs, outputs, computing: Kept(),
+        )
+        return with_former_hooks(self, plain)
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return named figures for the log, as they are after a step (merge survival, median Res)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 import torch
@@ -18,6 +18,7 @@ from secura_bench.data.collate import Batch
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.foundation.wording import in_a_line
 from secura_bench.methods.adalora import refuse_schedule, refuse_steps
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options, StepContext
 from secura_bench.methods.options import Targets
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
@@ -153,10 +154,9 @@ class Peft(Method[PeftOptions]):
                     f"both; take one that draws, such as init_lora_weights: true."
                 )
 
-    @property
-    def counts_by_layer(self) -> bool:
-        """No: patterns, lists of layers and PEFT's own reading of the configuration want the whole model."""
-        return False
+    def footprint(self) -> Footprint:
+        """Patterns, lists of layers and PEFT's own reading of the configuration want the whole model to be counted."""
+        return replace(super().footprint(), counts_by_layer=False)
 
     def check_steps(self, steps: int) -> None:
         """Refuse an AdaLoRA whose ranks would still be allocated when the run ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
@@ -15,6 +16,7 @@ from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.secura_layers import Merge, PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
 from secura_bench.methods.cabr_lora import CABRLoRA, CABROptions
 from secura_bench.methods.cur_adapter import layers
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import Positive, resolve_size
 from secura_bench.methods.parameters import ParameterCount, count_adapted
@@ -146,11 +148,12 @@ class Secura(CABRLoRA):
         still = sum(p.numel() for name, p in model.named_parameters() if name.endswith(".A"))
         return count.with_effective(count.trainable - still)
 
-    def kept_weights(self, adapted: int) -> int:
+    def footprint(self) -> Footprint:
         """With the paper's SigNorm and B not zero, W_updated and Res of every module are kept."""
-        return 0 if self.always_merged or self.options.signorm != "paper" else 2 * adapted
+        kept = 0 if self.always_merged or self.options.signorm != "paper" else 2
+        return replace(super().footprint(), kept_weights=kept, kept=self.kept_by)
 
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+    def kept_by(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return, with the published code's SigNorm, Res of every output, in the dtype of the adapter's bias."""
         return Kept(computing.trained * outputs if self.options.signorm == "public_code" else 0.0)
 
@@ -160,9 +163,9 @@ class Secura(CABRLoRA):
         given = self.options.adapter_bias
         return self.options.signorm == "public_code" if given is None else given
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula; of A, half of what is trained but for biases, nothing has a gradient at fusion step 1."""
-        count = super().count_on(model)
+        count = super().count_on_shapes(model)
         if not self.always_merged:
             return count
         still = count_adapted(model, check_targets(model, self.options.target_modules), lambda h, d: self.a_size(model))

@@ -119,9 +119,10 @@ def test_a_plan_counts_what_is_copied(name: str | None, options: dict[str, Any],
     without = fresh.count_parameters(fresh.attach(load_model(find_model("tiny")))).held if name != "i_lora" else None
     if without is not None:
         assert count.held == without + more
+    footprint = method.footprint()
     if name is None:
-        assert count_on_shape(method, shape) == count and method.held_memory(count) == (4 * more, 0)
-    assert method.relative_work == pytest.approx(1.5 * fresh.relative_work)
+        assert count_on_shape(footprint, shape) == count and footprint.held_memory(count) == (4 * more, 0)
+    assert footprint.relative_work == pytest.approx(1.5 * fresh.footprint().relative_work)
 
 
 def test_bits_tell_values_apart_and_shapes_alone_are_nothing() -> None:

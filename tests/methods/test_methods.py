@@ -19,6 +19,7 @@ from secura_bench.methods.lora import LoRA
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.secura import Secura
 from secura_bench.methods.stack import Stack
+from secura_bench.models.load import shape_of
 
 SIZES = {name: {"r": 4, "m": 6} for name in ("secura", "cabr_lora")} | {"cur_lora": {"r": 4}}
 
@@ -160,6 +161,37 @@ def test_build_method_is_public() -> None:
         secura_bench.build_method("lorra")
     with pytest.raises(AttributeError):
         _ = secura_bench.nothing
+
+
+class SpeaksAsBefore(Method):
+    name = "speaks_as_before"
+    relative_work = 2.0
+
+    def extra_rows(self, rows, task):
+        return rows
+
+
+def test_a_plan_hears_what_a_plug_in_says_by_the_former_hooks() -> None:
+    footprint = SpeaksAsBefore().footprint()
+    assert footprint.relative_work == 2.0 and footprint.extra_rows(3, 0) == 3
+    assert (footprint.relative_rows, footprint.held_bytes) == (1.0, (4, 0))
+
+
+@pytest.mark.parametrize("hook", ["count_on", "kept_weights", "held_memory", "boundary_memory"])
+def test_a_former_hook_that_no_plan_asks_is_refused_by_name(hook: str) -> None:
+    kind = type("Before", (Method,), {"name": "before", hook: lambda self, *_: 0})
+    with pytest.raises(SpecError, match=rf"method 'before': Before\.{hook} is not asked any more; say it by"):
+        kind().footprint()
+
+
+def test_footprints_are_equal_where_class_and_options_are() -> None:
+    def of(rank: int) -> Any:
+        return build_method("stack", parts=[{"name": "lora", "r": rank}, "er"]).footprint()
+
+    assert of(4) == of(4) and hash(of(4)) == hash(of(4)) and of(4) != of(5)
+    by_hand = [Stack([build_method("lora", r=rank)]).footprint() for rank in (4, 4, 5)]
+    assert by_hand[0] == by_hand[1] != by_hand[2], "a stack of parts alone has no options of its own"
+    assert by_hand[0].count_on_shapes(shape_of("tiny").skeleton(1)).trainable > 0
 
 
 def said_options(kind: type[Method]) -> Any:
