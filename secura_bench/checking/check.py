@@ -56,7 +56,7 @@ def check_method(name: str, options: Mapping[str, Any], plugin: Path, work: Path
         yield Verdict("options", False, _without_place(error))
         return
     yield Verdict("options", True, f"{shown or 'none'}{f'; here {_listed(options)}' if options else ''}")
-    if kind.stream == "none":
+    if not alone.run.build().trains:
         yield Verdict("trains", None, "it trains nothing, so there is nothing to resume", needed=False)
         return
     say(f"{name}: {STEPS} steps on each of two tasks, undisturbed")

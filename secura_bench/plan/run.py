@@ -70,7 +70,7 @@ def planned_runs(spec: ExperimentSpec) -> tuple[PlannedRun, ...]:
     base = MethodSpec(name="base", label="base")
     found = [PlannedRun(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
     for method in spec.methods:
-        if method.name == "base":
+        if method.is_base:
             continue
         train = spec.train_of(method)
         for sequence, tasks in spec.sequences(method).items():

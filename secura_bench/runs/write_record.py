@@ -47,7 +47,7 @@ def record_of(
         method={
             **run.method.named,
             "options": method.options.model_dump(mode="json"),
-            "train": run.train.model_dump(mode="json") if method.stream != "none" else {},
+            "train": run.train.model_dump(mode="json") if method.trains else {},
         },
         tasks=run.tasks,
         probe=run.spec.probe,

@@ -163,6 +163,11 @@ def test_build_method_is_public() -> None:
         _ = secura_bench.nothing
 
 
+def test_the_base_model_alone_of_ours_trains_nothing() -> None:
+    built = {name: METHODS.get(name) for name in METHODS.names() if name not in ("stack", "peft")}
+    assert [name for name, kind in built.items() if not kind().trains] == ["base"]
+
+
 class SpeaksAsBefore(Method):
     name = "speaks_as_before"
     relative_work = 2.0
