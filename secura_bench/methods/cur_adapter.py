@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from secura_bench.adapters.cur import Selection, lowest_norm, sampled
 from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
+from secura_bench.adapters.stand_in import moved_tensors
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.footprint import Footprint
@@ -117,13 +118,13 @@ class CURAdapter(Method[CUROptions]):
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the frozen C and R, and what merges fill."""
-        held = sum(buffer.numel() for layer in layers(model) for buffer in layer.buffers())
-        return super().count_parameters(model).with_held(held)
+        effective = sum(layer.effective for layer in layers(model))
+        held = sum(layer.held for layer in layers(model))
+        return super().count_parameters(model).with_effective(effective).with_held(held)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the trained tensors and what was merged into the cores."""
-        held = {name: value for name, value in model.state_dict().items() if name.endswith((".K", ".A_f", ".B_f"))}
-        return super().trained_state(model) | held
+        return super().trained_state(model) | moved_tensors(model)
 
 
 def layers(model: nn.Module) -> Iterator[CURLinear]:

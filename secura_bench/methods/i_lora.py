@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject, refuse_shared
 from secura_bench.adapters.lora_pair import DualLoRALinear, dual_layers, long_term
 from secura_bench.adapters.merging import Survival, survival_from
+from secura_bench.adapters.stand_in import base_weights, moved_tensors
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
@@ -197,10 +198,8 @@ class ILoRA(Method[ILoRAOptions]):
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return both pairs, and the weights that the working one was merged into, if it was."""
-        state = model.state_dict()
-        kept = ("A", "B", "long_A", "long_B", *(("base.weight",) if self.survival is not None else ()))
-        adapted = [path for path, module in model.named_modules() if isinstance(module, DualLoRALinear)]
-        return {f"{path}.{name}": state[f"{path}.{name}"] for path in adapted for name in kept}
+        merged = base_weights(model) if self.survival is not None else {}
+        return super().trained_state(model) | moved_tensors(model) | merged
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return what survived of the last merge, once there was one."""
@@ -238,7 +237,7 @@ class ILoRA(Method[ILoRAOptions]):
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the long-term pairs, and the token ids in the buffer by now."""
-        pairs = sum(layer.long_A.numel() + layer.long_B.numel() for layer in dual_layers(model))
+        pairs = sum(layer.held for layer in dual_layers(model))
         return replace(super().count_parameters(model), held=pairs + self.buffer.tokens)
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import check_targets, refuse_shared
 from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.secura_layers import Merge, PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
+from secura_bench.adapters.stand_in import base_weights
 from secura_bench.methods.cabr_lora import CABRLoRA, CABROptions
 from secura_bench.methods.cur_adapter import layers
 from secura_bench.methods.footprint import Footprint
@@ -116,7 +117,7 @@ class Secura(CABRLoRA):
         """Return the trained tensors, the cores, and the weights where merges go into them."""
         state = super().trained_state(model)
         if self.options.merge_dtype == "base":
-            state |= {name: p for name, p in model.state_dict().items() if name.endswith(".base.weight")}
+            state |= base_weights(model)
         return state
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> None:
@@ -139,14 +140,6 @@ class Secura(CABRLoRA):
                     for name, value in Survival.over(pair[position] for pair in merged).figures.items()
                 }
         return figures
-
-    def count_parameters(self, model: nn.Module) -> ParameterCount:
-        """Count; A is trained by the optimizer and yet has no gradient where B is zero in every forward."""
-        count = super().count_parameters(model)
-        if not self.always_merged:
-            return count
-        still = sum(p.numel() for name, p in model.named_parameters() if name.endswith(".A"))
-        return count.with_effective(count.trainable - still)
 
     def footprint(self) -> Footprint:
         """With the paper's SigNorm and B not zero, W_updated and Res of every module are kept."""
