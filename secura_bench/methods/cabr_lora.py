@@ -1,4 +1,12 @@
-"""CABR-LoRA (SECURA, arXiv 2502.18168, section 3.1): ΔW = C A B R, without SigNorm and merges along the way."""
+"""CABR-LoRA (SECURA, arXiv 2502.18168, section 3.1): ΔW = C A B R, without SigNorm and merges along the way.
+
+for each W (h×d) to adapt: C ← r of its columns, R ← r of its rows, frozen; K ← 0
+                           A (r×m) ← W[:r, :m], B (m×r) ← 0
+for each step:
+    y = (W + C (K + A B) R) x
+    A, B ← optimizer(A, B, ∇ loss)
+at the end of a task (``boundary: merge``): K ← K + A B,  B ← 0
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""DoRA (Liu et al. 2024, arXiv 2402.09353), through PEFT."""
+"""DoRA (Liu et al. 2024, arXiv 2402.09353), through PEFT.
+
+for each W (h×d) to adapt: A, B as LoRA's, μ ← ‖W‖ by row, W frozen
+for each step:
+    V = W + (α / r) B A
+    y = μ V / ‖V‖ x, norms by row
+    A, B, μ ← optimizer(A, B, μ, ∇ loss)
+"""
 
 from __future__ import annotations
 

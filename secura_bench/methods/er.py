@@ -1,4 +1,12 @@
-"""Experience replay (Rolnick et al. 2019, arXiv 1811.11682; Chaudhry et al. 2019, arXiv 1902.10486)."""
+"""Experience replay (Rolnick et al. 2019, arXiv 1811.11682; Chaudhry et al. 2019, arXiv 1902.10486).
+
+for each step of task t:
+    new ~ the task's rows
+    replayed ~ the buffer, ratio · |new| rows, if t > 1
+    offer each new row to the buffer
+    loss = mean over the answer tokens of new ∪ replayed
+    θ ← optimizer(θ, ∇ loss)
+"""
 
 from __future__ import annotations
 

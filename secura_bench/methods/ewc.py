@@ -1,4 +1,12 @@
-"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796; online: Schwarz et al. 2018, 1805.06370)."""
+"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796; online: Schwarz et al. 2018, 1805.06370).
+
+for each step of task t:
+    loss = cross-entropy + λ/2 Σ F (θ − θ*)², the second from t > 1 on
+    θ ← optimizer(θ, ∇ loss)
+at the end of task t:
+    F_t = mean over rows of (∇ log p(answer))²
+    F ← γ F + F_t,  θ* ← θ
+"""
 
 from __future__ import annotations
 

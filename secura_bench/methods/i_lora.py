@@ -1,4 +1,12 @@
-"""I-LoRA, in two versions: that of SECURA's public code, and that of its paper (Ren et al. 2024, arXiv 2402.18865)."""
+"""I-LoRA, in two versions: that of SECURA's public code, and that of its paper (Ren et al. 2024, arXiv 2402.18865).
+
+for each W to adapt: A drawn, B ← 0; (A, B)_long ← (A, B)
+for each step:
+    loss = cross-entropy + γ d(θ_work, θ_long)
+    θ_work ← optimizer(θ_work, ∇ loss)
+    θ_long ← λ θ_long + (1 − λ) θ_work
+at the end of a task (``boundary: merge``): W ← W + B A,  B ← 0,  θ_long ← θ_work
+"""
 
 from __future__ import annotations
 

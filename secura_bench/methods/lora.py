@@ -1,4 +1,11 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685), through PEFT."""
+"""LoRA (Hu et al. 2021, arXiv 2106.09685), through PEFT.
+
+for each W (h×d) to adapt: A (r×d) drawn, B (h×r) ← 0, W frozen
+for each step:
+    y = W x + (α / r) B A dropout(x)
+    A, B ← optimizer(A, B, ∇ loss)
+at the end of a task (``boundary: merge``): W ← W + (α / r) B A,  B ← 0
+"""
 
 from __future__ import annotations
 

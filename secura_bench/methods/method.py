@@ -1,4 +1,12 @@
-"""The seam everything hangs on. The plainest method, sequential fine-tuning, is the base class."""
+"""The seam everything hangs on. The plainest method, sequential fine-tuning, is the base class.
+
+for each task, in order:
+    for each of its steps:
+        rows ~ the task's training rows
+        loss = mean over their answer tokens of the cross-entropy
+        θ ← optimizer(θ, ∇ loss)
+    score the tasks and the probe
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Any tuner of PEFT, by PEFT's own configuration."""
+"""Any tuner of PEFT, by PEFT's own configuration.
+
+model ← get_peft_model(model, config); what PEFT made trainable is θ
+for each step:
+    loss = cross-entropy (AdaLoRA: + weight · mean ‖P Pᵀ − I‖ and ‖Qᵀ Q − I‖)
+    θ ← optimizer(θ, ∇ loss)
+    AdaLoRA: weigh the ranks by their gradients, and drop the least important
+"""
 
 from __future__ import annotations
 

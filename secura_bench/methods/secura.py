@@ -1,4 +1,13 @@
-"""SECURA (arXiv 2502.18168): a CABR adapter under SigNorm, merged along the way."""
+"""SECURA (arXiv 2502.18168): a CABR adapter under SigNorm, merged along the way.
+
+for each W to adapt: C, R, K, A, B as CABR-LoRA's
+for each step:
+    W_m = W + C (K + A B) R,  Res = SigNorm(W + C K R, C A B R)
+    y = (W_m / Res) x
+    A, B ← optimizer(A, B, ∇ loss)
+    every ``fusion_step`` steps: K ← K + A B,  B ← 0    (M1)
+                     or A_f ← A,  B_f ← B_f + B,  K ← A_f B_f,  B ← 0    (M2)
+"""
 
 from __future__ import annotations
 

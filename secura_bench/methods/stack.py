@@ -1,4 +1,12 @@
-"""Several methods as one."""
+"""Several methods as one.
+
+model ← attach of the one part that adapts it; start of each
+for each step:
+    rows ← mix of each part in turn
+    loss = cross-entropy + Σ terms of each part
+    after_backward of each;  θ ← optimizer(θ, ∇ loss);  after_step of each
+at the end of a task: end_task of each
+"""
 
 from __future__ import annotations
 
