@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gpu_page
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-
-import gpu_page
 
 MARK = "@result "
 """What a part's result lines begin with; whatever else it prints is passed on."""

@@ -11,6 +11,7 @@ import gc
 import statistics
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,14 +20,15 @@ from measure_plan import LIMIT, Point, stages, train_of
 CONTEXT, STEPS = 600, 6
 """Tokens of a row, as in the paper's specs, and optimizer steps a task, of which the first warms up."""
 
-LORA = {"precision": "bf16"}
-LARGE = {"precision": "bf16_stochastic", "gradient_checkpointing": True}
+LARGE: dict[str, Any] = {"precision": "bf16_stochastic", "gradient_checkpointing": True}
 
 
 def point(method: str, size: str, batch: int = 1, tasks: int = 1, **train: Any) -> Point:
     """Return a point of whole rows, half of whose tokens are answers."""
     options = train.pop("options", {})
-    return Point(method, size, batch, CONTEXT, options, {"steps": STEPS, **LORA, **train}, tasks, CONTEXT // 2)
+    return Point(
+        method, size, batch, CONTEXT, options, {"steps": STEPS, "precision": "bf16", **train}, tasks, CONTEXT // 2
+    )
 
 
 POINTS = (
@@ -141,8 +143,11 @@ def measured(chosen: Point, device: torch.device) -> dict[str, Any]:
     from secura_bench.models.load import shape_of
     from secura_bench.training.precision import new_accelerator
 
-    train, moments, peaks = train_of(chosen), [], {}
+    train = train_of(chosen)
+    peaks: dict[str, int] = {}
+    moments: list[float] = []
     losses: list[float] = []
+    before, reserved = (torch.cuda.memory_allocated() if device.type == "cuda" else 0), 0
 
     def on_step(report: Any) -> None:
         if device.type == "cuda":
@@ -158,14 +163,14 @@ def measured(chosen: Point, device: torch.device) -> dict[str, Any]:
     reset(device)
     for stage in stages(chosen, model, accelerator, on_step):
         peaks[stage] = max(peaks.get(stage, 0), peak(device))
+        reserved = max(reserved, torch.cuda.max_memory_reserved() if device.type == "cuda" else 0)
         reset(device)
-    reserved = torch.cuda.memory_reserved() if device.type == "cuda" else 0
-    found: dict[str, Any] = {"stages": peaks, "reserved_at_end": reserved, "seconds_to_build": built}
+    found: dict[str, Any] = {"stages": peaks, "reserved": reserved, "before": before, "seconds_to_build": built}
     if not moments:
         return found
     method, shape = build_method(chosen.method, **chosen.options), shape_of(chosen.size)
     one_task = moments[: train.steps]
-    step = statistics.median(after - before for before, after in zip(one_task, one_task[1:], strict=False))
+    step = statistics.median(after - before for before, after in pairwise(one_task))
     tokens = chosen.batch * chosen.context * method.relative_rows
     flops = training_flops(shape, train, chosen.method in EVERYTHING, method) if shape else 0.0
     speed = {"seconds_a_step": step, "tokens_a_second": tokens / step, "operations_a_second": tokens * flops / step}

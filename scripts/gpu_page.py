@@ -21,7 +21,7 @@ def write(found: Result, out: Path) -> None:
 
 
 def verdict(result: Result) -> str:
-    """Return "failed", "skipped", "out" or "within" of its bounds, or "measured" where there is nothing to hold it to."""
+    """Return "failed", "skipped", "out" of bounds, "within" them, or "measured": held to nothing."""
     if "error" in result:
         return "failed"
     if "skipped" in result:
@@ -110,19 +110,29 @@ def _memory(results: Sequence[Result], rate: float | None) -> Iterator[str]:
             yield f"A process with nothing loaded takes {_gib(result['measured'])} GiB of the device (the plan says"
             yield f"{_gib(result['forecast'])}), of it in the allocator after a product: {_gib(result['workspace'])}."
             yield ""
-    yield from _table(
-        ("point", "forecast GiB", "measured GiB", "forecast / measured", "peak in", "s a step", "tokens/s",
-         "of matmul", "verdict"),
-        [
-            (
-                r["name"], _gib(r["forecast"]["total"] - r["forecast"]["process"]), _gib(r["measured"]),
-                _short(r["ratio"]), max(r["stages"], key=r["stages"].__getitem__), _short(r.get("seconds_a_step")),
-                _short(r.get("tokens_a_second")), _share(r, rate), verdict(r),
-            )
-            for r in results
-            if "stages" in r
-        ],
-    )  # fmt: skip
+    yield from _table(POINT, [_point(result, rate) for result in results if "stages" in result])
+
+
+POINT = (
+    "point", "forecast GiB", "measured GiB", "forecast / measured", "reserved GiB", "peak in", "s a step", "tokens/s",
+    "of matmul", "verdict",
+)  # fmt: skip
+
+
+def _point(result: Result, rate: float | None) -> Sequence[str]:
+    forecast, stages = result["forecast"], result["stages"]
+    return (
+        result["name"],
+        _gib(forecast["total"] - forecast["process"]),
+        _gib(result["measured"]),
+        _short(result["ratio"]),
+        _gib(result["reserved"]),
+        max(stages, key=stages.__getitem__),
+        _short(result.get("seconds_a_step")),
+        _short(result.get("tokens_a_second")),
+        _share(result, rate),
+        verdict(result),
+    )
 
 
 def _tests(results: Sequence[Result]) -> Iterator[str]:

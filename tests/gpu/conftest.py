@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sessions import forget_device
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic products want before CUDA begins
 
@@ -25,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def device() -> str:
-    """Return the device that is tested."""
+    """Return the device that is tested, with no other one kept from a test before."""
+    forget_device()
     return DEVICE
 
 

@@ -62,13 +62,22 @@ def rows_of(seed: int, count: int) -> list[Example]:
     return [example(6 + 2 * i, 1 + i % 4, seed=seed + i) for i in range(count)]
 
 
+def forget_device() -> None:
+    """Let the next accelerator of this process choose its device: accelerate keeps the first one's."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 class Session:
     """A run that can be cut off after any step and taken up again by another one."""
 
     def __init__(self, model: torch.nn.Module, method: Method, device: str = "cpu", **train: Any) -> None:
         self.method = method
         spec = TrainSpec(**{"lr": 1e-2, "steps": 1, "batch_size": 2} | train)
+        forget_device()
         accelerator = new_accelerator(spec.precision, cpu=device == "cpu")
+        assert accelerator.device.type == device
         self.model = attached(method, model.to(accelerator.device), lambda model: prepare_training(model, spec))
         self.unsaved = Unsaved(method, self.model)
         self.loop = TrainingLoop(accelerator, self.model, method, spec, pad_id=0)
