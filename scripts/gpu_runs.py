@@ -67,30 +67,47 @@ def results(deadline: float, device: str) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         running = {side: start(side, Path(folder)) for side in sides}
+        late = set()
         for side, process in running.items():
             try:
                 _, errors = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 _, errors = process.communicate()
-                errors = f"{errors}\nno time left: killed"
+                late.add(side)
             found: dict[str, Any] = {"name": side, "seconds": time.monotonic() - began}
-            yield found if process.returncode == 0 else {**found, "error": errors[-4000:]}
+            if side in late:
+                yield {**found, "skipped": "no time left for all its runs"}
+            elif process.returncode:
+                yield {**found, "error": errors[-2000:] + failures(Path(folder) / slug(side))}
+            else:
+                yield found
         runs = {side: read(Path(folder) / slug(side)) for side in sides}
     for (ours, theirs), bound in BOUNDS.items():
         if ours not in runs:
             yield {"name": f"{ours} against {theirs}", "skipped": "no CUDA device"}
             continue
-        for label in runs[theirs]:
-            name = f"{label}: {ours} against {theirs}"
-            if label not in runs[ours]:
-                yield {"name": name, "error": f"{ours} has no record of it"}
-                continue
-            yield {"name": name, "bound": bound, **compared(runs[ours][label], runs[theirs][label], bound)}
+        for label in sorted(runs[ours].keys() | runs[theirs].keys()):
+            found = {"name": f"{label}: {ours} against {theirs}"}
+            lacking = [side for side in (ours, theirs) if label not in runs[side]]
+            if lacking and late.issuperset(lacking):
+                yield {**found, "skipped": "no time left"}
+            elif lacking:
+                yield {**found, "error": f"there is no record of it by {' and '.join(lacking)}"}
+            else:
+                yield {**found, "bound": bound, **compared(runs[ours][label], runs[theirs][label], bound)}
     if "cuda bf16" in runs:
         once, again = runs["cuda bf16"], runs["cuda bf16 again"]
         equal = [label for label in once if label in again and once[label]["scores"] == again[label]["scores"]]
         yield {"name": "cuda bf16 twice", "equal": equal, "different": sorted(set(once) - set(equal))}
+
+
+def failures(results: Path) -> str:
+    """Return the ends of the tracebacks of runs that failed."""
+    return "".join(
+        f"\n{path.parent.name}: {path.read_text(encoding='utf-8')[-1500:]}"
+        for path in sorted(results.glob("gpu-check/*/traceback.txt"))
+    )
 
 
 def start(side: str, folder: Path) -> subprocess.Popen[str]:
