@@ -116,3 +116,25 @@ def test_what_there_is_no_time_for_is_said(found: Any) -> None:
     verdicts = {gpu_page.verdict(result) for part in whole["parts"].values() for result in part["results"]}
     assert verdicts == {"skipped"} and not gpu_page.is_bad(whole)
     assert "left out: memory: no time left" in (out / gpu_page.PAGE).read_text()
+
+
+def test_the_page_has_what_was_measured() -> None:
+    point = {
+        "name": "lora", "forecast": {"total": 3 * 2**30, "process": 2**30}, "measured": 4 * 2**30, "ratio": 0.5,
+        "reserved": 5 * 2**30, "stages": {"attaching": 1, "training": 2}, "seconds_a_step": 0.25, "within": False,
+        "tokens_a_second": 2400.0, "operations_a_second": 1e14,
+    }  # fmt: skip
+    scored = {**point, "name": "base", "stages": {"scoring": 2}, "seconds_a_step": None, "operations_a_second": None}
+    context = {"name": "context", "measured": 2**30, "forecast": 2**29, "workspace": 2**25}
+    run = {"name": "lora: a against b", "bound": {"loss": 0.1, "text": 0.9}, "loss": 0.01, "text": 1.0,
+           "accuracy": 0.0, "seconds": 2.0, "within": True}  # fmt: skip
+    twice = {"name": "twice", "equal": ["lora"], "different": []}
+    parts = {
+        "environment": {"title": "Machine", "results": [{"name": "GPU", "matmul": 4e14, "memory": 80 * 2**30}]},
+        "runs": {"title": "Runs", "results": [{"name": "cuda bf16", "seconds": 3.0}, run, twice]},
+        "memory": {"title": "Memory", "results": [context, point, scored]},
+    }
+    page = "\n".join(gpu_page.page({"device": "cuda", "budget": 60.0, "seconds": 9.0, "parts": parts}))
+    assert "| lora | 2.00 | 4.00 | 0.5 | 5.00 | training | 0.25 | 2400 | 25 % | out |" in page
+    assert "| base | 2.00 | 4.00 | 0.5 | 5.00 | scoring | – | 2400 | – | out |" in page
+    assert "400.00 TFLOP/s" in page and "80.00 GiB" in page and "same scores in both processes: lora" in page
