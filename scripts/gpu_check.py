@@ -38,7 +38,7 @@ GRACE = 20.0
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the check: ``least`` seconds are kept for it while the parts before it run."""
+    """A part of the check: ``least`` seconds are kept for it while those before it run; less, of a small budget."""
 
     name: str
     title: str
@@ -124,10 +124,12 @@ def check(budget: float, out: Path, device: str) -> dict[str, Any]:
     """Do all parts in ``budget`` seconds and return what they found, which is in ``out`` after each result."""
     began = time.monotonic()
     found: dict[str, Any] = {"program": "secura-bench gpu-check", "device": device, "budget": budget, "parts": {}}
+    share = min(1.0, budget / 2 / sum(part.least for part in PARTS))
     for position, part in enumerate(PARTS):
         kept: list[dict[str, Any]] = []
         found["parts"][part.name] = {"title": part.title, "results": kept}
-        seconds = budget - (time.monotonic() - began) - sum(later.least for later in PARTS[position + 1 :])
+        later = share * sum(part.least for part in PARTS[position + 1 :])
+        seconds = budget - (time.monotonic() - began) - later
         print(f"{part.title} (at most {seconds:.0f} s)", flush=True)
 
         def keep(result: dict[str, Any], kept: list[dict[str, Any]] = kept) -> None:
