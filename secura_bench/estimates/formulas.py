@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.models.shape import Shape
-from secura_bench.plan.phases import SCORED_ROW
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 
@@ -130,7 +130,7 @@ def training_flops(shape: Shape, train: TrainSpec, everything: bool, method: Met
 
 def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> float:
     """Return the floating-point operations of scoring one row of ``tokens`` tokens by all ``protocols``."""
-    passes = sum(SCORED_ROW[protocol] for protocol in protocols)
+    passes = sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
     return 2 * (shape.layers * shape.layer + shape.embedding) * tokens * passes
 
 

@@ -86,14 +86,6 @@ def long_first(
             yield batch
 
 
-def answerable(protocol: str, kind: str, examples: Sequence[Example]) -> list[int]:
-    """Return the positions of the examples, of a task of this kind, that ``protocol`` can score.
-
-    Plain text is scored by ``perplexity``, and by that alone; ``choice`` wants choices of which one is right.
-    """
-    if (kind == "text") != (protocol == "perplexity"):
-        return []
-    if protocol != "choice":
-        return list(range(len(examples)))
-    rows = [example.row for example in examples]
-    return [i for i, row in enumerate(rows) if row.choices and row.answer_index is not None]
+def with_choices(example: Example) -> bool:
+    """Return whether an example has choices of which one is right."""
+    return bool(example.row.choices) and example.row.answer_index is not None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secura_bench.evaluation.predictions import answerable
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.models.limits import refuse_what_overruns
@@ -69,17 +69,19 @@ def _run(planned: PlannedRun, inputs: Inputs) -> Run:
 def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Refuse a protocol that can score nothing, and a task that no protocol scores."""
     rows = {name: (*inputs.test.get(name, ()), *inputs.probe.get(name, ())) for name in inputs.tasks}
+    can = {
+        name: [each.id for each in PROTOCOLS.values() if each.scorable(inputs.tasks[name].file.kind, mine)]
+        for name, mine in rows.items()
+    }
     for protocol in spec.evaluate.protocols:
-        if not any(answerable(protocol, inputs.tasks[name].file.kind, mine) for name, mine in rows.items()):
-            wanted = {"choice": "rows with choices", "perplexity": "tasks of kind: text"}
+        if not any(protocol in able for able in can.values()):
             raise SpecError(
                 f"evaluate.protocols: {protocol!r} can score none of {', '.join(rows)}: it is for "
-                f"{wanted.get(protocol, 'prompts with answers')}."
+                f"{PROTOCOLS[protocol].wants}."
             )
-    for name, mine in rows.items():
-        kind = inputs.tasks[name].file.kind
-        if not any(answerable(protocol, kind, mine) for protocol in spec.evaluate.protocols):
-            way = "'perplexity'" if kind == "text" else "'teacher_forced' or 'generate'"
+    for name, able in can.items():
+        if not {*able} & {*spec.evaluate.protocols}:
+            way = " or ".join(map(repr, able))
             raise SpecError(f"task {name!r} is scored by none of evaluate.protocols; {way} can score it.")
 
 
@@ -114,6 +116,6 @@ def _check_limits(spec: ExperimentSpec, inputs: Inputs, shapes: Any) -> None:
             ids.update(example.prompt_ids, example.answer_ids)
             if data.file.kind != "text":  # those are read in windows of the model's own size
                 longest = max(longest, len(example))
-        if "generate" in spec.evaluate.protocols:
+        if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
             longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
     refuse_what_overruns(inputs.model.label, shapes, ids, inputs.chat.pad_id, longest)

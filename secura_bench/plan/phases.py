@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
-from secura_bench.evaluation.predictions import answerable
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.base import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED
 
-# Expected time of one row, relative to a teacher-forced row, for the time left that progress shows.
 TRAINED_ROW = 2.5
-SCORED_ROW = {"teacher_forced": 1.0, "generate": 4.0, "choice": 1.5, "perplexity": 4.0}
+"""Expected time of training on a row, relative to a teacher-forced row, for the time left that progress shows."""
 
 
 def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
@@ -62,4 +61,5 @@ def work_units(run: Run, inputs: Inputs) -> int:
 def _scored(run: Run, inputs: Inputs, task: str, rows: Sequence[Example]) -> float:
     """Return the units of scoring ``rows`` of a task by all protocols that can."""
     kind = inputs.tasks[task].file.kind
-    return sum(SCORED_ROW[protocol] * len(answerable(protocol, kind, rows)) for protocol in run.spec.evaluate.protocols)
+    protocols = [PROTOCOLS[name] for name in run.spec.evaluate.protocols]
+    return sum(protocol.row_cost * len(protocol.scorable(kind, rows)) for protocol in protocols)

@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.wording import duration
 
 if TYPE_CHECKING:
     from secura_bench.results.lock import RunLock
     from secura_bench.results.record import Score
-
-# What of a protocol's scores stands for "how much of the probe is left" while a run goes on.
-_RETAINED = {"teacher_forced": "char_bleu", "generate": "accuracy", "choice": "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -248,8 +246,8 @@ class Reporter:
 
     def scored(self, score: Score) -> None:
         """Remember what is left of the probe."""
-        value = score.values.get(_RETAINED.get(score.protocol, ""))
-        if score.role != "probe" or value is None:
+        value = _retained(score)
+        if value is None:
             return
         if self._scoring_base:
             self.base({score.protocol: value})
@@ -300,7 +298,13 @@ def retained(scores: Sequence[Score]) -> dict[str, float]:
     """Return the probe's score by protocol, of a record's scores: what ``Reporter.base`` takes."""
     found = {}
     for score in scores:
-        value = score.values.get(_RETAINED.get(score.protocol, ""))
-        if score.role == "probe" and value is not None:
+        value = _retained(score)
+        if value is not None:
             found[score.protocol] = value
     return found
+
+
+def _retained(score: Score) -> float | None:
+    """Return what stands for "how much of the probe is left" while a run goes on, if this score does."""
+    main = PROTOCOLS[score.protocol].main
+    return score.values.get(main.id) if score.role == "probe" and main.percent else None

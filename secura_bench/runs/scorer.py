@@ -15,13 +15,14 @@ from torch import nn
 
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import own_history
-from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, split_wrong_answers
+from secura_bench.evaluation.evaluate import evaluate, pool, split_wrong_answers
 from secura_bench.evaluation.memory import note_of
+from secura_bench.evaluation.outcome import Evaluation
 from secura_bench.evaluation.prediction_file import PredictionFile
-from secura_bench.evaluation.predictions import Prediction, answerable
+from secura_bench.evaluation.predictions import Prediction
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.base import Method
 from secura_bench.plan.inputs import Inputs
-from secura_bench.plan.phases import SCORED_ROW
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import LARGEST, Score
@@ -116,7 +117,7 @@ class Scorer:
         for protocol in self.run.spec.evaluate.protocols:
             for role, rows in sides:
                 for task, mine in rows.items():
-                    if wanted := answerable(protocol, self.inputs.tasks[task].file.kind, mine):
+                    if wanted := PROTOCOLS[protocol].scorable(self.inputs.tasks[task].file.kind, mine):
                         with cache(role, protocol, task, mine) as kept:
                             if not kept.read().keys() >= set(wanted):
                                 return False
@@ -136,7 +137,7 @@ class Scorer:
         self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], cache: PredictionCache
     ) -> list[Evaluation]:
         """Return the evaluations of the tasks that the protocol can score."""
-        tasks = [t for t, mine in rows.items() if answerable(protocol, self.inputs.tasks[t].file.kind, mine)]
+        tasks = [t for t, mine in rows.items() if PROTOCOLS[protocol].scorable(self.inputs.tasks[t].file.kind, mine)]
         return [self._evaluate(model, protocol, role, task, rows[task], cache) for task in tasks]
 
     def _evaluate(
@@ -167,7 +168,7 @@ class Scorer:
         def count(positions: Iterable[int]) -> None:
             new = set(positions) - counted
             counted.update(new)
-            self.progress.advance(len(new) * SCORED_ROW[protocol], at)
+            self.progress.advance(len(new) * PROTOCOLS[protocol].row_cost, at)
 
         def on_batch(batch: Sequence[tuple[int, Prediction]]) -> None:
             kept.append(batch)

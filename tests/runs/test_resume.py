@@ -663,7 +663,7 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(work: Path, plugin: st
 @pytest.mark.parametrize("precision", ["fp32", "bf16_pure"])
 def test_out_of_memory_while_scoring_halves_the_batch_in_fp32(work: Path, monkeypatch, precision: str) -> None:
     """Room for two rows at a time gives what room for five does; in bf16 it would not, and the run fails."""
-    from secura_bench.evaluation.protocols import teacher_forced as protocol
+    from secura_bench.evaluation.predicting import teacher_forced as protocol
 
     spec = ("run", "spec.yaml", "--quiet", "--set", f"train.precision={precision}", "--set", "evaluate.batch_size=5")
     assert secura_bench(*spec, "--results", "roomy", cwd=work).returncode == 0
