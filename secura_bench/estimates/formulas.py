@@ -14,6 +14,7 @@ from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.models.shape import Shape
+from secura_bench.plan.phases import probed_within, scored_after
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 
@@ -97,12 +98,11 @@ def work_of(spec: ExperimentSpec, method: Method, train: TrainSpec, tasks: int, 
     stages = 1 if method.stream == "mixed" else tasks
     every = spec.evaluate.every
     length = steps // stages
-    scored += stages * (1 + ((length - 1) // every if every else 0)) * rows.probe
+    scored += stages * (1 + probed_within(length, every)) * rows.probe
     if stages == 1:
         scored += tasks * rows.test
     else:
-        own = {"current": tasks, "seen": tasks * (tasks + 1) // 2, "all": tasks * tasks}[spec.evaluate.tasks]
-        scored += own * rows.test
+        scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
     return Work(steps, steps * train.batch_size * method.relative_rows * rows.tokens, scored)
 
 
@@ -143,9 +143,7 @@ def disk_of(
     A checkpoint: trained tensors, the optimizer's state and what the method holds, twice while it is replaced.
     """
     trained = count.trainable * trained_bytes(train.precision)
-    kept = method.stream != "none" and (
-        spec.keep == "all" or (spec.keep == "adapters" and count.trainable < count.total)
-    )
+    kept = method.stream != "none" and spec.keeps(count.trainable, count.total)
     left = trained * kept + work.scored * 2_000 * len(spec.evaluate.protocols)
     if method.stream == "none":
         return left, 0.0

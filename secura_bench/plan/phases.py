@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal, TypeVar
 
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
@@ -11,6 +12,8 @@ from secura_bench.methods.base import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED
+
+T = TypeVar("T")
 
 TRAINED_ROW = 2.5
 """Expected time of training on a row, relative to a teacher-forced row, for the time left that progress shows."""
@@ -33,11 +36,21 @@ def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[
         yield task, RowStream(len(task.train), sampling, f"{run.seed}/{index}/{name}"), steps
 
 
-def scored_tasks(run: Run, index: int, method: Method) -> tuple[str, ...]:
+def scored_tasks(run: Run, index: int, method: Method) -> Sequence[str]:
     """Return the tasks to score after the task number ``index``."""
     if method.stream == "mixed":
         return run.tasks
-    return {"current": (run.tasks[index],), "seen": run.tasks[: index + 1], "all": run.tasks}[run.spec.evaluate.tasks]
+    return scored_after(run.tasks, index, run.spec.evaluate.tasks)
+
+
+def scored_after(tasks: Sequence[T], index: int, which: Literal["current", "seen", "all"]) -> Sequence[T]:
+    """Return those of ``tasks`` that are scored after the task number ``index``, as ``evaluate.tasks`` says."""
+    return {"current": tasks[index : index + 1], "seen": tasks[: index + 1], "all": tasks}[which]
+
+
+def probed_within(steps: int, every: int | None) -> int:
+    """Return how many times the probe is scored within a phase of ``steps`` steps, its end not counted."""
+    return (steps - 1) // every if every else 0
 
 
 def work_units(run: Run, inputs: Inputs) -> int:
@@ -51,10 +64,9 @@ def work_units(run: Run, inputs: Inputs) -> int:
     every = run.spec.evaluate.every
     units = 0.0 if method.starts_as_base else everything
     for task, _, steps in training_phases(run, inputs, method):
-        on_the_way = (steps - 1) // every if every else 0
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
         rows = run.train.batch_size + method.extra_rows(run.train.batch_size, task.index)
-        units += probe * (1 + on_the_way) + own + steps * rows * TRAINED_ROW
+        units += probe * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
     return round(units)
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from secura_bench.foundation.errors import BenchError, RecordError, SpecError, StoppedEarly, unknown_name
 from secura_bench.foundation.files import to_json, write_atomically
-from secura_bench.foundation.wording import in_a_line
+from secura_bench.foundation.wording import first_line, in_a_line
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import fetch_weights
 from secura_bench.plan.make import Plan
@@ -218,7 +218,7 @@ def _explain(error: Exception, folder: RunFolder) -> tuple[str, str]:
     """Return what happened in a sentence, and what can be done about it: where to look, in the run's ``folder``."""
     if isinstance(error, torch.OutOfMemoryError):
         return (
-            f"Out of memory: {(str(error).strip().splitlines() or [''])[0]}",
+            f"Out of memory: {first_line(error)}",
             "A shorter data.context, a smaller evaluate.batch_size, train.precision: bf16 or an adapter needs less.",
         )
     if isinstance(error, BenchError):
@@ -268,9 +268,7 @@ def _missing(
         outcome.skipped.append(run.name)
         if record.status == "diverged":
             outcome.diverged.append(run.name)
-        wanted = run.spec.keep == "all" or (
-            run.spec.keep == "adapters" and (record.parameters["trainable"] or 0) < (record.parameters["total"] or 0)
-        )
+        wanted = run.spec.keeps(record.parameters["trainable"] or 0, record.parameters["total"] or 0)
         if wanted and record.status == "done" and record.method["name"] != "base" and not folder.trained_file.exists():
             say(f"{run.name}: was finished without keeping its trained result; --force does it anew and keeps it")
         if run.spec.log.weight_norms and record.weight_norms is None:

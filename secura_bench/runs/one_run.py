@@ -23,7 +23,7 @@ from secura_bench.runs.scorer import Scorer
 from secura_bench.runs.session import Meter, Outcome, Session
 from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
-from secura_bench.runs.write_record import keeps_adapter, record_of
+from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import reset_peak_memory
 from secura_bench.training.norms import frobenius
@@ -96,7 +96,7 @@ def do_run(
 
     def close() -> RunRecord:
         count = method.count_parameters(model)  # at the end: what is held has grown by then
-        if method.stream != "none" and not outcome.diverged and keeps_adapter(run, count):
+        if method.stream != "none" and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, model, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)

@@ -69,8 +69,3 @@ def record_of(
         ),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
-
-
-def keeps_adapter(run: Run, count: ParameterCount) -> bool:
-    """Return whether the trained result stays in the run's folder."""
-    return run.spec.keep == "all" or (run.spec.keep == "adapters" and count.trainable < count.total)
