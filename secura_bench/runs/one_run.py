@@ -17,10 +17,10 @@ from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
 from secura_bench.runs.base_scores import BaseScores
 from secura_bench.runs.manifest import make_manifest
-from secura_bench.runs.progress import Progress
+from secura_bench.runs.progress import Meter, Progress
 from secura_bench.runs.resuming import go_on, take_up
 from secura_bench.runs.scorer import Scorer
-from secura_bench.runs.session import Meter, Outcome, Session
+from secura_bench.runs.session import Session, TrainingOutcome
 from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import record_of
@@ -83,7 +83,7 @@ def do_run(
     )
     if cache:
         on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, cache))
-        outcome = Outcome(notes=tuple(scorer.notes))
+        outcome = TrainingOutcome(notes=tuple(scorer.notes))
     else:
         session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
         session.notes += notes
@@ -91,7 +91,7 @@ def do_run(
             session.at.due = "start"
         if state is not None and saved is not None:
             go_on(session.load, state, saved)
-        with _trackers(run, folder, report_to, progress) as session.trackers:
+        with _trackers(run, folder, report_to, progress) as session.log.trackers:
             outcome = session.go()
 
     def close() -> RunRecord:

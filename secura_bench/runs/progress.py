@@ -137,6 +137,22 @@ class ProgressGroup:
             member.end_run(status, summary)
 
 
+class Meter:
+    """Counts the units that are done, for the checkpoint, and passes everything on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.units = 0.0
+
+    def advance(self, units: float, at: RunActivity) -> None:
+        """Count units of work that are done, and say so."""
+        self.units += units
+        self._progress.advance(units, at)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._progress, name)
+
+
 class JsonLines:
     """Writes a JSON object a line, for machines.
 
