@@ -85,7 +85,7 @@ def run(
         if outcome.skipped:
             say(f"{len(outcome.skipped)} of {len(runs)} runs were finished before and are left as they are", quiet)
         if json_lines:
-            from secura_bench.runs.progress import JsonLines
+            from secura_bench.runs.progress.machine import JsonLines
 
             JsonLines().event("finished", **vars(outcome))
         else:

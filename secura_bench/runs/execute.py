@@ -24,16 +24,10 @@ from secura_bench.results.read import read_record
 from secura_bench.runs.choose import chosen_runs, missing_runs, note_plan
 from secura_bench.runs.one_run import do_run
 from secura_bench.runs.outcome import Outcome
-from secura_bench.runs.progress import (
-    JsonLines,
-    LockNoteProgress,
-    NoProgress,
-    Progress,
-    ProgressGroup,
-    Reporter,
-    Warnings,
-    retained,
-)
+from secura_bench.runs.progress.events import NoProgress, Progress, ProgressGroup, Warnings
+from secura_bench.runs.progress.lock_note import LockNoteProgress
+from secura_bench.runs.progress.machine import JsonLines
+from secura_bench.runs.progress.person import Reporter, retained
 from secura_bench.runs.stopping import Stop, Stopped
 from secura_bench.training.memory import release_memory
 from secura_bench.training.processes import count, is_main, join, on_main

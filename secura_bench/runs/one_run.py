@@ -17,7 +17,7 @@ from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
 from secura_bench.runs.base_scores import BaseScores
 from secura_bench.runs.manifest import make_manifest
-from secura_bench.runs.progress import Meter, Progress
+from secura_bench.runs.progress.events import Meter, Progress
 from secura_bench.runs.resuming import go_on, take_up
 from secura_bench.runs.scorer import Scorer
 from secura_bench.runs.session import Session, TrainingOutcome

@@ -26,7 +26,7 @@ from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import LARGEST, Score
-from secura_bench.runs.progress import Progress, RunActivity
+from secura_bench.runs.progress.events import Progress, RunActivity
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
 from secura_bench.training.memory import release_memory

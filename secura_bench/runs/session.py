@@ -19,7 +19,7 @@ from secura_bench.plan.phases import scored_tasks, training_phases
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.runs.position import Position
-from secura_bench.runs.progress import Meter
+from secura_bench.runs.progress.events import Meter
 from secura_bench.runs.scorer import Scorer, stage_cache
 from secura_bench.runs.step_log import StepLog
 from secura_bench.runs.stopping import Stop

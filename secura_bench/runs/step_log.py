@@ -7,7 +7,7 @@ from typing import Any
 
 from secura_bench.plan.phases import TRAINED_ROW
 from secura_bench.results.folder import RunFolder
-from secura_bench.runs.progress import Meter, RunActivity
+from secura_bench.runs.progress.events import Meter, RunActivity
 from secura_bench.runs.scorer import finite
 from secura_bench.runs.trackers import Trackers
 from secura_bench.training.loop import StepReport

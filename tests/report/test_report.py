@@ -29,7 +29,8 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Table
 from secura_bench.results.folder import items_file
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.progress import Reporter, RunActivity
+from secura_bench.runs.progress.events import RunActivity
+from secura_bench.runs.progress.person import Reporter
 
 
 def score(stage: int, after: str | None, role: str, task: str, value: float, finished: bool = True) -> dict[str, Any]:
