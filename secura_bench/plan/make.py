@@ -28,10 +28,10 @@ class Plan:
 
 
 def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
-    """Read everything that the runs need but the model's weights, and list the runs. Nothing is written.
+    """Read everything that the runs need, without the model's weights, and list the runs. Nothing is written.
 
-    Every method is tried on the model's shapes, so that an option that does not fit is refused here. ``allow_code``
-    lets ``evaluate.metrics`` be loaded, which are code.
+    Every method is attached to the model's shapes. So an option that does not fit is refused here.
+    ``allow_code`` allows to load ``evaluate.metrics``, which are code.
 
     Raises:
         BenchError: The model, a task or an option cannot be used.
@@ -41,9 +41,9 @@ def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
 
 
 def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fetch: bool = True) -> tuple[Plan, ...]:
-    """Return a plan for every spec, as ``make_plan`` does; what they share is read once.
+    """Return a plan for every spec, as ``make_plan`` does. What they share is read once.
 
-    ``fetch`` says whether what of a model is not on this machine is fetched from the Hub: no weights, in any case.
+    ``fetch`` allows to fetch a model's configuration and tokenizer from the Hub. Weights are never fetched here.
     """
     read: dict[str, Inputs] = {}
     plans = []

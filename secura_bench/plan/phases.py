@@ -1,4 +1,4 @@
-"""What a run consists of, in order, and how much work that is."""
+"""The phases of a run, in order, and how much work they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAINED_ROW = 2.5
 
 
 def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
-    """Yield what is trained one after another: each task for its steps, or all tasks at once for the steps of all."""
+    """Yield each phase: what is trained, its rows, its steps. A phase is one task, or all tasks mixed."""
     steps, sampling = run.train.steps, run.train.sampling
     if method.stream == "mixed":
         pools = [inputs.tasks[name].train for name in run.tasks]
@@ -54,7 +54,7 @@ def probed_within(steps: int, every: int | None) -> int:
 
 
 def work_units(run: Run, inputs: Inputs) -> int:
-    """Return how much work a run is, in teacher-forced rows, for the time left."""
+    """Return how much work a run is, in teacher-forced rows. Progress tells the time left by it."""
     method = run.build()
     probe = sum(_scored(run, inputs, part, rows) for part, rows in inputs.probe.items())
     own_units = {task: _scored(run, inputs, task, inputs.test[task]) for task in run.tasks}

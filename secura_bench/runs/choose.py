@@ -46,7 +46,7 @@ def chosen_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
 def missing_runs(
     runs: Sequence[Run], results: Path, force: bool, outcome: Outcome, say: Callable[[str], None]
 ) -> list[int]:
-    """Return the positions of the runs that are to be done, and take down how the others ended."""
+    """Return the positions of the runs that must be done, and write into ``outcome`` how the others ended."""
     missing = []
     for position, run in enumerate(runs):
         folder = RunFolder(results / run.folder)

@@ -1,4 +1,4 @@
-"""Executes plans: only what is missing, one run after another, beside whoever else works on the same results."""
+"""Executes plans: does the missing runs, one after another. Other processes may work on the same results."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def execute(
 ) -> Outcome:
     """Do the runs of ``plans`` whose record is not below ``results`` yet, one plan after another.
 
-    A finished run is never touched. ``only`` names runs, or unique parts of their names. ``force`` moves what is there
-    of them aside and does them anew. Runs that another process does are passed over and looked at again at the end of
-    their plan: whoever comes last reports those that are still held, and waits for nobody. A run that fails says so in
-    its folder, and the others go on.
+    A finished run is never touched. ``only`` names runs, or unique parts of their names. ``force`` moves the folders
+    of runs aside and does the runs anew. A run that another process does is left out, and looked at again at the end
+    of its plan. If it is still held then, the outcome says so: nobody waits. If a run fails, its folder says why, and
+    the other runs go on.
 
     Raises:
         BenchError: ``only`` names no run or several, the disk is full, a record is damaged.

@@ -44,10 +44,10 @@ def do_run(
     fresh: bool = False,
     report_to: Sequence[str] = (),
 ) -> RunRecord:
-    """Do one run, from its last checkpoint if there is one, and write its folder; the record is written last.
+    """Do one run, from its last checkpoint if there is one, and write its folder. The record is written last.
 
-    ``fresh`` takes no score of the base model for known. Killed anywhere and called again, it ends with the same
-    numbers, bit for bit on a CPU: before each scoring and now and then the whole state goes to disk.
+    The whole state goes to disk before each scoring, and as often as ``checkpoint`` says. So a run that is killed and
+    done again ends with the same numbers, bit for bit on a CPU. ``fresh`` scores the base model again.
 
     Raises:
         Stopped: ``stop`` was asked to; the state is on the disk.

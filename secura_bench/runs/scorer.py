@@ -54,9 +54,10 @@ def stage_cache(folder: Path) -> PredictionCache:
 
 @dataclass
 class Scorer:
-    """Scores a run's model at its moments and files what it finds. ``check`` is called after each batch.
+    """Scores a run's model at its moments and writes what it finds to the run's folder.
 
-    Where memory runs out, half as many rows are scored at once, which in fp32 changes no number; ``notes`` say so.
+    ``check`` is called after each batch. If memory runs out, half as many rows are scored at once, and ``notes`` say
+    so. In fp32 that changes no number.
     """
 
     run: Run
@@ -258,7 +259,7 @@ def _with_wrong_answers_split(generated: Sequence[Evaluation], chosen: Sequence[
 
 
 def either(known: str | None, signature: str) -> str:
-    """Return the signatures of tasks that are scored by one metric, each once: tokenizers may differ."""
+    """Return the signatures of one metric on several tasks, each once. Tasks may have other tokenizers."""
     return " or ".join(dict.fromkeys([*(known.split(" or ") if known else []), *signature.split(" or ")]))
 
 

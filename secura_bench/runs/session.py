@@ -44,7 +44,7 @@ class TrainingOutcome:
 
 
 class Session:
-    """A run that trains, under way: what it is made of, where it is, and how that gets to the disk and back."""
+    """A run that trains: its parts, its position, and how both get to the disk and back."""
 
     def __init__(
         self,

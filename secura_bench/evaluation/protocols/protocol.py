@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way of scoring. One of an older or a newer version, which a report finds in a record, has its name alone.
+    """A way of scoring. A report may find one in a record that this version does not know: it has a name alone.
 
     Attributes:
         metrics: shown of the probe; the first speaks for the protocol. learned: shown of the trained tasks.
@@ -76,7 +76,7 @@ class Protocol:
         raise NotImplementedError(f"{self.id} asks no model")
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
-        """Return what the protocol finds of each example, given a prediction each (an empty one where it has none)."""
+        """Return what the protocol finds of each example. An example that was not scored has an empty prediction."""
         raise NotImplementedError(f"{self.id} judges no answers")
 
     def whole(self, items: Evaluation) -> tuple[dict[str, float], dict[str, str]]:
