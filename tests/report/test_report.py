@@ -443,7 +443,7 @@ def test_progress_has_time_left(monkeypatch) -> None:
     import io
 
     clock = iter(range(0, 10_000, 15))
-    monkeypatch.setattr("secura_bench.runs.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("secura_bench.runs.progress.person.time.monotonic", lambda: float(next(clock)))
     stream = io.StringIO()
     with Reporter(100, 2, stream) as reporter:
         reporter.start_run("one-0", "one", 50)
