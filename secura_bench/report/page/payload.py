@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from secura_bench.foundation.version import __version__
-from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.page.texts import Texts
 from secura_bench.report.page.words import Sentence, averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
@@ -17,6 +16,7 @@ from secura_bench.report.study.forgetting import every_forgetting
 from secura_bench.report.study.placing import Placing, front, placings
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.protocols import metric as known
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Number, Table
 from secura_bench.results.record import MIXED

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secura_bench.report.comparing.pair import pair_of
-from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.comparing.words import equality, gap, listed, value
 from secura_bench.report.study.placing import Lead, Placing, lead
 from secura_bench.report.study.protocols import Metric, Protocol
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 
 

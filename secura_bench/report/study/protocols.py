@@ -58,13 +58,14 @@ METRICS = {
 class Protocol:
     """A way of scoring. ``metrics`` are shown of the probe, the first speaks for it; ``learned`` of trained tasks.
 
-    ``meaning`` is what a reader must know of it.
+    ``meaning`` is what a reader must know of it, ``warning`` of that what would mislead who does not know it.
     """
 
     id: str
     metrics: tuple[str, ...]
     learned: tuple[str, ...]
     meaning: str
+    warning: str = ""
 
     @property
     def heading(self) -> str:
@@ -86,6 +87,7 @@ PROTOCOLS = {
             ("char_bleu", "accuracy"),
             "every answer token is predicted from the reference's own beginning; high without any skill, not to be "
             "compared with generation",
+            "every token is predicted from the reference's own beginning; high without any skill",
         ),
         Protocol(
             "generate",
@@ -98,12 +100,14 @@ PROTOCOLS = {
             ("accuracy", "accuracy_norm"),
             ("accuracy", "accuracy_norm"),
             "the choice of highest log-likelihood given the prompt; rows without choices are left out",
+            "rows without choices are left out",
         ),
         Protocol(
             "perplexity",
             ("perplexity",),
             ("perplexity",),
             "plain text by sliding windows, exp of the mean loss a token in nats; lower is better",
+            "lower is better",
         ),
     )
 }
