@@ -402,7 +402,7 @@ def test_perplexity_is_kept_where_it_has_not_risen(tmp_path, capsys) -> None:
     assert 0 < probe.low < probe.value < probe.high
     print_tables(make_report(runs, ["retention"]).tables)
     out = re.sub(r"\s+", " ", capsys.readouterr().out)
-    assert "base's probe ppl / probe ppl, for lower is better" in out
+    assert "Kept: the probe at the end, the base's in % of it, for lower is better" in out
     assert "there is no score of: learned." in out
 
 

@@ -32,7 +32,7 @@ def table_of(pair: Pair) -> Table:
     sections = [(f"{SEPARATE} {len(pair.parts)}" if pair.parts else whole, pair)]
     sections += [(part.tasks[0], part) for part in pair.parts]
     rows = tuple(_row(name, side, each) for name, each in sections for side in (each.learned, each.kept))
-    title = f"{pair.study.experiment} · {pair.study.model} · {pair.protocol.heading} · {one} less {other}"
+    title = f"{pair.study.title} · {pair.protocol.heading} · {one} less {other}"
     return Table("compare", title, columns, rows, tuple(footnotes.marks()), place_of(pair.study, pair.protocol))
 
 

@@ -47,6 +47,11 @@ COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A800",
     "#222222", "#332288", "#882255", "#7A3E00",
 )  # fmt: skip
+ON_DARK = (
+    "#3D9BDC", "#F0803C", "#2FBF8F", "#E39CC4", "#FFC04D", "#8FD3FF", "#9A9A9A", "#D8CB3A",
+    "#F4F4F4", "#9385F2", "#D4527F", "#B5793F",
+)  # fmt: skip
+"""The same for a dark ground, where black, indigo, wine and brown would be lost."""
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 HATCHES = ("", "////", "....", "xxxx")

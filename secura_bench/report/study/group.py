@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from secura_bench.report.study.apart import told_apart
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.naming import method_names, settings_of
 from secura_bench.report.study.runs import Run, trained
@@ -16,7 +17,7 @@ def make_studies(runs: Iterable[Run]) -> list[Study]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(_group(run.record), []).append(run)
-    return [_study(members) for _, group in sorted(groups.items()) for members in _by_mode(group)]
+    return told_apart([_study(members) for _, group in sorted(groups.items()) for members in _by_mode(group)])
 
 
 def _by_mode(runs: Sequence[Run]) -> Iterator[list[Run]]:

@@ -58,5 +58,5 @@ def cost(study: Study) -> Iterator[Table]:
             ),
             *footnotes.notes([study], None),
         )
-        title = f"{study.experiment} · {study.model} · cost"
+        title = f"{study.title} · cost"
         yield Table("cost", title, tuple(columns), tuple(rows), notes, place_of(study))

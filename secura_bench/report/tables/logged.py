@@ -70,9 +70,7 @@ def merges(study: Study) -> Iterator[Table]:
         *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)
-    yield Table(
-        "merges", f"{study.experiment} · {study.model} · merges", tuple(columns), tuple(rows), notes, place_of(study)
-    )
+    yield Table("merges", f"{study.title} · merges", tuple(columns), tuple(rows), notes, place_of(study))
 
 
 def norms(study: Study) -> Iterator[Table]:
@@ -119,9 +117,7 @@ def norms(study: Study) -> Iterator[Table]:
         *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)
-    yield Table(
-        "norms", f"{study.experiment} · {study.model} · norms", tuple(columns), tuple(rows), notes, place_of(study)
-    )
+    yield Table("norms", f"{study.title} · norms", tuple(columns), tuple(rows), notes, place_of(study))
 
 
 def _summary(figures: Mapping[str, Sequence[float]], metric: str) -> float | None:
