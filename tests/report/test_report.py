@@ -29,7 +29,7 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Table
 from secura_bench.results.folder import items_file
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.progress import At, Reporter
+from secura_bench.runs.progress import Reporter, RunActivity
 
 
 def score(stage: int, after: str | None, role: str, task: str, value: float, finished: bool = True) -> dict[str, Any]:
@@ -446,7 +446,7 @@ def test_progress_has_time_left(monkeypatch) -> None:
     stream = io.StringIO()
     with Reporter(100, 2, stream) as reporter:
         reporter.start_run("one-0", "one", 50)
-        reporter.advance(25, At("step 1/2"))
+        reporter.advance(25, RunActivity("step 1/2"))
         reporter.end_run("done", "done")
         reporter.start_run("two-0", "two", 50)
         assert reporter.time_left().endswith("left")
@@ -467,7 +467,7 @@ def test_a_narrow_terminal_loses_columns_and_no_digits(monkeypatch, capsys) -> N
         terminal.print_tables(tables)
         out = capsys.readouterr().out
         assert "…" not in out, f"{width} columns"
-        assert "52.5" in out and "42.0" in out, "what was kept, and the probe, are always there"
+        assert "81.0" in out and "52.5" in out, "what was learned, and what was kept, are always there"
         assert (f"Left out in {width} columns: " in out) == (width <= 100)
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         assert max(map(len, lines)) <= width
