@@ -42,23 +42,32 @@ def _drawn(
     axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_name)}{far}")
     names = [name_of(each.method, each.learned, each.retention) for each in found]
     write_below(figure, explained(names, any(y.interval is None for _, y, _ in points)))
+    if not before.missing:
+        axes.annotate(
+            "untrained", (before.value, 0), (2, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+            fontsize=6, color="0.35",
+        )  # fmt: skip
     if named:
-        if not before.missing:
-            axes.annotate(
-                "untrained", (before.value, 0), (2, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-                fontsize=6, color="0.35",
-            )  # fmt: skip
         written = name_points(
             figure,
             axes,
             [(x.value, y.value, name, look[each].colour) for (x, y, each), name in zip(points, names, strict=True)],
-            [(axes.get_xlim()[0], 100, axes.get_xlim()[1], 100), *(bar for x, y, _ in points for bar in _cross(x, y))],
+            [*_reference(axes, before), *(bar for x, y, _ in points for bar in _cross(x, y))],
         )
         if not written:
             return None
     else:
         legend(figure, [(name, look[each.method]) for name, each in zip(names, found, strict=True)])
     return Picture(f"tradeoff-{protocol.id}", figure)
+
+
+def _reference(axes: Axes, before: Cell) -> list[tuple[float, float, float, float]]:
+    """Return where the line at 100 and the word at the untrained model's lie."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    line = (left, 100.0, right, 100.0)
+    if before.missing:
+        return [line]
+    return [line, (before.value, bottom, before.value + 0.17 * (right - left), bottom + 0.06 * (top - bottom))]
 
 
 def scatter(axes: Axes, points: Sequence[tuple[Cell, Cell, str]], look: dict[str, Series]) -> None:
