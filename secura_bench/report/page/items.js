@@ -54,6 +54,12 @@ function text(data, i, tag = "div") {
 
 const bare = (data, i) => (i < 0 ? "" : typeof data.strings[i] === "string" ? data.strings[i] : data.strings[i][0]);
 
+// Links to the experiments that have texts.
+function elsewhere(all) {
+  const having = [...new Set(all.texts.map((about) => about.study))];
+  return having.length ? [" There are texts of ", having.map((study, i) => [i ? ", " : "", h("a", { href: `#${new URLSearchParams({ experiment: all.studies[study].title })}` }, all.studies[study].title)]), "."] : null;
+}
+
 // Where the address leads among these files, the first of them if it says nothing.
 function asked(files) {
   const wanted = address();
@@ -63,7 +69,7 @@ function asked(files) {
 
 function items(all, study, studyNumber, protocol, sequenceIndex, visible) {
   const files = all.texts.map((about, i) => [about, i]).filter(([about]) => about.study === studyNumber && about.protocol === protocol.id);
-  if (!files.length) return h("p", { class: "about" }, "The runs kept no texts under this protocol.");
+  if (!files.length) return h("p", { class: "about" }, "The runs kept no texts under this protocol.", elsewhere(all));
   const place = h("div"), says = h("p", { class: "about", "aria-live": "polite" });
   const remembered = `${studyNumber}/${protocol.id}`;
   const state = chosenBefore.get(remembered) ?? asked(files);

@@ -59,7 +59,7 @@ function draw() {
   main.replaceChildren(...[
     h("section", { class: "long" }, heading, h("p", { class: "lead" }, lead?.text ?? ""),
       protocol.placings.length ? h("div", { class: "pair" }, placingTable(study, protocol, visible),
-        chart && h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of learning against retention" }, chart), h("figcaption", {}, `Up and to the right is better. ${study.averaged ? `A point: the ${study.averaged}. ` : ""}Bars: 95 % intervals. Stair: the Pareto front, what no other method beats in both. Markers are the table's; hollow: too few items for an interval.`))) : null,
+        chart && h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of learning against retention" }, chart), h("figcaption", {}, `Up and to the right is better. ${study.averaged ? `A point: the ${study.averaged}. ` : ""}Bars: 95 % intervals. Stair: the Pareto front, what no other method beats in both. Markers are the table's${protocol.placings.some((e) => visible(e.method) && known(e.kept) && e.kept.l === null) ? "; hollow: too few items for an interval" : ""}.`))) : null,
       limits.length ? listed(limits) : null,
       facts.length ? h("details", {}, h("summary", {}, "Method by method, in words"), listed(facts)) : null),
     section(alone ? "Along the training" : "Along the sequence", `${study.probe} ${alone ? `before and after training on ${alone} alone` : "after each task"}, ${protocol.percent ? `percent of the base's ${protocol.metric}` : protocol.metric}; bands: 95 % intervals.`, curve && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Chart of the probe along the ${alone ? "training" : "sequence"}` }, curve)),

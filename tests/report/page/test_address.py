@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -184,3 +185,15 @@ def test_before_and_after_alone_are_no_course_and_few_items_no_shares(tmp_path: 
     main = drawn(path, tmp_path / "profile")
     assert "Along the training" not in main
     assert "Too few items for shares" in main and "lossbar" not in main
+
+
+@pytest.mark.browser
+def test_an_experiment_without_texts_names_those_that_have_some(records: Path, tmp_path: Path) -> None:
+    from browser import drawn
+
+    runs, _ = read_runs([records])
+    bare = [run if run.folder and "one" in run.folder.parts else replace(run, folder=None) for run in runs]
+    path = tmp_path / "page.html"
+    path.write_text(render(make_report(bare), "html"), encoding="utf-8")
+    main = drawn(path, tmp_path / "profile")
+    assert re.search(r'There are texts of <a href="#experiment=[^"]*">[^<]*60 probe rows</a>', main)
