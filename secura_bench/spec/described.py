@@ -1,4 +1,4 @@
-"""What a typed value says of its keys: of each its type in words, and the sentence of the docstring that names it."""
+"""What a typed value says of its keys: of each its type in words, and what it means."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Described(GenerateJsonSchema):
     """JSON Schema as people write YAML: one value may stand for a list of one, and each key says what it does."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Describe a model, and each of its keys by the sentence that names it."""
+        """Describe a model by its first sentence, and each of its keys by the text under it."""
         found = super().model_schema(schema)
         model = schema["cls"]
         found["description"] = next(iter(sentences_of(model.__doc__)), "").replace("``", "")
         for name, field in model.model_fields.items():
-            if said := sentence_about(model, name):
+            if said := meaning_of(model, name):
                 found["properties"][field.alias or name]["description"] = said
         return found
 
@@ -65,22 +65,9 @@ def with_bounds(schema: Any) -> Any:
     return {key: with_bounds(value) for key, value in named.items()}
 
 
-def sentence_about(model: type[BaseModel], name: str) -> str:
-    """Return what ``model`` says of its field ``name``: its description, or the sentence that names it; "" if none.
-
-    The class that declares the field is asked first. Of several sentences one that begins with the key is meant.
-    """
-    field = model.model_fields[name]
-    if field.description:
-        return field.description
-    key = field.alias or name
-    line = [base for base in model.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]
-    line.sort(key=lambda base: name not in inspect.get_annotations(base))
-    for base in line:
-        sentences = [said for said in sentences_of(base.__dict__.get("__doc__")) if re.search(rf"``{key}\b", said)]
-        if sentences:
-            return next((said for said in sentences if said.startswith(f"``{key}")), sentences[0]).replace("``", "")
-    return ""
+def meaning_of(model: type[BaseModel], name: str) -> str:
+    """Return what ``model`` says of its field ``name``, on one line of Markdown: the text under it; "" if none."""
+    return " ".join((model.model_fields[name].description or "").replace("``", "`").split())
 
 
 def sentences_of(doc: str | None) -> list[str]:
