@@ -13,6 +13,8 @@ from pydantic_core import core_schema
 
 from secura_bench.spec.types import as_list
 
+_KINDS = {"integer": "whole number", "boolean": "true or false", "string": "text", "object": "mapping"}
+_NONE = 10**12  # a bound that is as far away is none
 _BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
@@ -82,9 +84,9 @@ def sentences_of(doc: str | None) -> list[str]:
 
 
 def in_words(schema: Mapping[str, Any]) -> str:
-    """Return the type that the JSON Schema of one key stands for: ``integer > 0``, ``"a" or "b"``, ``number or null``.
+    """Return the type that the JSON Schema of one key stands for: ``whole number > 0``, ``a or b``, ``number or null``.
 
-    What it refers to elsewhere is called by its name there.
+    What it refers to elsewhere is called by its name there. Bounds that only keep out nonsense are left out.
     """
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
@@ -93,14 +95,17 @@ def in_words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(map(_spelled, schema["enum"]))
     if choices := schema.get("anyOf") or schema.get("oneOf"):
+        for one, other in (choices, choices[::-1]) if len(choices) == 2 else ():
+            if other.get("items") == one:
+                return f"{in_words(one)}, or a list of these"
         return " or ".join(dict.fromkeys(map(in_words, choices)))
-    if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
-        return f"list of {in_words(schema['items'])}"
-    if schema.get("type") == "object":
-        return "mapping"
+    if schema.get("type") == "array":
+        places = schema.get("prefixItems", ())
+        return f"list of {len(places)} ({in_words(places[0])})" if places else f"list of {in_words(schema['items'])}"
     bounds = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    limits = [f"{sign} {schema[bound]:g}" for bound, sign in bounds.items() if bound in schema]
-    return " ".join([str(schema.get("type", "any")), ", ".join(limits)]).strip()
+    limits = [f"{sign} {schema[bound]:g}" for bound, sign in bounds.items() if abs(schema.get(bound, _NONE)) < _NONE]
+    kind = str(schema.get("type", "any"))
+    return " ".join([_KINDS.get(kind, kind), ", ".join(limits)]).strip()
 
 
 def _spelled(value: Any) -> str:

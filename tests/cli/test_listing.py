@@ -42,10 +42,10 @@ def test_a_method_tells_each_of_its_options(name: str) -> None:
 def test_what_a_method_tells_of_its_options_is_so() -> None:
     told = {row[0]: row for row in one_method("ewc").rows}
     assert told["lambda"][1:3] == ("number ≥ 0", "400") and told["gamma"][1] == "number ≥ 0, ≤ 1"
-    assert told["device"][1:3] == ("same or cpu", "same") and told["seed"][1:3] == ("integer or null", "null")
+    assert told["device"][1:3] == ("same or cpu", "same") and told["seed"][1:3] == ("whole number or null", "null")
     assert told["dtype"][3].startswith("How F and θ* are kept. bf16 halves the memory")
     (peft_type, *_) = one_method("peft").rows
-    assert peft_type[:3] == ("peft_type", "string", "required")
+    assert peft_type[:3] == ("peft_type", "text", "required")
 
 
 def test_a_method_names_its_paper_and_what_is_otherwise_there() -> None:
