@@ -1,7 +1,7 @@
 """Write into docs/reference what the code says: keys, options, costs, tasks, protocols and metrics.
 
-``python scripts/write_reference.py``. A page is written by hand but for what stands between ``<!-- keys: spec.train -->``
-and ``<!-- end of keys -->``, which is written anew. ``BLOCKS`` has each kind of block. A test holds pages and code
+``python scripts/write_reference.py``. A page is written by hand but for what stands between ``<!-- keys: spec -->`` and
+``<!-- end of keys -->``, which is written anew. ``BLOCKS`` has each kind of block. A test holds pages and code
 together, and that nothing registered is without its page or row. Examples of keys are those of the files in
 docs/reference/examples, which are valid.
 """
@@ -24,6 +24,7 @@ from secura_bench.cli.one_method import one_method
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.plan.schema import SCHEMAS
+from secura_bench.report.paper import settings
 from secura_bench.spec.described import Described, in_words
 from secura_bench.spec.method import MethodSpec
 from secura_bench.tasks.catalog import load_task
@@ -78,6 +79,17 @@ def about(method: str) -> str:
     return "\n\n".join(note.removeprefix(f"{method}: ") for note in notes) + "\n"
 
 
+def published(method: str) -> str:
+    """Return the SECURA paper's settings of a method: the rate by experiment, and its options."""
+    rows = []
+    for experiment, rates in settings.LEARNING_RATES.items():
+        if method in rates:
+            own = settings.OPTIONS.get(method, {})
+            said = ", ".join(f"`{key}: {' or '.join(map(str, values))}`" for key, values in own.items())
+            rows.append((experiment.upper(), f"`{_flow(rates[method])}`", said))
+    return table(("experiment", "train.lr", "options"), rows)
+
+
 def methods() -> str:
     """Return every method, with its page, its sentence and its source."""
     rows = []
@@ -123,7 +135,7 @@ def resting() -> str:
 
 BLOCKS: Mapping[str, Callable[..., str]] = {
     block.__name__: block
-    for block in (about, cost, costs, keys, lists, methods, metrics, options, protocols, resting, tasks)
+    for block in (about, cost, costs, keys, lists, methods, metrics, options, protocols, published, resting, tasks)
 }
 """What stands between markers, by name; of a name with a colon, of what stands behind it."""
 
