@@ -8,10 +8,12 @@ docs/reference/examples, which are valid.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.plan.schema import SCHEMAS
 from secura_bench.report.paper import settings
+from secura_bench.report.statistics import continual
 from secura_bench.spec.described import Described, in_words
 from secura_bench.spec.method import MethodSpec
 from secura_bench.tasks.catalog import load_task
@@ -45,9 +48,15 @@ _HUB = "https://huggingface.co/datasets/"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    """Return a table in Markdown; cells are plain text, code and links."""
+    lines = [headings, ["---"] * len(headings), *([escaped(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """Return text in which no stroke ends a table's cell, and outside of code nothing begins an emphasis or a tag."""
+    parts = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else part.replace("*", "\\*").replace("<", "&lt;") for part in parts)
 
 
 def keys(path: str) -> str:
@@ -64,7 +73,7 @@ def keys(path: str) -> str:
 
 def options(method: str) -> str:
     """Return the options of a method: type, default, meaning."""
-    own = SCHEMAS["spec"]()["$defs"][f"method_{method}"]
+    own = _schema("spec")["$defs"][f"method_{method}"]
     rows = [
         (f"`{name}`", in_words(key), "required" if name in own["required"] else _default(key), key["description"])
         for name, key in own["properties"].items()
@@ -76,7 +85,7 @@ def options(method: str) -> str:
 def about(method: str) -> str:
     """Return what a method's code says of itself: what it computes, where that is from, what is otherwise there."""
     notes = one_method(method).notes
-    return "\n\n".join(note.removeprefix(f"{method}: ") for note in notes) + "\n"
+    return "\n\n".join(escaped(note.removeprefix(f"{method}: ")) for note in notes) + "\n"
 
 
 def published(method: str) -> str:
@@ -127,6 +136,16 @@ def metrics() -> str:
     return _listed(scores.metrics())
 
 
+def continual_metrics() -> str:
+    """Return the metrics of a sequence of tasks: of each what its function says, with the source."""
+    rows = []
+    for name, function in vars(continual).items():
+        if inspect.isfunction(function) and not name.startswith("_"):
+            told = " ".join((inspect.getdoc(function) or "").split()).removeprefix("Return ").replace("``", "`")
+            rows.append((f"`{name}`", told))
+    return table(("function", "what it returns"), rows)
+
+
 def resting() -> str:
     """Return SECURA's Res where the update is zero, for some scales."""
     rows = ((f"{scale:g}", f"{resting_restraint(scale):.4f}") for scale in (4, 6, 8))
@@ -135,7 +154,10 @@ def resting() -> str:
 
 BLOCKS: Mapping[str, Callable[..., str]] = {
     block.__name__: block
-    for block in (about, cost, costs, keys, lists, methods, metrics, options, protocols, published, resting, tasks)
+    for block in (
+        *(about, continual_metrics, cost, costs, keys, lists, methods, metrics, options, protocols, published),
+        *(resting, tasks),
+    )
 }
 """What stands between markers, by name; of a name with a colon, of what stands behind it."""
 
@@ -149,14 +171,19 @@ def filled(page: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         begin, name, argument, end = match.groups()
-        return f"{begin}{BLOCKS[name](*[argument] if argument else [])}{end}"
+        return f"{begin}\n{BLOCKS[name](*[argument] if argument else [])}\n{end}"
 
     return _BLOCK.sub(block, page)
 
 
+@cache
+def _schema(kind: str) -> dict[str, Any]:
+    return SCHEMAS[kind]()
+
+
 def _node(kind: str, parts: Sequence[str]) -> dict[str, Any]:
     """Return the schema of the keys at a path; of methods, what every entry may say beside its options."""
-    schema = SCHEMAS[kind]()
+    schema = _schema(kind)
     if parts == ["methods"]:
         name = MethodSpec.model_json_schema(schema_generator=Described)["properties"]["name"]
         return {"properties": {"name": name, **schema["$defs"]["stack_of"]["properties"]}, "required": ["name"]}
@@ -246,7 +273,7 @@ def _ways(task: TaskFile) -> str:
 
 def _listed(found: listing.Listing) -> str:
     rows = ((f"`{name}`", *rest) for name, *rest in found.rows)
-    return table([heading or "meaning" for heading in found.headings], rows) + "".join(f"\n{n}\n" for n in found.notes)
+    return table([heading or "meaning" for heading in found.headings], rows)
 
 
 if __name__ == "__main__":
