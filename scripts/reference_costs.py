@@ -11,6 +11,7 @@ from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import presets
 from secura_bench.models.shape import Shape
+from secura_bench.report.paper.parameters import WIDTH
 from secura_bench.spec.sections import DataSpec, TrainSpec
 
 MODELS: Mapping[str, TrainSpec] = {"smollm2-135m": TrainSpec(), "llama3-8b": TrainSpec(precision="bf16")}
@@ -59,7 +60,7 @@ def _cost(name: str, model: str) -> tuple[str, ...]:
         raise ValueError(f"{model} has another layout than those whose shape is known")
     count = count_on_shape(method, shape)
     memory = _memory(method, count, shape, train)
-    published = type(method).published_per_layer
+    published = type(method).published_per_layer if shape.hidden == WIDTH else None
     time = _work(method, count, shape, train) / _work(plain := Method(), count_on_shape(plain, shape), shape, train)
     return (
         f"{count.trainable:,}",

@@ -116,9 +116,9 @@ def tasks() -> str:
         task = load_task(name)
         answer = "–" if task.kind == "text" else task.answer
         mark = restriction(task.licence)
-        licence = f"{task.licence} (**{mark}**)" if mark and mark != task.licence else task.licence
+        licence = f"{mark}: {task.licence}" if mark and mark != task.licence else task.licence
         rows.append((f"`{name}`", task.title, answer, ", ".join(task.metric), _ways(task), licence, _source(task)))
-    return table(("task", "in tables", "answer", "paper's Table 5", "scored by", "licence", "rows"), rows)
+    return table(("task", "in tables", "answer", "metric", "scored by", "licence", "rows"), rows)
 
 
 def lists() -> str:
