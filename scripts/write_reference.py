@@ -23,6 +23,8 @@ from reference_costs import cost, costs
 from secura_bench.adapters.signorm import resting_restraint
 from secura_bench.cli import listing, scores
 from secura_bench.cli.one_method import one_method
+from secura_bench.data.example import Example
+from secura_bench.evaluation.predictions import answerable
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.plan.schema import SCHEMAS
@@ -31,9 +33,9 @@ from secura_bench.report.statistics import continual
 from secura_bench.spec.described import Described, in_words
 from secura_bench.spec.method import MethodSpec
 from secura_bench.tasks.catalog import load_task
-from secura_bench.tasks.columns import Columns
 from secura_bench.tasks.file import TaskFile, restriction
 from secura_bench.tasks.generators import generate_rows
+from secura_bench.tasks.row import Row
 from secura_bench.tasks.shipped import shipped_files, shipped_lists
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -262,13 +264,13 @@ def _source(task: TaskFile) -> str:
 
 def _ways(task: TaskFile) -> str:
     """Return the protocols that can score a task."""
-    if task.kind == "text":
-        return "perplexity"
-    columns: list[Columns | None] = [source.columns for source in (task.hub, task.local, task.file) if source]
+    columns = [source.columns for source in (task.hub, task.local, task.file) if source]
     options = any(each is not None and each.choices is not None for each in columns)
     if task.generated:
         options = any(row.get("choices") for row in generate_rows(task.generated.generator, 1, task.generated.seed))
-    return "teacher_forced, generate" + (", choice" if options else "")
+    row = Row("", "", "", choices=("a", "b"), answer_index=0) if options else Row("", "", "")
+    examples = [Example(task.id, row, prompt_ids=(), answer_ids=())]
+    return ", ".join(name for name, *_ in scores.protocols().rows if answerable(name, task.kind, examples))
 
 
 def _listed(found: listing.Listing) -> str:

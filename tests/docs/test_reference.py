@@ -19,6 +19,7 @@ from secura_bench.cli import scores
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.methods.build import build_method
+from secura_bench.report.paper.settings import LEARNING_RATES
 from secura_bench.spec.load import load_specs
 from secura_bench.tasks.file import TaskFile
 
@@ -59,8 +60,18 @@ def test_a_method_has_a_page_with_its_equations_options_and_cost(name: str) -> N
     wanted = {f"about: {name}", f"options: {name}"}
     costs = not any(field.is_required() for field in METHODS.get(name).Options.model_fields.values())
     wanted |= {f"cost: {name}"} if costs else set()
+    wanted |= {f"published: {name}" for rates in LEARNING_RATES.values() if name in rates}
     assert wanted <= {block for block in re.findall(r"<!-- (.*?) -->", page) if not block.startswith("end of")}
     assert "```text\n" in page or name in ("base", "peft", "stack")
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_method_speaks_of_each_option_of_its_own(name: str) -> None:
+    options = vars(METHODS.get(name)).get("Options")  # else another's
+    fields = options.model_fields.items() if options else ()
+    own = [field.alias or key for key, field in fields if key in options.__annotations__]
+    said = by_hand(f"methods/{name}.md")
+    assert not [key for key in own if key not in ("seed", "target_modules") and not re.search(rf"\b{key}\b", said)]
 
 
 def test_a_page_of_a_method_is_of_one_that_there_is() -> None:
