@@ -25,7 +25,7 @@ class LoRAOptions(Options):
     """The rank of B A."""
 
     alpha: Positive = 16
-    """The scale of B A, times 1 / r."""
+    """What B A is scaled by, divided by r."""
 
     dropout: Fraction = 0.1
     """The share of the adapter's inputs that is dropped in training."""

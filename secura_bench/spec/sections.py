@@ -83,8 +83,7 @@ class EvaluateSpec(Part):
     """After how many steps the probe is scored, beside each task's end. Unset: then alone."""
 
     tasks: Literal["current", "seen", "all"] = "seen"
-    """Which trained tasks are scored at a task's end: the ``current`` one, all ``seen`` so far, or ``all`` of the
-    run."""
+    """Which tasks are scored at a task's end: the ``current`` one, all ``seen`` so far, or ``all`` of the run."""
 
     limit: Count | None = None
     """The most test rows of a task that are scored (unset: all); every table says so."""
