@@ -14,7 +14,13 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_l
 class Part(BaseModel):
     """A frozen value that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Explained(Part):
+    """A part of what people write: the text under each key is what they are told of it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 def slug(text: str, otherwise: str) -> str:

@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from secura_bench.foundation.registry import METHODS
-from secura_bench.foundation.schema import Part, Slug
+from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import CheckpointSpec, DataSpec, EvaluateSpec, LogSpec, TrainSpec
 from secura_bench.spec.types import Count, Names, Order, Seed, as_list
 from secura_bench.tasks.catalog import expand
 
 
-class ExperimentSpec(Part):
+class ExperimentSpec(Explained):
     """One experiment: the cross of methods, seeds and, in mode ``separate``, tasks, in mode ``sequence``, orders."""
 
     experiment: Slug

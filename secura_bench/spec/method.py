@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from secura_bench.foundation.harmless import plain
-from secura_bench.foundation.schema import Part, Slug
+from secura_bench.foundation.schema import Explained, Slug
 
 
 def _on_one_line(title: str) -> str:
@@ -23,7 +23,7 @@ Title = Annotated[
 """A name to be read, of any letters."""
 
 
-class MethodSpec(Part):
+class MethodSpec(Explained):
     """A method by its registered name, its own options, and what it overrides of ``train``."""
 
     name: str

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, Strict, field_validator, model_validator
 
-from secura_bench.foundation.schema import Part
+from secura_bench.foundation.schema import Explained
 from secura_bench.spec.types import Count, Number, OptimizerName, Precision, Protocol, Seed, UserMetricName, as_list
 
 
-class TrainSpec(Part):
+class TrainSpec(Explained):
     """How every task is trained. Defaults are the public code's, but for fp32 trained tensors."""
 
     lr: Annotated[Number, Field(ge=0)] = 1e-3
@@ -72,7 +72,7 @@ class TrainSpec(Part):
         return self
 
 
-class EvaluateSpec(Part):
+class EvaluateSpec(Explained):
     """What is scored, when, and by which protocols."""
 
     protocols: Annotated[tuple[Protocol, ...], BeforeValidator(as_list), Field(min_length=1)] = ("teacher_forced",)
@@ -103,7 +103,7 @@ class EvaluateSpec(Part):
         return names
 
 
-class DataSpec(Part):
+class DataSpec(Explained):
     """How rows are drawn and split; the same for all runs, so that methods and seeds meet the same test rows."""
 
     rows: Count = 1000
@@ -134,7 +134,7 @@ class DataSpec(Part):
         return system
 
 
-class LogSpec(Part):
+class LogSpec(Explained):
     """What ``log.jsonl`` holds beside a line a step."""
 
     every: Count = 10
@@ -147,7 +147,7 @@ class LogSpec(Part):
     """Whether the adapted weights' Frobenius norms are recorded, before and after (the paper's Figure 3)."""
 
 
-class CheckpointSpec(Part):
+class CheckpointSpec(Explained):
     """How often an unfinished run saves its state within a task, beside each task's end: by steps, by time, or both.
 
     No part of a run's identity: a run that was stopped and resumed has the same numbers.

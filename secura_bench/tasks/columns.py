@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from secura_bench.foundation.schema import Part
+from secura_bench.foundation.schema import Explained
 
 TEMPLATES = ("prompt", "target", "text")
 _EXPRESSIONS = ("messages", "choices", "answer_index", "id", "group", "keep")
 
 
-class Columns(Part):
+class Columns(Explained):
     """How a source's columns become a row.
 
     ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All

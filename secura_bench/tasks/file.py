@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from secura_bench.foundation.schema import Part, Slug
+from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.tasks.columns import Columns
 
 
@@ -36,7 +36,7 @@ Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab
 """A tokenizer of sacreBLEU that needs no download."""
 
 
-class HubSource(Part):
+class HubSource(Explained):
     """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts)."""
 
     path: str
@@ -65,7 +65,7 @@ class HubSource(Part):
     """The licence of these rows, where it is not the task's."""
 
 
-class LocalSource(Part):
+class LocalSource(Explained):
     """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
 
     file: str
@@ -81,7 +81,7 @@ class LocalSource(Part):
     """The licence of these rows, where it is not the task's."""
 
 
-class FileSource(Part):
+class FileSource(Explained):
     """A user's own file of rows."""
 
     path: Path
@@ -91,7 +91,7 @@ class FileSource(Part):
     """How its columns become rows; unset, they are found by name (``secura_bench.tasks.files.layouts``)."""
 
 
-class GeneratedSource(Part):
+class GeneratedSource(Explained):
     """Rows that are drawn by a program."""
 
     generator: str
@@ -101,7 +101,7 @@ class GeneratedSource(Part):
     """The seed of the draw."""
 
 
-class Sources(Part):
+class Sources(Explained):
     """Where a task's rows come from; of several, see ``TaskFile``."""
 
     hub: HubSource | None = None
@@ -114,7 +114,7 @@ class Sources(Part):
     """A user's own file of rows."""
 
 
-class TaskFile(Part):
+class TaskFile(Explained):
     """One task: where its rows come from, how they read, and how an answer is judged.
 
     Of several sources ``file`` comes first, then ``generated``, then ``local`` where the folder ``SECURA_BENCH_DATA``
