@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from secura_bench.estimates.formulas import count_on_shape, training_flops
 from secura_bench.estimates.memory import PROCESS, Memory, Scoring, memory_of
+from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.methods.build import build_method
@@ -43,8 +44,12 @@ def costs() -> str:
 
 
 def has_cost(name: str) -> bool:
-    """Return whether a method costs something before its options are known."""
-    return not any(field.is_required() for field in METHODS.get(name).Options.model_fields.values())
+    """Return whether a method can be had without an option: else what it costs depends on that."""
+    try:
+        build_method(name)
+    except SpecError:
+        return False
+    return True
 
 
 def _table(first: str, rows: list[tuple[str, ...]]) -> str:
