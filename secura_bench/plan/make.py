@@ -14,7 +14,7 @@ from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import shapes_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs
-from secura_bench.plan.run import Draft, Run, drafts
+from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.spec.experiment import ExperimentSpec
 
 
@@ -55,13 +55,15 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
             read[key] = read_inputs(spec, metrics, fetch)
         _check_protocols(spec, read[key])
         _try_methods(spec, read[key])
-        plans.append(Plan(spec, read[key], tuple(_run(draft, read[key]) for draft in drafts(spec))))
+        plans.append(Plan(spec, read[key], tuple(_run(planned, read[key]) for planned in planned_runs(spec))))
     return tuple(plans)
 
 
-def _run(draft: Draft, inputs: Inputs) -> Run:
-    fingerprint = fingerprint_of(draft.spec, inputs, draft.method, draft.train, draft.tasks, draft.seed, draft.threads)
-    return Run(**vars(draft), fingerprint=fingerprint)
+def _run(planned: PlannedRun, inputs: Inputs) -> Run:
+    fingerprint = fingerprint_of(
+        planned.spec, inputs, planned.method, planned.train, planned.tasks, planned.seed, planned.threads
+    )
+    return Run(**vars(planned), fingerprint=fingerprint)
 
 
 def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
@@ -84,7 +86,7 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
 def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
     model = inputs.model
-    steps = {draft.method.label: draft.train.steps * len(draft.tasks) for draft in drafts(spec)}
+    steps = {planned.method.label: planned.train.steps * len(planned.tasks) for planned in planned_runs(spec)}
     tried: set[str] = set()
     for method in spec.methods:
         try:

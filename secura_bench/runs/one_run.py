@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def run_experiment(
+def do_run(
     run: Run,
     inputs: Inputs,
     folder: RunFolder,
@@ -62,8 +62,8 @@ def run_experiment(
     method = run.build()
     meter = Meter(progress)
     scorer = Scorer(run, inputs, folder, meter, stop.check)
-    shelf = BaseScores(folder.shared, run, inputs, stop.check, fresh) if method.stream == "none" else None
-    if shelf and not run.spec.log.weight_norms and on_main(lambda: scorer.knows_all(run.tasks, shelf)):
+    cache = BaseScores(folder.shared, run, inputs, stop.check, fresh) if method.stream == "none" else None
+    if cache and not run.spec.log.weight_norms and on_main(lambda: scorer.has_all(run.tasks, cache)):
         model = shapes_in(inputs.model)  # nothing is left to compute
     else:
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
@@ -81,8 +81,8 @@ def run_experiment(
     recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
         parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
     )
-    if shelf:
-        on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, shelf))
+    if cache:
+        on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, cache))
         outcome = Outcome(notes=tuple(scorer.notes))
     else:
         session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
