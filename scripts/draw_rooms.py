@@ -7,7 +7,6 @@ of the package is loaded. A test holds the page and the package together.
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "secura_bench"
 PAGE = ROOT / "docs" / "architecture.md"
-_DRAWN = r"(<!-- {0} -->\n).*?(<!-- end of {0} -->)"
 
 
 def modules() -> dict[str, Path]:
@@ -93,8 +91,9 @@ def page() -> str:
     """Return the page's text, its drawings made anew."""
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in (("rooms", rooms()), ("tree", tree())):
-        drawn = "```text\n" + "\n".join(lines) + "\n```\n"
-        text = re.sub(_DRAWN.format(name), lambda found, drawn=drawn: found[1] + drawn + found[2], text, flags=re.DOTALL)
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, after = text.partition(begin)[0], text.partition(end)[2]
+        text = "\n".join([f"{before}{begin}```text", *lines, f"```\n{end}{after}"])
     return text
 
 
