@@ -81,6 +81,18 @@ def test_every_command_has_its_row() -> None:
     assert rows == set(get_command(app).commands)
 
 
+def test_every_table_has_its_row() -> None:
+    from secura_bench.report.paper.shapes import PAPER
+    from secura_bench.report.tables.general import BY_PROTOCOL, BY_STUDY
+
+    page = text_of(ROOT / "docs/reading.md")
+    rows = re.findall(r"^\| (`.*?`) \|", page.split("| `--table` |")[1].split("\n\n")[0], flags=re.MULTILINE)
+    *general, paper = [re.findall(r"`(\w+)`", row) for row in rows]
+    assert {name for row in general for name in row} == {*BY_PROTOCOL, *BY_STUDY}
+    first, to, after, last = map(int, paper)
+    assert [str(number) for number in (*range(first, to + 1), *range(after, last + 1))] == [*PAPER]
+
+
 def test_specs_are_valid_and_the_task_is_the_shipped_one(tmp_path: Path) -> None:
     (spec,) = blocks(ROOT / "docs/specs.md", "yaml")
     (tmp_path / "spec.yaml").write_text(spec)
