@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, SPEC, secura_bench
+from outside import ROWS, save_adapter
 
 from secura_bench.foundation.resources import shipped
 from secura_bench.spec.load import load_spec
@@ -139,8 +141,12 @@ def test_the_readme_and_the_tutorial_do_what_they_say(tmp_path: Path) -> None:
     shutil.copy(run_pages.METHOD, tmp_path)
     tutorial = text_of(run_pages.TUTORIAL)
     assert numberless(run_pages.run_page(tutorial, tmp_path)) == numberless(tutorial), "run `make docs`"
-    readme = text_of(ROOT / "README.md")
+    save_adapter(tmp_path / "out/lora", steps=2)
+    rows = [json.dumps({"prompt": prompt, "completion": answer}) for prompt, answer in ROWS]
+    (tmp_path / "my_rows.jsonl").write_text("\n".join(rows))
+    readme = text_of(ROOT / "README.md").replace("--probe f_task", "--probe tiny_f_task")  # whose rows are here
     run_pages.run_page(readme, tmp_path)
+    assert len(list(tmp_path.glob("results/score-my_rows/*/record.json"))) == 2
     pulls = [yaml.safe_load(blocks(page, "yaml")[0]) for page in (ROOT / "README.md", run_pages.TUTORIAL)]
     assert pulls[0] == pulls[1] | {"seeds": [1, 2, 3, 4, 5]}  # so that the runs are done once
 
