@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, SPEC, secura_bench
-from outside import ROWS, save_adapter
 
 from secura_bench.foundation.resources import shipped
 from secura_bench.spec.load import load_spec
@@ -138,6 +137,8 @@ def test_files_hold_the_functions_that_architecture_names() -> None:
 @pytest.mark.slow
 def test_the_readme_and_the_tutorial_do_what_they_say(tmp_path: Path) -> None:
     """Every command of either ends well, and prints what stands there but for its numbers."""
+    from outside import ROWS, save_adapter
+
     shutil.copy(run_pages.METHOD, tmp_path)
     tutorial = text_of(run_pages.TUTORIAL)
     assert numberless(run_pages.run_page(tutorial, tmp_path)) == numberless(tutorial), "run `make docs`"
