@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import subprocess
 import sys
 import zlib
@@ -108,17 +107,19 @@ def test_publishing_takes_what_a_report_reads_and_no_texts_of_others(
     assert [path.name for path in (tmp_path / "to" / "trial").iterdir()] == [run.name]
 
 
-def test_the_readmes_table_is_of_the_report() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in readme.splitlines() if line.startswith("| mean of ")]
-    assert rows and set(rows) <= set(report)
+def test_rows_that_pages_quote_are_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import make_docs
 
-
-def test_what_the_docs_link_to_is_there() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "statistics.md"):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8")
+    pages = [page.read_text(encoding="utf-8") for page in make_docs.QUOTING]
+    assert sum("<!-- rows: " in page for page in pages) == 2
+    assert [make_docs.with_rows(page, report) for page in pages] == pages, "run `make docs`"
+    other = "<!-- rows: {title}; {task}; {row}; method, n -->\n<!-- end of rows -->"
+    title = report.splitlines()[0].removeprefix("### ")
+    for wrong in ({"title": "no table"}, {"task": "no task"}, {"row": "no method"}):
+        with pytest.raises(ValueError, match="has no such rows"):
+            make_docs.with_rows(other.format(**{"title": title, "task": "objcount", "row": "lora"} | wrong), report)
 
 
 def test_the_numbers_of_the_statistics_page_are_the_codes() -> None:
