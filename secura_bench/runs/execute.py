@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from filelock import FileLock
 
+from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.errors import BenchError, RecordError, SpecError, StoppedEarly, unknown_name
 from secura_bench.foundation.files import to_json, write_atomically
 from secura_bench.foundation.wording import in_a_line
@@ -73,7 +74,7 @@ def execute(
     on_main(lambda: _note_plan(plan, results))
     if missing:
         on_main(lambda: fetch_weights(plan.inputs.model))
-    units = sum(work_units(run, plan.inputs) for run in missing)
+    units = sum(work_units(run, plan.inputs_of(run)) for run in missing)
     with Stop() as stop, _Voice(voice, units, len(missing)) as progress:
         for note in notes:
             progress.note(note)
@@ -135,6 +136,7 @@ class _Executor:
     force: bool
     report_to: Sequence[str]
     outcome: Outcome
+    lender: Lender = field(default_factory=Lender)
 
     def do(self, run: Run) -> bool:
         """Do one run, whatever comes of it; False if another process does it."""
@@ -173,7 +175,8 @@ class _Executor:
         """Do the run and return how it ended; a failure is written to its folder."""
         progress = Several([self.progress, Beacon(lock)]) if is_main() else self.progress
         try:
-            record = run_experiment(run, self.plan.inputs, folder, progress, self.stop, self.force, self.report_to)
+            inputs = self.plan.inputs_of(run)
+            record = run_experiment(run, inputs, folder, progress, self.stop, self.force, self.report_to, self.lender)
             return record.status
         except Stopped:
             self.progress.end_run("stopped", "stopped; the same command goes on from here")
@@ -259,12 +262,19 @@ def _missing(
         outcome.skipped.append(run.name)
         if record.status == "diverged":
             outcome.diverged.append(run.name)
+        parameters = record.parameters
         wanted = run.spec.keep == "all" or (
-            run.spec.keep == "adapters" and (record.parameters["trainable"] or 0) < (record.parameters["total"] or 0)
+            run.spec.keep == "adapters" and (parameters.get("trainable") or 0) < (parameters.get("total") or 0)
         )
-        if wanted and record.status == "done" and record.method["name"] != "base" and not folder.kept.exists():
+        if (
+            wanted
+            and run.loads is None
+            and record.status == "done"
+            and record.method["name"] != "base"
+            and not folder.kept.exists()
+        ):
             say(f"{run.name}: was finished without keeping its trained result; --force does it anew and keeps it")
-        if run.spec.log.weight_norms and record.weight_norms is None:
+        if run.spec.log.weight_norms and run.loads is None and record.weight_norms is None:
             say(f"{run.name}: was finished without recording its weight norms; --force does it anew and records them")
         if folder.checkpoint.exists() or note_of(folder).exists():  # killed between the record and the tidying up
             lock = RunLock(folder)
@@ -277,7 +287,10 @@ def _missing(
 
 def _note_plan(plan: Plan, results: Path) -> None:
     """Write down which runs the spec stands for, so that ``status`` knows what is missing."""
-    runs = [{"name": run.name, "folder": run.folder.name, "units": work_units(run, plan.inputs)} for run in plan.runs]
+    runs = [
+        {"name": run.name, "folder": run.folder.name, "units": work_units(run, plan.inputs_of(run))}
+        for run in plan.runs
+    ]
     text = to_json({"experiment": plan.spec.experiment, "runs": runs})
     folder = results / plan.spec.experiment
     path = folder / f"plan-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
-from secura_bench.models.load import load_model, shapes_in
+from secura_bench.models.load import load_model
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.base_scores import BaseScores
 from secura_bench.runs.manifest import make_manifest
 from secura_bench.runs.progress import Progress
 from secura_bench.runs.resuming import go_on, take_up
@@ -43,10 +42,11 @@ def run_experiment(
     stop: Stop,
     fresh: bool = False,
     report_to: Sequence[str] = (),
+    lender: Lender | None = None,
 ) -> RunRecord:
     """Do one run, from its last checkpoint if there is one, and write its folder; the record is written last.
 
-    ``fresh`` takes no score of the base model for known. Killed anywhere and called again, it ends with the same
+    ``fresh`` takes no score of the base model for known; ``lender`` may hold the base from a run before. Killed anywhere and called again, it ends with the same
     numbers, bit for bit on a CPU: before each scoring and now and then the whole state goes to disk.
 
     Raises:
@@ -62,29 +62,28 @@ def run_experiment(
     method = run.build()
     meter = Meter(progress)
     scorer = Scorer(run, inputs, folder, meter, stop.check)
-    shelf = BaseScores(folder.shared, run, inputs, stop.check, fresh) if method.stream == "none" else None
-    if shelf and not run.spec.log.weight_norms and on_main(lambda: scorer.knows_all(run.tasks, shelf)):
-        model = shapes_in(inputs.model)  # nothing is left to compute
+    lender = lender or Lender()
+    norms: Norms | None
+    if method.stream == "none":
+        norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
+        on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
+        outcome, count = Outcome(notes=tuple(scorer.notes)), count_loaded(run, inputs)
     else:
+        lender.release()
+        release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
-    norms: dict[str, dict[str, float | None]] | None = None
-    if run.spec.log.weight_norms:
-        norms = {"before": dict(frobenius(Method().weights(model)))}
-    bases = {id(parameter) for parameter in model.parameters()}
-    model = attached(
-        method,
-        model,
-        lambda model: prepare_training(model, run.train) if method.stream != "none" else None,
-        lambda base: accelerator.prepare_model(base, evaluation_mode=True),
-    )
-    # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
-    recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
-        parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
-    )
-    if shelf:
-        on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, shelf))
-        outcome = Outcome(notes=tuple(scorer.notes))
-    else:
+        norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
+        bases = {id(parameter) for parameter in model.parameters()}
+        model = attached(
+            method,
+            model,
+            lambda model: prepare_training(model, run.train),
+            lambda base: accelerator.prepare_model(base, evaluation_mode=True),
+        )
+        # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
+        recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
+            parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
+        )
         session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
         session.notes += notes
         if recast or not method.starts_as_base:
@@ -93,12 +92,14 @@ def run_experiment(
             go_on(session.load, state, saved)
         with _trackers(run, folder, report_to, progress) as session.trackers:
             outcome = session.go()
+        count = method.count_parameters(model)  # at the end: what is held has grown by then
+        if norms is not None:
+            norms |= {"former": frobenius(method.former_weights(model)), "updated": frobenius(method.weights(model))}
 
     def close() -> RunRecord:
-        count = method.count_parameters(model)  # at the end: what is held has grown by then
         if method.stream != "none" and not outcome.diverged and keeps_adapter(run, count):
             folder.keep(method.trained_state(model))
-        record = record_of(run, inputs, method, model, count, norms, scorer, outcome, accelerator.device)
+        record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record
 
