@@ -24,7 +24,7 @@ from secura_bench.data.collate import collate
 from secura_bench.evaluation.evaluate import evaluate
 from secura_bench.models.load import load_model
 from secura_bench.plan.make import Plan, make_plan
-from secura_bench.plan.phases import courses
+from secura_bench.plan.phases import training_phases
 from secura_bench.runs.execute import execute
 from secura_bench.runs.session import Session
 from secura_bench.runs.stopping import Stopped
@@ -61,7 +61,7 @@ def plan_of(folder: Path, method: str, steps: int) -> Plan:
 def timed_run(plan: Plan, results: Path) -> float:
     """Return the seconds that the plan's second run takes, its folder, log, checkpoints and record included."""
     began = time.perf_counter()
-    outcome = execute(plan, results, voice="quiet", only=[plan.runs[1].name])
+    outcome = execute(plan, results, progress="quiet", only=[plan.runs[1].name])
     if outcome.failed or outcome.held:  # less than the work is no time of the work
         raise RuntimeError(f"the run was not done: {outcome}")
     return time.perf_counter() - began
@@ -77,7 +77,7 @@ def bare(plan: Plan) -> float:
     prepare_training(model, run.train)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=run.train.lr)
     size, context = run.spec.evaluate.batch_size, run.spec.data.context
-    for task, stream, steps in courses(run, inputs, method):
+    for task, stream, steps in training_phases(run, inputs, method):
         model.train()
         for _ in range(steps):
             rows = [task.train[i] for i in stream.draw(run.train.batch_size)]
@@ -130,7 +130,7 @@ def memory_by_task(folder: Path, method: str) -> list[int]:
 
     Session._score = noted  # type: ignore[method-assign]
     try:
-        execute(replace(plan, runs=(run,)), folder / "results", voice="quiet")
+        execute(replace(plan, runs=(run,)), folder / "results", progress="quiet")
     finally:
         Session._score = inner  # type: ignore[method-assign]
     return peaks[-16:]

@@ -154,7 +154,7 @@ def _other_answers(trial: Trial, folder: RunFolder, form: str) -> str | None:
 
     base = find_model("tiny")
     session = live.Live(trial.run, trial.plan.inputs)
-    session.model = restore(base, session.method, folder.kept)
+    session.model = restore(base, session.method, folder.trained_file)
     ours = session.logits()
     if form == "peft":
         from peft import PeftModel

@@ -21,8 +21,8 @@ from secura_bench.plan.make import Plan, make_plan
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.record import MIXED
-from secura_bench.runs.one_run import run_experiment
-from secura_bench.runs.progress import At, Silent
+from secura_bench.runs.one_run import do_run
+from secura_bench.runs.progress import NoProgress, RunActivity
 from secura_bench.runs.stopping import Stop
 from secura_bench.spec.load import load_spec
 
@@ -96,7 +96,7 @@ class Trial:
         """
         folder = self.at(results)
         try:
-            record = run_experiment(self.run, self.plan.inputs, folder, Silent(), Stop())
+            record = do_run(self.run, self.plan.inputs, folder, NoProgress(), Stop())
         except BenchError as error:
             raise Fault(str(error)) from error
         except Exception as error:
@@ -119,14 +119,14 @@ class Trial:
             raise Fault(f"the process that was to be killed ended before, with {done.returncode}: {said}")
 
 
-class _Bomb(Silent):
+class _Bomb(NoProgress):
     """Kills its process, without a word or a flush, when a run gets to a moment."""
 
     def __init__(self, when: When) -> None:
         self._when = when
         self._trained = False
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Look where the run is."""
         if at.activity == "training":
             self._trained = True
@@ -150,7 +150,7 @@ def differences(undisturbed: RunFolder, resumed: RunFolder) -> str | None:
             )
     if len(ours) != len(theirs):
         return f"the undisturbed run logged {len(ours)} lines, the resumed one {len(theirs)}"
-    if undisturbed.kept.read_bytes() != resumed.kept.read_bytes():
+    if undisturbed.trained_file.read_bytes() != resumed.trained_file.read_bytes():
         return "the trained tensors differ"
     records = [json.loads((folder.path / RECORD).read_text(encoding="utf-8")) for folder in (undisturbed, resumed)]
     return None if records[0]["scores"] == records[1]["scores"] else "the scores differ"
@@ -177,7 +177,7 @@ def _victim(folder: str, plugin: str, results: str, when: When) -> None:
     load_plugin(Path(plugin))
     plan = make_plan(load_spec(str(Path(folder) / "spec.yaml")))
     trial = Trial(Path(folder), Path(plugin), plan)
-    run_experiment(trial.run, plan.inputs, trial.at(results), _Bomb(when), Stop())
+    do_run(trial.run, plan.inputs, trial.at(results), _Bomb(when), Stop())
 
 
 if __name__ == "__main__":

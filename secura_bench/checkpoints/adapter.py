@@ -92,8 +92,8 @@ def put_on(adapter: Checkpoint, label: str, model: nn.Module, on_shapes: bool = 
 
 
 _WAY_OUT = (
-    "Name the base that it was trained on (--base, or model: in a spec); where the base was changed before (new tokens, "
-    "other layers), merge the adapter into it and name that model."
+    "Name the base that it was trained on (--base, or model: in a spec); where the base was changed before (new "
+    "tokens, other layers), merge the adapter into it and name that model."
 )
 
 
@@ -148,9 +148,8 @@ def is_named(named: str, label: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    if mismatch := re.search(
-        r"size mismatch for ([^:]+): .*?Size\(\[([\d, ]*)\]\).*?Size\(\[([\d, ]*)\]\)", str(error)
-    ):
+    shape = r".*?Size\(\[([\d, ]*)\]\)"
+    if mismatch := re.search(rf"size mismatch for ([^:]+):{shape}{shape}", str(error)):
         name, has, wants = mismatch.groups()
         return f"{name} is of shape ({has}), and the base wants ({wants})"
     return in_a_line(error).rstrip(".")

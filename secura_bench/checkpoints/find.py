@@ -50,7 +50,9 @@ class Checkpoint:
 
 
 def find_checkpoint(name: str) -> Checkpoint:
-    """Return the checkpoint that ``name`` means: a folder, a preset or a Hub id. Of a Hub's model no weights are fetched.
+    """Return the checkpoint that ``name`` means: a folder, a preset or a Hub id.
+
+    An adapter of the Hub is fetched whole, of a model what is small.
 
     Raises:
         DataError: There is none, it is a pickle, needs code of its own, or is both an adapter and a whole model.

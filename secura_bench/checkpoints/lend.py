@@ -1,9 +1,10 @@
-"""The base in memory, and on it one adapter after another; a whole model takes its place, and leaves before the next."""
+"""The base in memory, and on it one adapter after another; a whole model takes its place until the next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ class Lender:
     """
 
     def __init__(self) -> None:
-        self._of: tuple[ModelFolder, torch.dtype, torch.device] | None = None
+        self._of: Any = None  # folder, dtype, device
         self._held: nn.Module | None = None
         self._bits: Bits = {}
 
@@ -41,7 +42,6 @@ class Lender:
         Raises:
             DataError: The base or the checkpoint cannot be loaded.
         """
-        assert self._of is not None, "use() comes first"
         base, dtype, device = self._of
         if checkpoint is not None and checkpoint.adapter is None:
             self.release()

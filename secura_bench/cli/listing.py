@@ -87,7 +87,7 @@ def configs() -> Listing:
 KINDS = {"tasks": tasks, "methods": methods, "models": models, "lists": lists, "configs": configs}
 
 
-def show(listing: Listing) -> None:
+def print_listing(listing: Listing) -> None:
     """Print a list to standard output, as wide as the terminal; a long cell goes on in the next line."""
     from rich import box
     from rich.console import Console

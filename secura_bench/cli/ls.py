@@ -25,7 +25,7 @@ def list_kind(
 ) -> None:
     """List what a spec can name: tasks, lists, methods, models, shipped specs, scores; and results that are there."""
     from secura_bench.cli.found_results import results
-    from secura_bench.cli.listing import KINDS, show
+    from secura_bench.cli.listing import KINDS, print_listing
     from secura_bench.cli.one_method import one_method
     from secura_bench.cli.scores import metrics, protocols
     from secura_bench.foundation.errors import unknown_name
@@ -44,4 +44,4 @@ def list_kind(
         )
     load_plugins(plugins)
     include_tasks(includes)
-    show(one_method(of) if of is not None and kind == "methods" else kinds[kind]())
+    print_listing(one_method(of) if of is not None and kind == "methods" else kinds[kind]())

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from secura_bench.cli.check_method import check_method
 from secura_bench.cli.data import check_data, fetch
 from secura_bench.cli.env import env
+from secura_bench.cli.init import init
 from secura_bench.cli.ls import list_kind
 from secura_bench.cli.options import at_end, say
 from secura_bench.cli.plan import plan, validate
@@ -39,7 +40,6 @@ app = typer.Typer(
     cls=_Stoppable,
     no_args_is_help=True,
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},  # the commands' contexts inherit it
     help="Measure what a language model learns and forgets while it is fine-tuned.",
@@ -61,6 +61,7 @@ def _of_all(
     pass
 
 
+app.command()(init)
 app.command()(run)
 app.command()(status)
 app.command()(plan)

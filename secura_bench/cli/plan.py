@@ -29,11 +29,11 @@ def plan(
     include_tasks(includes)
     loaded = load_specs(spec, overrides)
     from secura_bench.estimates.device import this_device
-    from secura_bench.estimates.forecast import look_out
-    from secura_bench.estimates.text import show
+    from secura_bench.estimates.forecast import forecast
+    from secura_bench.estimates.text import plan_text
 
     device = this_device()
-    for line in show(look_out(loaded, results, device, probe), device):
+    for line in plan_text(forecast(loaded, results, device, probe), device):
         typer.echo(line)
 
 

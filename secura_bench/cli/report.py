@@ -66,9 +66,9 @@ def report(
             pictures = write_pictures(made.studies, out / "pictures")
             typer.echo(f"{out / 'pictures'}: {len(pictures)} files written")
     elif format is None or format == "terminal":
-        from secura_bench.report.formats.terminal import show
+        from secura_bench.report.formats.terminal import print_tables
 
-        show(made.tables)
+        print_tables(made.tables)
     else:
         typer.echo(render(made, format), nl=False)
     if problems:
@@ -106,9 +106,9 @@ def compare(
 
         typer.echo(document(found, problems), nl=False)
     elif found:
-        from secura_bench.report.comparing.show import show
+        from secura_bench.report.comparing.show import print_pairs
 
-        show(found)
+        print_pairs(found)
     if not found:
         note = f"{results}: no experiment there has both {one} and {other} on the same tasks, scored by one protocol"
         typer.echo(plain_note(note), err=True)

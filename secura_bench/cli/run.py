@@ -63,7 +63,7 @@ def run(
     from secura_bench.estimates.device import this_device
     from secura_bench.estimates.forecast import refuse_what_cannot_fit
     from secura_bench.plan.make import make_plans
-    from secura_bench.report.formats.terminal import show
+    from secura_bench.report.formats.terminal import print_tables
     from secura_bench.report.make import make_report
     from secura_bench.report.study.read import read_runs
     from secura_bench.runs.execute import execute_all
@@ -93,7 +93,7 @@ def run(
             found, problems = read_runs(folders)
             tell(problems)
             if found:
-                show(make_report(found).tables)
+                print_tables(make_report(found).tables)
         for name, reason in outcome.failed.items():
             say(f"failed: {name}: {reason}", False)
         for name, holder in outcome.held.items():

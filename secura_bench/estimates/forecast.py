@@ -27,7 +27,7 @@ from secura_bench.models.load import learn_shape, model_label, presets, shape_of
 from secura_bench.models.shape import Shape
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.make import Plan, make_plans
-from secura_bench.plan.run import Draft, Run, drafts
+from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.lock import note_of, read_holder
 from secura_bench.spec.experiment import ExperimentSpec
@@ -46,7 +46,7 @@ SAVINGS: tuple[dict[str, Any], ...] = (
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodForecast:
     """One method's runs, and what one of them takes.
 
     Attributes:
@@ -74,7 +74,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """A spec's plan, ready to be shown. ``unknown`` says why runs are counted by name instead of by fingerprint."""
 
     spec: ExperimentSpec
@@ -83,23 +83,23 @@ class Outlook:
     access: str
     template: str | None
     rows: Rows
-    lines: tuple[Line, ...]
+    methods: tuple[MethodForecast, ...]
     unknown: str | None
     tried: bool
 
 
-def look_out(
+def forecast(
     specs: Sequence[ExperimentSpec], results: Path, device: Device, trial_steps: int = 0
-) -> tuple[Outlook, ...]:
+) -> tuple[Forecast, ...]:
     """Return what each of ``specs`` will take on ``device``; nothing is fetched, trained (but for a trial) or written.
 
     Raises:
         BenchError: An option does not fit the model, or a trial is asked for and the model or data is not here.
     """
-    return tuple(_look_out(spec, results, device, trial_steps) for spec in specs)
+    return tuple(_forecast(spec, results, device, trial_steps) for spec in specs)
 
 
-def _look_out(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int) -> Outlook:
+def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int) -> Forecast:
     plan, unknown = _plan(spec)
     if trial_steps and plan is None:
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
@@ -107,25 +107,25 @@ def _look_out(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     rows, longest, answers = _rows(spec, plan.inputs if plan else None)
     new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.probe_parts))
     scoring = Scoring.of(spec, longest, answers, new_tokens)
-    runs: Sequence[Draft] = plan.runs if plan else drafts(spec)
-    lines = []
+    runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
+    methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
         own = [run for run in runs if run.method.label == label]
         done, running = _progress(own, results)
-        line = _line(own[0], shape, rows, scoring, answers, device)
+        estimate = _of_method(own[0], shape, rows, scoring, answers, device)
         if trial_steps and plan and done < len(own):
             first = next(run for run in plan.runs if run.method.label == label)
-            line = _measured(line, first, plan.inputs, trial_steps)
-        lines.append(replace(line, runs=len(own), done=done, running=running))
+            estimate = _measured(estimate, first, plan.inputs, trial_steps)
+        methods.append(replace(estimate, runs=len(own), done=done, running=running))
     preset = presets().get(spec.model)
-    return Outlook(
+    return Forecast(
         spec=spec,
         model=model_label(spec.model),
         parameters=shape.parameters if shape else None,
         access=preset.access if preset and unknown else "",
         template=preset.template if preset else None,
         rows=rows,
-        lines=tuple(lines),
+        methods=tuple(methods),
         unknown=unknown,
         tried=bool(trial_steps),
     )
@@ -157,15 +157,15 @@ def _refuse_what_cannot_fit(spec: ExperimentSpec, device: Device) -> None:
         return
     rows, longest, answers = _rows(spec, None)
     scoring = Scoring.of(spec, longest, answers, 0)
-    for label, draft in {draft.method.label: draft for draft in drafts(spec)}.items():
-        line = _line(draft, shape, rows, scoring, answers, device)
-        if line.needs:
-            raise SpecError(line.needs)
-        if line.memory and not fits(line.memory, device, TOLERANCE):
-            needed = line.memory.on_cpu() if device.is_cpu else line.memory.device
+    for label, planned in {planned.method.label: planned for planned in planned_runs(spec)}.items():
+        estimate = _of_method(planned, shape, rows, scoring, answers, device)
+        if estimate.needs:
+            raise SpecError(estimate.needs)
+        if estimate.memory and not fits(estimate.memory, device, TOLERANCE):
+            needed = estimate.memory.on_cpu() if device.is_cpu else estimate.memory.device
             raise SpecError(
                 f"method {label!r} on {spec.model} would need about {needed / 2**30:.0f} GiB, and "
-                f"{device.memory / 2**30:.0f} GiB are free ({device.name}). {way_out(spec, line, device)}"
+                f"{device.memory / 2**30:.0f} GiB are free ({device.name}). {way_out(spec, estimate, device)}"
             )
 
 
@@ -176,21 +176,21 @@ def fits(memory: Memory, device: Device, tolerance: float = 1.0) -> bool:
     return memory.device <= device.memory * tolerance and memory.host <= device.host * tolerance
 
 
-def way_out(spec: ExperimentSpec, line: Line, device: Device) -> str:
+def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> str:
     """Return which settings would fit ``device``, as one sentence."""
     shape = _shape(spec.model)
     if shape is None:
         return ""
     _, longest, answers = _rows(spec, None)
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
-    count = count_on_shape(line.method, shape, lambda: shapes_of(spec.model))
+    count = count_on_shape(estimate.method, shape, lambda: shapes_of(spec.model))
     scoring = Scoring.of(smaller, longest, answers, 0)
     for savings in accumulate(SAVINGS, lambda before, more: before | more):
-        train = line.train.model_copy(update=savings)
+        train = estimate.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
-        memory = memory_of(line.method, counted, shape, train, scoring, answers, line.tasks, not device.is_cpu)
+        memory = memory_of(estimate.method, counted, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)
         if fits(memory, device):
-            changed = {key: value for key, value in savings.items() if getattr(line.train, key) != value}
+            changed = {key: value for key, value in savings.items() if getattr(estimate.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
             return f"It fits with train: {{{settings}}} and evaluate.batch_size: 1."
     return "No setting makes it fit; take a smaller model or a larger device."
@@ -228,11 +228,13 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
     return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
 
 
-def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answers: int, device: Device) -> Line:
+def _of_method(
+    planned: PlannedRun, shape: Shape | None, rows: Rows, scoring: Scoring, answers: int, device: Device
+) -> MethodForecast:
     """Return what one run takes; of a method that is not ours and fails at it, what is known until then."""
-    method, train, spec = draft.build(), draft.train, draft.spec
-    line = Line(
-        label=draft.method.label,
+    method, train, spec = planned.build(), planned.train, planned.spec
+    estimate = MethodForecast(
+        label=planned.method.label,
         method=method,
         train=train,
         runs=0,
@@ -244,39 +246,45 @@ def _line(draft: Draft, shape: Shape | None, rows: Rows, scoring: Scoring, answe
         seconds=None,
         left=0,
         checkpoint=0,
-        tasks=len(draft.tasks),
+        tasks=len(planned.tasks),
         needs=missing_extra(train),
     )
     try:
-        line = replace(line, work=work_of(spec, method, train, len(draft.tasks), rows))
+        estimate = replace(estimate, work=work_of(spec, method, train, len(planned.tasks), rows))
         if shape is None:
-            return replace(line, count=method.count_on(shapes_of(spec.model)))
-        return _estimated(line, draft, shape, rows, scoring, answers, device)
+            return replace(estimate, count=method.count_on(shapes_of(spec.model)))
+        return _estimated(estimate, planned, shape, rows, scoring, answers, device)
     except SpecError as error:
-        raise SpecError(f"method {draft.method.label!r} does not fit model {spec.model!r}: {error}") from None
+        raise SpecError(f"method {planned.method.label!r} does not fit model {spec.model!r}: {error}") from None
     except Exception as error:
         fault = plugin_fault(error)
         if fault is None:
             raise
-        return replace(line, fault=fault)
+        return replace(estimate, fault=fault)
 
 
 def _estimated(
-    line: Line, draft: Draft, shape: Shape, rows: Rows, scoring: Scoring, answers: int, device: Device
-) -> Line:
-    """Return ``line`` with what follows from the model's shape."""
-    method, train, work = line.method, line.train, line.work
-    count = restricted(count_on_shape(method, shape, lambda: shapes_of(draft.spec.model)), shape, train)
+    estimate: MethodForecast,
+    planned: PlannedRun,
+    shape: Shape,
+    rows: Rows,
+    scoring: Scoring,
+    answers: int,
+    device: Device,
+) -> MethodForecast:
+    """Return ``estimate`` with what follows from the model's shape."""
+    method, train, work = estimate.method, estimate.train, estimate.work
+    count = restricted(count_on_shape(method, shape, lambda: shapes_of(planned.spec.model)), shape, train)
     flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
-    left, checkpoint = disk_of(draft.spec, count, train, work, method, shape)
-    memory = memory_of(method, count, shape, train, scoring, answers, line.tasks, not device.is_cpu)
-    seconds = flops / (device.speed(draft.threads) * EFFICIENCY)
-    return replace(line, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
+    left, checkpoint = disk_of(planned.spec, count, train, work, method, shape)
+    memory = memory_of(method, count, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)
+    seconds = flops / (device.speed(planned.threads) * EFFICIENCY)
+    return replace(estimate, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 
 
-def _measured(line: Line, run: Run, inputs: Inputs, steps: int) -> Line:
-    """Return ``line`` with the time that a trial of ``steps`` steps took, scaled to the run."""
+def _measured(estimate: MethodForecast, run: Run, inputs: Inputs, steps: int) -> MethodForecast:
+    """Return ``estimate`` with the time that a trial of ``steps`` steps took, scaled to the run."""
     from secura_bench.estimates.trial import Trial  # what trains takes seconds to import
 
     try:
@@ -285,13 +293,13 @@ def _measured(line: Line, run: Run, inputs: Inputs, steps: int) -> Line:
         fault = plugin_fault(error)
         if fault is None:
             raise
-        return replace(line, seconds=None, fault=fault)
-    if not line.work.scored:  # there is nothing to scale it by
-        return line
-    return replace(line, seconds=line.work.steps * trial.step + line.work.scored * trial.row)
+        return replace(estimate, seconds=None, fault=fault)
+    if not estimate.work.scored:  # there is nothing to scale it by
+        return estimate
+    return replace(estimate, seconds=estimate.work.steps * trial.step + estimate.work.scored * trial.row)
 
 
-def _progress(runs: Sequence[Draft], results: Path) -> tuple[int, int]:
+def _progress(runs: Sequence[PlannedRun], results: Path) -> tuple[int, int]:
     """Return how many of ``runs`` are done and how many another process is at work on."""
     done = running = 0
     for run in runs:

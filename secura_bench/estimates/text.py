@@ -6,61 +6,61 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from secura_bench.estimates.device import A_LARGE_GPU, Device
-from secura_bench.estimates.forecast import Line, Outlook, fits, way_out
+from secura_bench.estimates.forecast import Forecast, MethodForecast, fits, way_out
 from secura_bench.foundation.wording import duration
 from secura_bench.plan.run import threads_of
 
 _GIB = 2**30
 
 
-def show(outlooks: Sequence[Outlook], device: Device) -> Iterator[str]:
-    """Yield the lines of all ``outlooks``, one after another."""
-    for position, outlook in enumerate(outlooks):
+def plan_text(forecasts: Sequence[Forecast], device: Device) -> Iterator[str]:
+    """Yield the lines of all ``forecasts``, one after another."""
+    for position, forecast in enumerate(forecasts):
         if position:
             yield ""
-        yield from _one(outlook, device)
+        yield from _one(forecast, device)
 
 
-def _one(outlook: Outlook, device: Device) -> Iterator[str]:
-    spec, lines = outlook.spec, outlook.lines
+def _one(forecast: Forecast, device: Device) -> Iterator[str]:
+    spec, methods = forecast.spec, forecast.methods
     speed = device.speed(threads_of(spec))
-    size = f" ({outlook.parameters:,} parameters)" if outlook.parameters else ""
-    yield f"{spec.experiment} · {outlook.model}{size} · {spec.mode}"
+    size = f" ({forecast.parameters:,} parameters)" if forecast.parameters else ""
+    yield f"{spec.experiment} · {forecast.model}{size} · {spec.mode}"
     yield f"  tasks     {len(spec.task_names)}: {_shortened(', '.join(spec.task_names))}"
     every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
-    yield f"  probe     {spec.probe}, {outlook.rows.probe} rows, after each task{every}"
+    yield f"  probe     {spec.probe}, {forecast.rows.probe} rows, after each task{every}"
     yield f"  scoring   {', '.join(spec.evaluate.protocols)}; trained tasks: {spec.evaluate.tasks}"
     yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"
-    runs, done = sum(line.runs for line in lines), sum(line.done for line in lines)
-    running = sum(line.running for line in lines)
+    runs, done = sum(estimate.runs for estimate in methods), sum(estimate.done for estimate in methods)
+    running = sum(estimate.running for estimate in methods)
     yield f"  runs      {runs}, of them {done} done" + (f", {running} running" if running else "")
-    if outlook.template:
-        yield from textwrap.wrap(f"  template  {outlook.template}", 79, subsequent_indent=" " * 12)
+    if forecast.template:
+        yield from textwrap.wrap(f"  template  {forecast.template}", 79, subsequent_indent=" " * 12)
     yield ""
     yield _row("method", "runs", "done", "a layer", "paper", "steps", "tokens", "GiB", "fits", "time")
     yield "─" * 79
-    for line in lines:
-        yield _line(line, outlook, device)
+    for estimate in methods:
+        yield _method_row(estimate, forecast, device)
     yield ""
-    yield from _memory(outlook, device)
-    for note in _notes(outlook, device):
+    yield from _memory(forecast, device)
+    for note in _notes(forecast, device):
         yield from textwrap.wrap(note, 79, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _line(line: Line, outlook: Outlook, device: Device) -> str:
-    memory = line.memory
+def _method_row(estimate: MethodForecast, forecast: Forecast, device: Device) -> str:
+    memory = estimate.memory
     needed = memory and (memory.on_cpu() if device.is_cpu else memory.device)
     return _row(
-        line.label,
-        line.runs,
-        line.done,
-        _short(line.count.per_layer) if line.count.trainable else "–",
-        _short(line.method.published_per_layer) if line.method.published_per_layer else "–",
-        _short(line.work.steps) if line.work.steps else "–",
-        _short(line.work.tokens) if line.work.steps else "–",
+        estimate.label,
+        estimate.runs,
+        estimate.done,
+        _short(estimate.count.per_layer) if estimate.count.trainable else "–",
+        _short(estimate.method.published_per_layer) if estimate.method.published_per_layer else "–",
+        _short(estimate.work.steps) if estimate.work.steps else "–",
+        _short(estimate.work.tokens) if estimate.work.steps else "–",
         _gib(needed) if needed else "–",
         "–" if memory is None else "yes" if fits(memory, device) else "NO",
-        _time(line.seconds),
+        _time(estimate.seconds),
     )
 
 
@@ -71,59 +71,59 @@ def _row(label: object, *cells: object) -> str:
     return f"{name if len(name) <= 19 else name[:18] + '…':<19} " + " ".join(padded)
 
 
-def _memory(outlook: Outlook, device: Device) -> Iterator[str]:
-    known = [line for line in outlook.lines if line.memory]
+def _memory(forecast: Forecast, device: Device) -> Iterator[str]:
+    known = [estimate for estimate in forecast.methods if estimate.memory]
     if not known:
         return
     yield "Memory in GiB"
     heads = ("weights", "gradients", "optimizer", "activ.", "held", "on CPU", "80 GB GPU")
     yield f"{'':<18} " + " ".join(f"{head:>{max(7, len(head))}}" for head in heads)
     shown: set[str] = set()
-    for line in known:
-        memory = line.memory
+    for estimate in known:
+        memory = estimate.memory
         if memory is None:
             continue
         parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations, memory.held, memory.host)
         cells = [*map(_gib, parts), "fits" if fits(memory, A_LARGE_GPU) else "NO"]
         text = " ".join(f"{cell:>{max(7, len(head))}}" for cell, head in zip(cells, heads, strict=True))
         if text not in shown or len(known) < 8:
-            yield f"{line.label[:18]:<18} {text}"
+            yield f"{estimate.label[:18]:<18} {text}"
         shown.add(text)
     yield ""
 
 
-def _notes(outlook: Outlook, device: Device) -> Iterator[str]:
-    lines = outlook.lines
-    missing = [line for line in lines if line.done < line.runs]
-    total = sum((line.runs - line.done) * (line.seconds or 0) for line in missing)
-    disk = sum((line.runs - line.done) * line.left for line in missing)
-    checkpoint = max((line.checkpoint for line in missing), default=0)
-    basis = "measured" if outlook.tried else "estimated"
+def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
+    methods = forecast.methods
+    missing = [estimate for estimate in methods if estimate.done < estimate.runs]
+    total = sum((estimate.runs - estimate.done) * (estimate.seconds or 0) for estimate in missing)
+    disk = sum((estimate.runs - estimate.done) * estimate.left for estimate in missing)
+    checkpoint = max((estimate.checkpoint for estimate in missing), default=0)
+    basis = "measured" if forecast.tried else "estimated"
     yield (
         f"Left to do: {_time(total)} on this device ({basis}), {_gib(disk)} GiB of disk, and {_gib(checkpoint)} GiB "
         f"for the latest checkpoint meanwhile."
     )
-    if not outlook.tried:
-        other = total * device.speed(threads_of(outlook.spec)) / A_LARGE_GPU.rate
+    if not forecast.tried:
+        other = total * device.speed(threads_of(forecast.spec)) / A_LARGE_GPU.rate
         yield f"On an {A_LARGE_GPU.name} (assumed {A_LARGE_GPU.rate / 1e12:.0f} TFLOP/s) about {_time(other)}."
         yield "--probe 3 measures three steps of each method here, and refines the time."
-    if not outlook.rows.exact:
-        yield f"Tokens are upper bounds: data is not here, and each row counts {outlook.spec.data.context} tokens."
-    if outlook.unknown:
-        yield f"Runs done are counted by name, since fingerprints need the model and the data: {outlook.unknown}"
-    for line in lines:
-        if line.fault:
-            unknown = "what is unknown of it" if line.seconds is None else "what is unknown of it but its time"
+    if not forecast.rows.exact:
+        yield f"Tokens are upper bounds: data is not here, and each row counts {forecast.spec.data.context} tokens."
+    if forecast.unknown:
+        yield f"Runs done are counted by name, since fingerprints need the model and the data: {forecast.unknown}"
+    for estimate in methods:
+        if estimate.fault:
+            unknown = "what is unknown of it" if estimate.seconds is None else "what is unknown of it but its time"
             yield (
-                f"{line.label}: its own code failed while it was estimated, and {unknown} is in no sum here: "
-                f"{line.fault}. A run goes on without an estimate."
+                f"{estimate.label}: its own code failed while it was estimated, and {unknown} is in no sum here: "
+                f"{estimate.fault}. A run goes on without an estimate."
             )
     yield "'paper': its Table 7, for a layer of two 4096×4096 modules."
-    for line in lines:
-        if line.memory and not fits(line.memory, device):
-            yield f"{line.label} does not fit here. {way_out(outlook.spec, line, device)}"
-        if line.needs:
-            yield f"{line.label}: {line.needs}"
+    for estimate in methods:
+        if estimate.memory and not fits(estimate.memory, device):
+            yield f"{estimate.label} does not fit here. {way_out(forecast.spec, estimate, device)}"
+        if estimate.needs:
+            yield f"{estimate.label}: {estimate.needs}"
 
 
 def _gib(size: float) -> str:

@@ -185,7 +185,7 @@ def pool(name: str, parts: Sequence[Evaluation]) -> Evaluation:
     )
 
 
-def tell_apart(generated: Evaluation, chosen: Evaluation) -> Evaluation:
+def split_wrong_answers(generated: Evaluation, chosen: Evaluation) -> Evaluation:
     """Return ``generated`` with its wrong answers told apart by ``chosen``, the same items scored by ``choice``.
 
     A wrong item that ended its turn is ``format`` where the right choice was the likeliest (the model knows, and does

@@ -57,7 +57,7 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
         raise BenchError(
             f"{run}: no such folder.{nearest_path(run)} Name a finished run's, such as results/EXPERIMENT/RUN."
         )
-    kept = RunFolder(run).kept
+    kept = RunFolder(run).trained_file
     if not kept.is_file():
         raise BenchError(
             f"{run}: keeps no trained result. Runs keep adapters; a whole model is kept with `keep: all` in the spec."

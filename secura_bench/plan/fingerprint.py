@@ -18,7 +18,7 @@ from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
 
-NUMBERS = 5
+RESULTS_VERSION = 5
 """Raised whenever a change of ours moves a number, so that older records are not taken for new ones."""
 
 
@@ -47,7 +47,7 @@ def fingerprint_of(
             for task, file in ((name, inputs.tasks[name].file) for name in dict.fromkeys((*tasks, *spec.probe_parts)))
         ],
         "metrics": [[metric.name, metric.signature] for metric in inputs.metrics],
-        "numbers": NUMBERS,
+        "numbers": RESULTS_VERSION,
         **memory_mark(inputs.model.path),
         "context": spec.data.context,
         "limit": spec.evaluate.limit,

@@ -15,7 +15,7 @@ from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs
 from secura_bench.plan.limits import check_limits
-from secura_bench.plan.run import Draft, Run, drafts
+from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.spec.experiment import ExperimentSpec
 
 
@@ -61,17 +61,17 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
         _check_protocols(spec, read[key])
         _try_methods(spec, read[key])
         loads = checkpoints_of(spec, read[key], partial(read_inputs, spec, metrics, fetch))
-        runs = tuple(_run(draft, read[key], loads.get(draft.method.label)) for draft in drafts(spec))
+        runs = tuple(_run(planned, read[key], loads.get(planned.method.label)) for planned in planned_runs(spec))
         plans.append(Plan(spec, read[key], runs))
     return tuple(plans)
 
 
-def _run(draft: Draft, inputs: Inputs, loads: Loads | None) -> Run:
+def _run(planned: PlannedRun, inputs: Inputs, loads: Loads | None) -> Run:
     mine = (loads and loads.inputs) or inputs
     fingerprint = fingerprint_of(
-        draft.spec, mine, draft.method, draft.train, draft.tasks, draft.seed, draft.threads, loads
+        planned.spec, mine, planned.method, planned.train, planned.tasks, planned.seed, planned.threads, loads
     )
-    return Run(**vars(draft), fingerprint=fingerprint, loads=loads)
+    return Run(**vars(planned), fingerprint=fingerprint, loads=loads)
 
 
 def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
@@ -94,7 +94,7 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
 def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
     model = inputs.model
-    steps = {draft.method.label: draft.train.steps * len(draft.tasks) for draft in drafts(spec)}
+    steps = {planned.method.label: planned.train.steps * len(planned.tasks) for planned in planned_runs(spec)}
     tried: set[str] = set()
     for method in spec.methods:
         try:

@@ -19,7 +19,7 @@ TRAINED_ROW = 2.5
 SCORED_ROW = {"teacher_forced": 1.0, "generate": 4.0, "choice": 1.5, "perplexity": 4.0}
 
 
-def courses(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
+def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
     """Yield what is trained one after another: each task for its steps, or all tasks at once for the steps of all."""
     steps, sampling = run.train.steps, run.train.sampling
     if method.stream == "mixed":
@@ -79,7 +79,7 @@ def work_units(run: Run, inputs: Inputs) -> int:
         return round(sum(probe + sum(own_units[task] for task in phase.tasks) for phase in loaded_phases(run)))
     every = run.spec.evaluate.every
     units = 0.0 if method.starts_as_base else everything
-    for task, _, steps in courses(run, inputs, method):
+    for task, _, steps in training_phases(run, inputs, method):
         on_the_way = (steps - 1) // every if every else 0
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
         rows = run.train.batch_size + method.extra_rows(run.train.batch_size, task.index)

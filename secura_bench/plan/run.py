@@ -19,7 +19,7 @@ from secura_bench.spec.sections import TrainSpec
 
 
 @dataclass(frozen=True)
-class Draft:
+class PlannedRun:
     """A run as the spec alone tells it: a method on a sequence of tasks with a seed."""
 
     spec: ExperimentSpec
@@ -50,7 +50,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Run(Draft):
+class Run(PlannedRun):
     """One run. ``folder`` is relative to the results folder; ``loads`` are the checkpoints of one that loads some."""
 
     fingerprint: str
@@ -67,11 +67,11 @@ def threads_of(spec: ExperimentSpec) -> int:
     return spec.threads or os.cpu_count() or 1
 
 
-def drafts(spec: ExperimentSpec) -> tuple[Draft, ...]:
+def planned_runs(spec: ExperimentSpec) -> tuple[PlannedRun, ...]:
     """List a spec's runs, the base model first; neither the model nor data has to be here."""
     model, threads = model_label(spec.model), threads_of(spec)
     base = MethodSpec(name="base", label="base")
-    found = [Draft(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
+    found = [PlannedRun(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
     for method in spec.methods:
         if method.name == "base":
             continue
@@ -80,7 +80,7 @@ def drafts(spec: ExperimentSpec) -> tuple[Draft, ...]:
         for sequence, tasks in spec.sequences(method).items():
             for seed in seeds:
                 name = f"{model}-{method.label}-{sequence}-s{seed}"
-                found.append(Draft(spec, method, train, tasks, seed, threads, name))
+                found.append(PlannedRun(spec, method, train, tasks, seed, threads, name))
     return tuple(found)
 
 

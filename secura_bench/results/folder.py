@@ -100,10 +100,10 @@ class RunFolder:
 
     def keep(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the trained result as ``adapter/trained.safetensors``."""
-        self.kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.kept.with_name(".trained.safetensors")
+        self.trained_file.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.trained_file.with_name(".trained.safetensors")
         save_tensors({name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}, beside)
-        beside.replace(self.kept)
+        beside.replace(self.trained_file)
 
     @property
     def checkpoint(self) -> Path:
@@ -131,7 +131,7 @@ class RunFolder:
         return self.path.parent / ".locks" / f"{self.path.name}.lock"
 
     @property
-    def kept(self) -> Path:
+    def trained_file(self) -> Path:
         """The file of the trained result, there or not."""
         return self.path / "adapter" / "trained.safetensors"
 

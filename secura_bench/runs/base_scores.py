@@ -15,8 +15,7 @@ from secura_bench.data.dataset import examples_hash
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.models.config import memory_mark
-from secura_bench.plan.fingerprint import NUMBERS as VERSION
-from secura_bench.plan.fingerprint import device_kind
+from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 
@@ -75,7 +74,7 @@ class BaseScores:
             "batch": spec.evaluate.batch_size if precision != "fp32" else None,
             "threads": self.run.threads,
             "device": device_kind(),
-            "numbers": VERSION,
+            "numbers": RESULTS_VERSION,
             **memory_mark(self.inputs.model.path),
         }
         if self.checkpoint is not None:

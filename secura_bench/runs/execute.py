@@ -26,13 +26,22 @@ from secura_bench.plan.run import Run
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.lock import Held, RunLock, note_of
 from secura_bench.results.read import read_record
-from secura_bench.runs.one_run import run_experiment
-from secura_bench.runs.progress import Beacon, JsonLines, Progress, Reporter, Several, Silent, Warnings, retained
+from secura_bench.runs.one_run import do_run
+from secura_bench.runs.progress import (
+    JsonLines,
+    LockNoteProgress,
+    NoProgress,
+    Progress,
+    ProgressGroup,
+    Reporter,
+    Warnings,
+    retained,
+)
 from secura_bench.runs.stopping import Stop, Stopped
 from secura_bench.training.memory import release_memory
 from secura_bench.training.processes import count, is_main, join, on_main
 
-Voice = Literal["person", "machine", "quiet"]
+ProgressMode = Literal["person", "machine", "quiet"]
 
 
 @dataclass
@@ -49,7 +58,7 @@ class Outcome:
 def execute(
     plan: Plan,
     results: Path,
-    voice: Voice = "person",
+    progress: ProgressMode = "person",
     only: Sequence[str] = (),
     force: bool = False,
     report_to: Sequence[str] = (),
@@ -75,13 +84,13 @@ def execute(
     if missing:
         on_main(lambda: fetch_weights(plan.inputs.model))
     units = sum(work_units(run, plan.inputs_of(run)) for run in missing)
-    with Stop() as stop, _Voice(voice, units, len(missing)) as progress:
+    with Stop() as stop, _Progress(progress, units, len(missing)) as reporter:
         for note in notes:
-            progress.note(note)
+            reporter.note(note)
         for run in runs:
-            if run.method.name == "base" and run.name in outcome.skipped and isinstance(progress, Reporter):
-                progress.base(retained(read_record(results / run.folder / RECORD).scores))
-        executor = _Executor(plan, results, stop, progress, force, report_to, outcome)
+            if run.method.name == "base" and run.name in outcome.skipped and isinstance(reporter, Reporter):
+                reporter.base(retained(read_record(results / run.folder / RECORD).scores))
+        executor = _Executor(plan, results, stop, reporter, force, report_to, outcome)
         held = [run for run in missing if not executor.do(run)]
         for run in held:  # whoever had it may be gone by now, or done
             executor.do(run)
@@ -91,7 +100,7 @@ def execute(
 def execute_all(
     plans: Sequence[Plan],
     results: Path,
-    voice: Voice = "person",
+    progress: ProgressMode = "person",
     only: Sequence[str] = (),
     force: bool = False,
     report_to: Sequence[str] = (),
@@ -102,20 +111,20 @@ def execute_all(
     for plan in plans:
         names = [run.folder.name for run in plan.runs if id(run) in chosen]
         if names:
-            part = execute(plan, results, voice, names if only else (), force, report_to)
+            part = execute(plan, results, progress, names if only else (), force, report_to)
             for field_ in fields(whole):
                 mine, more = getattr(whole, field_.name), getattr(part, field_.name)
                 mine.update(more) if isinstance(mine, dict) else mine.extend(more)
     return whole
 
 
-class _Voice:
-    """The progress that was asked for, as a context."""
+class _Progress:
+    """The progress of a mode, as a context."""
 
-    def __init__(self, voice: Voice, units: float, runs: int) -> None:
-        self._reporter = Reporter(units, runs) if voice == "person" and is_main() else None
-        others: dict[Voice, Callable[[], Progress]] = {"machine": JsonLines, "quiet": Warnings}
-        self._progress = self._reporter or (others[voice]() if is_main() else Silent())
+    def __init__(self, mode: ProgressMode, units: float, runs: int) -> None:
+        self._reporter = Reporter(units, runs) if mode == "person" and is_main() else None
+        others: dict[ProgressMode, Callable[[], Progress]] = {"machine": JsonLines, "quiet": Warnings}
+        self._progress = self._reporter or (others[mode]() if is_main() else NoProgress())
 
     def __enter__(self) -> Progress:
         return self._reporter.__enter__() if self._reporter else self._progress
@@ -173,10 +182,10 @@ class _Executor:
 
     def _attempt(self, run: Run, folder: RunFolder, lock: RunLock) -> str:
         """Do the run and return how it ended; a failure is written to its folder."""
-        progress = Several([self.progress, Beacon(lock)]) if is_main() else self.progress
+        progress = ProgressGroup([self.progress, LockNoteProgress(lock)]) if is_main() else self.progress
         try:
             inputs = self.plan.inputs_of(run)
-            record = run_experiment(run, inputs, folder, progress, self.stop, self.force, self.report_to, self.lender)
+            record = do_run(run, inputs, folder, progress, self.stop, self.force, self.report_to, self.lender)
             return record.status
         except Stopped:
             self.progress.end_run("stopped", "stopped; the same command goes on from here")
@@ -266,13 +275,8 @@ def _missing(
         wanted = run.spec.keep == "all" or (
             run.spec.keep == "adapters" and (parameters.get("trainable") or 0) < (parameters.get("total") or 0)
         )
-        if (
-            wanted
-            and run.loads is None
-            and record.status == "done"
-            and record.method["name"] != "base"
-            and not folder.kept.exists()
-        ):
+        keeps = record.status == "done" and record.method["name"] != "base" and run.loads is None
+        if wanted and keeps and not folder.trained_file.exists():
             say(f"{run.name}: was finished without keeping its trained result; --force does it anew and keeps it")
         if run.spec.log.weight_norms and run.loads is None and record.weight_norms is None:
             say(f"{run.name}: was finished without recording its weight norms; --force does it anew and records them")

@@ -43,7 +43,7 @@ def score_loaded(
     lender.use(inputs.model, weights_dtype(run.train.precision), device)
     for phase in loaded_phases(run):
         cache = BaseScores(folder.shared, run, inputs, check, fresh, phase.checkpoint)
-        if scorer.knows_all(phase.tasks, cache):
+        if scorer.has_all(phase.tasks, cache):
             shapes = shapes_in(_folder(phase, inputs))
             scorer.score(method, shapes, phase.after, 0, True, phase.tasks, cache)
         else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
@@ -15,6 +16,7 @@ from secura_bench.plan.phases import work_units
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
+from secura_bench.runs.loaded import Norms, base_norms, count_loaded, score_loaded
 from secura_bench.runs.manifest import make_manifest
 from secura_bench.runs.progress import Progress
 from secura_bench.runs.resuming import go_on, take_up
@@ -24,7 +26,7 @@ from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import keeps_adapter, record_of
 from secura_bench.training.checkpoints import read_checkpoint
-from secura_bench.training.memory import reset_peak_memory
+from secura_bench.training.memory import release_memory, reset_peak_memory
 from secura_bench.training.norms import frobenius
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def run_experiment(
+def do_run(
     run: Run,
     inputs: Inputs,
     folder: RunFolder,
@@ -46,8 +48,9 @@ def run_experiment(
 ) -> RunRecord:
     """Do one run, from its last checkpoint if there is one, and write its folder; the record is written last.
 
-    ``fresh`` takes no score of the base model for known; ``lender`` may hold the base from a run before. Killed anywhere and called again, it ends with the same
-    numbers, bit for bit on a CPU: before each scoring and now and then the whole state goes to disk.
+    ``fresh`` takes no score of the base model for known; ``lender`` may hold the base from a run before. Killed
+    anywhere and called again, it ends with the same numbers, bit for bit on a CPU: before each scoring and now and then
+    the whole state goes to disk.
 
     Raises:
         Stopped: ``stop`` was asked to; the state is on the disk.

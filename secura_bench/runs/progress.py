@@ -22,7 +22,7 @@ _RETAINED = {"teacher_forced": "char_bleu", "generate": "accuracy", "choice": "a
 
 
 @dataclass(frozen=True)
-class At:
+class RunActivity:
     """Where a run is: what it does, in words, and if it trains the step of the task, its loss and tokens a second."""
 
     activity: str
@@ -47,7 +47,7 @@ class Progress(Protocol):
     def start_run(self, run: str, title: str, units: float, done: float = 0.0) -> None:
         """Say which run is next, how many units it has, and how many of them an earlier process did."""
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Say that ``units`` more are done, and where the run is."""
 
     def scored(self, score: Score) -> None:
@@ -60,13 +60,13 @@ class Progress(Protocol):
         """Say how the run ended: ``done``, ``diverged``, ``failed`` or ``stopped``."""
 
 
-class Silent:
+class NoProgress:
     """Reports nothing: for ``--quiet``, for tests, and for every process but the first."""
 
     def start_run(self, run: str, title: str, units: float, done: float = 0.0) -> None:
         """Say nothing."""
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Say nothing."""
 
     def scored(self, score: Score) -> None:
@@ -79,7 +79,7 @@ class Silent:
         """Say nothing."""
 
 
-class Warnings(Silent):
+class Warnings(NoProgress):
     """Says only what a person should know, on stderr: for ``--quiet``."""
 
     def note(self, line: str) -> None:
@@ -87,7 +87,7 @@ class Warnings(Silent):
         print(line, file=sys.stderr, flush=True)
 
 
-class Beacon(Silent):
+class LockNoteProgress(NoProgress):
     """Writes beside a run's lock how far the run is, for ``secura-bench status``."""
 
     def __init__(self, lock: RunLock) -> None:
@@ -99,7 +99,7 @@ class Beacon(Silent):
         self._units = done
         self._lock.say({"units": done, "before": done, "total": units, "activity": "loading the model"}, now=True)
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Say where the run is."""
         self._units += units
         self._lock.say(
@@ -107,7 +107,7 @@ class Beacon(Silent):
         )
 
 
-class Several:
+class ProgressGroup:
     """Reports to several at once."""
 
     def __init__(self, members: Sequence[Progress]) -> None:
@@ -118,7 +118,7 @@ class Several:
         for member in self.members:
             member.start_run(run, title, units, done)
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Pass it on."""
         for member in self.members:
             member.advance(units, at)
@@ -157,7 +157,7 @@ class JsonLines:
         self._run, self._units = run, done
         self.event("start", title=title, units=units, done=done)
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Write ``progress``."""
         self._units += units
         self.event("progress", units=round(self._units, 3), **asdict(at))
@@ -241,7 +241,7 @@ class Reporter:
             self._live.reset(self._one, total=max(1.0, units - done))
         self._show("going on where it stopped" if done else "loading the model", now=True)
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Move on within the run."""
         self._done = min(self._done + units, self._run_end)
         self._show(at.words)

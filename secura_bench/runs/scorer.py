@@ -15,7 +15,7 @@ from torch import nn
 
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import own_history
-from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, tell_apart
+from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, split_wrong_answers
 from secura_bench.evaluation.memory import note_of
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.evaluation.predictions import Prediction, answerable
@@ -25,7 +25,7 @@ from secura_bench.plan.phases import SCORED_ROW
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import LARGEST, Score
-from secura_bench.runs.progress import At, Progress
+from secura_bench.runs.progress import Progress, RunActivity
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
 from secura_bench.training.memory import release_memory
@@ -33,7 +33,7 @@ from secura_bench.training.memory import release_memory
 Role = Literal["part", "task"]
 
 
-class Shelf(Protocol):
+class PredictionCache(Protocol):
     """Where the predictions of one evaluation are kept until it is whole."""
 
     def __call__(
@@ -42,8 +42,8 @@ class Shelf(Protocol):
         """Lend the evaluation's file."""
 
 
-def shelf_in(folder: Path) -> Shelf:
-    """Return the shelf of one stage: a folder that goes when the stage is over."""
+def stage_cache(folder: Path) -> PredictionCache:
+    """Return the cache of one stage: a folder that goes when the stage is over."""
 
     def lend(role: Role, protocol: str, task: str, rows: Sequence[Example]) -> AbstractContextManager[PredictionFile]:
         return nullcontext(PredictionFile(folder / protocol / f"{role}-{task}.jsonl"))
@@ -80,7 +80,7 @@ class Scorer:
         step: int,
         finished: bool,
         tasks: Sequence[str],
-        shelf: Shelf,
+        cache: PredictionCache,
     ) -> None:
         """Score the probe and ``tasks`` by every protocol, as one stage."""
         began = time.monotonic()
@@ -90,13 +90,13 @@ class Scorer:
         try:
             with method.evaluating(model) as view:
                 for protocol in self.run.spec.evaluate.protocols:
-                    parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, shelf)
-                    own[protocol] = self._evaluate_all(view, protocol, "task", scored, shelf)
+                    parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
+                    own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
                 if (note := note_of(view)) and note not in self.notes:
                     self.notes.append(note)
             for group in (parts, own):
                 if "generate" in group and "choice" in group:
-                    group["generate"] = _told_apart(group["generate"], group["choice"])
+                    group["generate"] = _with_wrong_answers_split(group["generate"], group["choice"])
             for protocol in self.run.spec.evaluate.protocols:
                 probe = [pool(self.run.spec.probe, parts[protocol])] if parts[protocol] else []
                 for role, evaluations in (("probe", probe), ("part", parts[protocol]), ("task", own[protocol])):
@@ -106,8 +106,8 @@ class Scorer:
             self.seconds += time.monotonic() - began
         self.stage += 1
 
-    def knows_all(self, tasks: Sequence[str], shelf: Shelf) -> bool:
-        """Return whether ``shelf`` holds every prediction of a stage that scores the probe and ``tasks``."""
+    def has_all(self, tasks: Sequence[str], cache: PredictionCache) -> bool:
+        """Return whether ``cache`` holds every prediction of a stage that scores the probe and ``tasks``."""
         scored = {task: self.inputs.test[task] for task in tasks}
         sides: tuple[tuple[Role, Mapping[str, Sequence[Example]]], ...] = (
             ("part", self.inputs.probe),
@@ -117,7 +117,7 @@ class Scorer:
             for role, rows in sides:
                 for task, mine in rows.items():
                     if wanted := answerable(protocol, self.inputs.tasks[task].file.kind, mine):
-                        with shelf(role, protocol, task, mine) as kept:
+                        with cache(role, protocol, task, mine) as kept:
                             if not kept.read().keys() >= set(wanted):
                                 return False
         return True
@@ -133,17 +133,17 @@ class Scorer:
         self.signatures, self.seconds, self.stage = state["signatures"], state["seconds"], state["stage"]
 
     def _evaluate_all(
-        self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], shelf: Shelf
+        self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], cache: PredictionCache
     ) -> list[Evaluation]:
         """Return the evaluations of the tasks that the protocol can score."""
         tasks = [t for t, mine in rows.items() if answerable(protocol, self.inputs.tasks[t].file.kind, mine)]
-        return [self._evaluate(model, protocol, role, task, rows[task], shelf) for task in tasks]
+        return [self._evaluate(model, protocol, role, task, rows[task], cache) for task in tasks]
 
     def _evaluate(
-        self, model: nn.Module, protocol: str, role: Role, task: str, rows: Sequence[Example], shelf: Shelf
+        self, model: nn.Module, protocol: str, role: Role, task: str, rows: Sequence[Example], cache: PredictionCache
     ) -> Evaluation:
         counted: set[int] = set()
-        with shelf(role, protocol, task, rows) as kept:
+        with cache(role, protocol, task, rows) as kept:
             while (found := self._attempt(model, protocol, task, rows, kept, counted)) is None:
                 self._halve()
         return found
@@ -161,7 +161,7 @@ class Scorer:
 
         ``counted`` are the positions that progress has been told of.
         """
-        at = At(f"scoring {task} ({protocol})", task)
+        at = RunActivity(f"scoring {task} ({protocol})", task)
         known = kept.read()
 
         def count(positions: Iterable[int]) -> None:
@@ -250,10 +250,10 @@ def _texts(evaluation: Evaluation, shots: Sequence[Row]) -> list[dict[str, Any]]
     ]
 
 
-def _told_apart(generated: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> list[Evaluation]:
+def _with_wrong_answers_split(generated: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> list[Evaluation]:
     """Return what was generated, wrong answers told apart wherever the same task was scored by choice too."""
     by_task = {evaluation.task: evaluation for evaluation in chosen}
-    return [tell_apart(e, by_task[e.task]) if e.task in by_task else e for e in generated]
+    return [split_wrong_answers(e, by_task[e.task]) if e.task in by_task else e for e in generated]
 
 
 def either(known: str | None, signature: str) -> str:

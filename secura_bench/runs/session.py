@@ -15,11 +15,11 @@ from secura_bench.data.example import Task
 from secura_bench.methods.base import Method
 from secura_bench.models.tensors import named_tensors
 from secura_bench.plan.inputs import Inputs
-from secura_bench.plan.phases import TRAINED_ROW, courses, scored_tasks
+from secura_bench.plan.phases import TRAINED_ROW, scored_tasks, training_phases
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
-from secura_bench.runs.progress import At, Progress
-from secura_bench.runs.scorer import Scorer, finite, shelf_in
+from secura_bench.runs.progress import Progress, RunActivity
+from secura_bench.runs.scorer import Scorer, finite, stage_cache
 from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
 from secura_bench.training.checkpoints import save_checkpoint
@@ -62,7 +62,7 @@ class Meter:
         self._progress = progress
         self.units = 0.0
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         """Count units of work that are done, and say so."""
         self.units += units
         self._progress.advance(units, at)
@@ -90,7 +90,7 @@ class Session:
         self.method, self.model = method, model
         self.scorer, self.meter, self.stop = scorer, meter, stop
         self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log)
-        self.courses = list(courses(run, inputs, method))
+        self.phases = list(training_phases(run, inputs, method))
         self.unsaved = Unsaved(method, model)
         self.at = _Position()
         self.seconds, self.tokens, self.steps = 0.0, 0, 0
@@ -104,12 +104,12 @@ class Session:
         diverged = None
         try:
             self._score()
-            while self.at.course < len(self.courses):
+            while self.at.course < len(self.phases):
                 self._train()
                 self._score()
         except Diverged as outcome:
             self._tick()
-            diverged = {"task": self.courses[self.at.course][0].name, "step": outcome.step}
+            diverged = {"task": self.phases[self.at.course][0].name, "step": outcome.step}
         return Outcome(self.seconds, self.tokens, diverged, (*self._own_notes(), *self.loop.notes))
 
     def _own_notes(self) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Session:
 
     def _train(self) -> None:
         """Train the rest of a course, and end it."""
-        task, stream, steps = self.courses[self.at.course]
+        task, stream, steps = self.phases[self.at.course]
         self._ticked = time.monotonic()
         if self.at.step == 0:
             self._begin(task)
@@ -132,11 +132,11 @@ class Session:
     def _begin(self, task: Task) -> None:
         """Begin a task: when it comes, and the first one on a resume too, on the model as it was then."""
         self.method.begin_task(self.model, task)
-        if task is self.courses[0][0]:
+        if task is self.phases[0][0]:
             self.unsaved.began()
 
     def _on_step(self, report: StepReport) -> None:
-        task, _, steps = self.courses[self.at.course]
+        task, _, steps = self.phases[self.at.course]
         every = self.run.spec.evaluate.every
         before = self.seconds
         self._tick()
@@ -161,7 +161,7 @@ class Session:
         """Do the scoring that is due, if one is: from a checkpoint, on which its predictions build."""
         if self.at.due is None:
             return
-        task, _, _ = self.courses[self.at.course]
+        task, _, _ = self.phases[self.at.course]
         after = None if self.at.due == "start" else task.name
         tasks = {
             "start": self.run.tasks,
@@ -174,8 +174,8 @@ class Session:
         if self._asked_to_stop():
             self.stop.check()
         predictions = self._saved / "predictions" if self._saved else Path()
-        shelf, step = shelf_in(predictions), self.at.step
-        on_main(lambda: self.scorer.score(self.method, self.model, after, step, finished, tasks, shelf))
+        cache, step = stage_cache(predictions), self.at.step
+        on_main(lambda: self.scorer.score(self.method, self.model, after, step, finished, tasks, cache))
         self._saved = None
         self.at = _Position(self.at.course + 1) if self.at.due == "end" else _Position(self.at.course, self.at.step)
 
@@ -198,7 +198,7 @@ class Session:
             SpecError: It would not be the whole state.
         """
         self.unsaved.check()
-        _, stream, _ = self.courses[self.at.course]
+        _, stream, _ = self.phases[self.at.course]
         generators = gather(generator_states())
 
         def write() -> Path:
@@ -234,12 +234,12 @@ class Session:
         run = state["run"]
         self.at = _Position(**run["at"])
         if self.at.course or self.at.step:
-            self._begin(self.courses[0][0])
+            self._begin(self.phases[0][0])
         self.seconds, self.tokens, self.steps = run["seconds"], run["tokens"], run["steps"]
         self.meter.units = run["units"]
         self.notes += [note for note in run["notes"] if note not in self.notes]
         self.scorer.load_state_dict(state["scores"])
-        self.courses[self.at.course][1].load_state_dict(state["stream"])
+        self.phases[self.at.course][1].load_state_dict(state["stream"])
         own = named_tensors(self.model)
         with torch.no_grad():
             for name, tensor in state["model"].items():
@@ -274,7 +274,7 @@ class Session:
         if self.trackers:
             numbers = {"loss": report.loss, "lr": report.lr, "grad_norm": report.grad_norm, "tokens_per_second": speed}
             self.trackers.log({**numbers, **report.terms, **report.figures}, self.steps)
-        at = At("training", task.name, report.step, steps, report.loss, speed)
+        at = RunActivity("training", task.name, report.step, steps, report.loss, speed)
         self.meter.advance(report.rows * TRAINED_ROW, at)
 
     def _log(self, entry: Mapping[str, Any]) -> None:

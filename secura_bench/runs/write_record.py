@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 import torch
 
@@ -10,7 +11,7 @@ from secura_bench.foundation.version import __version__
 from secura_bench.methods.base import Method, ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
-from secura_bench.results.record import Cost, RunRecord
+from secura_bench.results.record import Cost, Parameters, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
 from secura_bench.runs.session import Outcome
 from secura_bench.training.memory import peak_memory

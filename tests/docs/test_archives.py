@@ -55,8 +55,10 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 def test_every_count_of_moved_numbers_has_its_line() -> None:
-    from secura_bench.plan.fingerprint import NUMBERS
+    from secura_bench.plan.fingerprint import RESULTS_VERSION
 
     log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    for count in range(1, NUMBERS + 1):
-        assert f"- **Number moves** (`NUMBERS` {count}): " in log, f"CHANGELOG.md has no line of NUMBERS {count}"
+    for count in range(1, RESULTS_VERSION + 1):
+        assert f"- **Number moves** (`RESULTS_VERSION` {count}): " in log, (
+            f"CHANGELOG.md has no line of RESULTS_VERSION {count}"
+        )

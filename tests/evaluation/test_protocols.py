@@ -13,7 +13,7 @@ from conftest import random_llama
 from secura_bench.data.collate import collate
 from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example
-from secura_bench.evaluation.evaluate import evaluate, pool, tell_apart
+from secura_bench.evaluation.evaluate import evaluate, pool, split_wrong_answers
 from secura_bench.evaluation.predictions import answerable, long_first
 from secura_bench.evaluation.prompt_cache import read_opening
 from secura_bench.evaluation.protocols.choice import choice
@@ -296,13 +296,13 @@ def test_wrong_answers_are_told_apart(tiny, choices) -> None:
     columns = {**generated.columns, "accuracy": [right for right, _, _ in verdicts] + [0.0, 0.0]}
     made = dataclasses.replace(generated, predictions=[*predictions, *generated.predictions[4:]], columns=columns)
     by_choice = [right for _, _, right in verdicts] + [None, None]
-    labelled = tell_apart(made, dataclasses.replace(chosen, columns={**chosen.columns, "accuracy": by_choice}))
+    labelled = split_wrong_answers(made, dataclasses.replace(chosen, columns={**chosen.columns, "accuracy": by_choice}))
     assert labelled.columns["format"] == [0.0, 100.0, 0.0, 0.0, None, None]
     assert labelled.columns["gone"] == [0.0, 0.0, 100.0, 0.0, None, None]
     assert labelled.scores["format"] == labelled.scores["gone"] == 25.0
     assert pool("all", [labelled, generated]).columns["gone"][6:] == [None] * 6
     without = evaluate("generate", model, file, arith, chat, 4, 600)
-    assert tell_apart(without, evaluate("choice", model, file, arith, chat, 4, 600)) is without
+    assert split_wrong_answers(without, evaluate("choice", model, file, arith, chat, 4, 600)) is without
 
 
 def test_a_cut_answer_is_compared_with_what_is_left_of_it(tiny) -> None:

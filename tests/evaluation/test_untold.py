@@ -80,7 +80,7 @@ def test_the_whole_has_a_score_where_its_rows_have(tiny) -> None:
     chinese = _evaluated(tiny, None, CHINESE, CHINESE)
     assert chinese.scores["accuracy"] == 100.0
     assert all(math.isnan(chinese.scores[metric]) for metric in (*ROUGES, "bleu"))
-    assert chinese.notes == ()  # all rows: the table has a gap, and its foot says why
+    assert chinese.notes == ()  # all rows: the table has a gap, and its notes say why
     some = _evaluated(tiny, None, CHINESE, "We went to the park.")
     assert some.scores["rouge1"] == 100.0
     assert "ROUGE leaves out 1 of 2 rows" in some.notes[0]

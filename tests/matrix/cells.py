@@ -33,8 +33,8 @@ from secura_bench.plan.make import make_plan
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder, items_file
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.one_run import run_experiment
-from secura_bench.runs.progress import At, Silent
+from secura_bench.runs.one_run import do_run
+from secura_bench.runs.progress import NoProgress, RunActivity
 from secura_bench.runs.stopping import Stop
 from secura_bench.spec.load import load_spec
 
@@ -60,20 +60,20 @@ class Killed(BaseException):
     """The process is gone, as far as the run can tell."""
 
 
-class _Counting(Silent):
+class _Counting(NoProgress):
     """Counts the steps that a run tells of."""
 
     def __init__(self) -> None:
         self.steps = 0
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         self.steps += at.activity == "training" and bool(at.step)
 
 
 class _Killing(_Counting):
     """Kills the run when it tells of its step number ``_KILLED_AT``, before that step is saved."""
 
-    def advance(self, units: float, at: At) -> None:
+    def advance(self, units: float, at: RunActivity) -> None:
         super().advance(units, at)
         if self.steps == _KILLED_AT:
             self.steps += 1
@@ -148,8 +148,8 @@ def _spec(work: Path, model: Path, method: Any) -> Path:
     return path
 
 
-def _do(run: Run, inputs: Inputs, results: Path, progress: Silent) -> RunRecord:
-    return run_experiment(run, inputs, RunFolder(results / run.folder), progress, Stop())
+def _do(run: Run, inputs: Inputs, results: Path, progress: NoProgress) -> RunRecord:
+    return do_run(run, inputs, RunFolder(results / run.folder), progress, Stop())
 
 
 def _resumed(run: Run, inputs: Inputs, work: Path, record: RunRecord) -> str:
@@ -160,10 +160,10 @@ def _resumed(run: Run, inputs: Inputs, work: Path, record: RunRecord) -> str:
         pass
     else:
         return "was not killed"
-    again = _do(run, inputs, work / "killed", Silent())
+    again = _do(run, inputs, work / "killed", NoProgress())
     if again.scores != record.scores:
         return "the scores of the resumed run are others"
-    ours, theirs = (load_file(RunFolder(work / side / run.folder).kept) for side in ("whole", "killed"))
+    ours, theirs = (load_file(RunFolder(work / side / run.folder).trained_file) for side in ("whole", "killed"))
     if ours.keys() != theirs.keys() or any(not torch.equal(ours[name], theirs[name]) for name in ours):
         return "the resumed run's tensors are others"
     return ""

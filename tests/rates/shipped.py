@@ -41,7 +41,7 @@ def compared(name: str, found: statistics.Comparison | None, gap: float) -> Iter
 
 def equivalent(what: str, study: Study, one: Arm, other: Arm, kind: Kind, margin: float, aim: Aim) -> list[Outcome]:
     """Return whether two methods' probes were called equivalent at ``margin``."""
-    samples = [sample_of(study.spots([arm], kind.protocol, kind.metric, "probe")) for arm in (one, other)]
+    samples = [sample_of(study.score_keys([arm], kind.protocol, kind.metric, "probe")) for arm in (one, other)]
     p = statistics.equivalence(*samples, margin) if all(samples) else None  # type: ignore[arg-type]
     only = any(sample.items_only for sample in samples if sample)
     return [Outcome(what, aim, None if p is None else p < ALPHA, only)]
@@ -60,7 +60,7 @@ def starred(name: str, found: ranking.Ranking, best: str | None) -> Iterator[Out
 def led(name: str, study: Study, kind: Kind, what: Any, equal: bool) -> Iterator[Outcome]:
     """Yield whether the headline calls any method behind."""
     metric = known(kind.metric)
-    lead = placing.lead(study, placing.standings(study, kind.protocol, metric), kind.protocol, metric, what)
+    lead = placing.lead(study, placing.placings(study, kind.protocol, metric), kind.protocol, metric, what)
     behind = bool(lead and lead.behind)
     yield Outcome(f"{name}: any behind", "error" if equal else "power", behind)
 
@@ -76,7 +76,7 @@ class Measures:
         """Return the probe's score, mean over a method's arms."""
         if len(arms) == 1:
             return self.study.probe(arms[0], self.kind.protocol, self.kind.metric)
-        return ranking.mean_cell(self.study.spots(arms, self.kind.protocol, self.kind.metric, "probe"))
+        return ranking.mean_cell(self.study.score_keys(arms, self.kind.protocol, self.kind.metric, "probe"))
 
     def kept(self, arms: Sequence[Arm]) -> Cell:
         """Return the retention, mean over a method's arms."""
@@ -84,8 +84,8 @@ class Measures:
 
     def compare(self, one: Sequence[Arm], other: Sequence[Arm]) -> statistics.Comparison | None:
         """Return the difference of two methods' probes."""
-        spots = [self.study.spots(arms, self.kind.protocol, self.kind.metric, "probe") for arms in (one, other)]
-        return ranking.compare(*spots)
+        keys = [self.study.score_keys(arms, self.kind.protocol, self.kind.metric, "probe") for arms in (one, other)]
+        return ranking.compare(*keys)
 
     def ranked(self, means: bool) -> ranking.Ranking:
         """Return the ranking on the probe, of single arms or of means over sequences."""

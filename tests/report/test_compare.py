@@ -25,7 +25,7 @@ from secura_bench.report.comparing.words import equality, gap, sentence
 from secura_bench.report.page.words import summary
 from secura_bench.report.study.cells import sample_of
 from secura_bench.report.study.group import make_studies
-from secura_bench.report.study.placing import standings
+from secura_bench.report.study.placing import placings
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.read import read_runs
 from secura_bench.report.study.study import Study
@@ -85,7 +85,7 @@ def test_equality_is_tested_at_the_margin_on_either_scale(results: Path, margin:
     base = study.probe(study.base, "generate", "accuracy").value
     for what, side, scale in (("learned", pair.learned, 1.0), ("probe", pair.kept, base / 100)):
         arms = [study.arm(name, TASKS) for name in ("twin", "other")]
-        samples = [sample_of(study.spots([arm], "generate", "accuracy", what)) for arm in arms]  # type: ignore[list-item, arg-type]
+        samples = [sample_of(study.score_keys([arm], "generate", "accuracy", what)) for arm in arms]  # type: ignore[list-item, arg-type]
         assert side.equal == statistics.equivalence(*samples, margin * scale)  # type: ignore[arg-type]
         assert side.within == (side.equal < 0.05)
 
@@ -191,7 +191,7 @@ def test_where_nothing_can_be_kept_the_next_metric_speaks(tmp_path: Path) -> Non
     assert pair.metric.id == "rouge1" and pair.instead == "the base scores 0" and pair.kept.told == "more"
     assert "anything of acc, the protocol's main metric: the base scores 0" in limits(pair)
     protocol = PROTOCOLS["generate"]
-    first = summary(study, protocol, standings(study, "generate", pair.metric))[0].text
+    first = summary(study, protocol, placings(study, "generate", pair.metric))[0].text
     assert first.startswith("Of accuracy nothing can be said to be kept (the base scores 0: 0.0 %")
     assert "so this is by R-1. " in first and gap(pair.kept) in first
 
@@ -205,7 +205,7 @@ def test_the_page_and_compare_say_the_same_and_name_the_test(results: Path, tmp_
     for root, one, other in ((tmp_path / "trial", "keeps", "learns"), (tmp_path / "alike", "other", "twin")):
         study = study_of(root)
         protocol = PROTOCOLS["generate"]
-        page = summary(study, protocol, standings(study, "generate", protocol.main))[0].text
+        page = summary(study, protocol, placings(study, "generate", protocol.main))[0].text
         done = secura_bench("compare", str(root), one, other, cwd=tmp_path)
         assert done.returncode == 0
         quoted = next(line for line in done.stdout.splitlines() if "by generate acc" in line)

@@ -1,4 +1,4 @@
-"""The foot of a table says what of the rows a reader must know, each with its count and whose it is."""
+"""The notes of a table say what of the rows a reader must know, each with its count and whose it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from test_report import BASE, note, run
 
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run
-from secura_bench.report.tables.footnotes import foot
+from secura_bench.report.tables.footnotes import notes
 from secura_bench.results.record import DataNote
 
 SAID = {
@@ -25,7 +25,7 @@ SILENT = {"train_rows", "test_rows", "found", "filtered", "duplicates", "probe_r
 def lines_of(**changes: object) -> tuple[str, ...]:
     data = {"q": note(), "u": note(), "t": {**note(), **changes}}
     (study,) = make_studies([Run(BASE), Run(run(1, data=data))])
-    return foot([study], "teacher_forced", ("char_bleu",))
+    return notes([study], "teacher_forced", ("char_bleu",))
 
 
 @pytest.mark.parametrize("field", SAID)

@@ -29,7 +29,7 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Table
 from secura_bench.results.folder import items_file
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.progress import At, Reporter
+from secura_bench.runs.progress import Reporter, RunActivity
 
 
 def score(stage: int, after: str | None, role: str, task: str, value: float, finished: bool = True) -> dict[str, Any]:
@@ -335,7 +335,7 @@ def test_items_that_are_not_the_records_own_are_not_used(results) -> None:
 
 
 def test_only_the_items_behind_what_is_drawn_are_read(results, monkeypatch, capsys) -> None:
-    from secura_bench.report.formats.terminal import show
+    from secura_bench.report.formats.terminal import print_tables
     from secura_bench.report.study.read import read_runs
 
     runs, _ = read_runs([results])
@@ -352,7 +352,7 @@ def test_only_the_items_behind_what_is_drawn_are_read(results, monkeypatch, caps
     opened: list[Path] = []
     real = os.open
     monkeypatch.setattr(os, "open", lambda path, *how: (opened.append(Path(path)), real(path, *how))[1])
-    show(make_report(read_runs([results])[0], ["retention"]).tables)
+    print_tables(make_report(read_runs([results])[0], ["retention"]).tables)
     assert "kept" in capsys.readouterr().out
     inside = (path for path in opened if path.is_relative_to(results) and path.name != "record.json")
     read = {str(path.relative_to(results / "exp")) for path in inside}
@@ -379,7 +379,7 @@ def test_a_probe_of_which_a_part_alone_has_choices_has_intervals(tmp_path) -> No
 
 
 def test_perplexity_is_kept_where_it_has_not_risen(tmp_path, capsys) -> None:
-    from secura_bench.report.formats.terminal import show
+    from secura_bench.report.formats.terminal import print_tables
 
     tokens, rng = [90.0, 10.0] * 20, np.random.default_rng(0)
     known = rng.uniform(1, 3, 40)
@@ -400,7 +400,7 @@ def test_perplexity_is_kept_where_it_has_not_risen(tmp_path, capsys) -> None:
         "paired"
     )
     assert 0 < probe.low < probe.value < probe.high
-    show(make_report(runs, ["retention"]).tables)
+    print_tables(make_report(runs, ["retention"]).tables)
     out = re.sub(r"\s+", " ", capsys.readouterr().out)
     assert "base's probe ppl / probe ppl, for lower is better" in out
     assert "there is no score of: learned." in out
@@ -446,7 +446,7 @@ def test_progress_has_time_left(monkeypatch) -> None:
     stream = io.StringIO()
     with Reporter(100, 2, stream) as reporter:
         reporter.start_run("one-0", "one", 50)
-        reporter.advance(25, At("step 1/2"))
+        reporter.advance(25, RunActivity("step 1/2"))
         reporter.end_run("done", "done")
         reporter.start_run("two-0", "two", 50)
         assert reporter.time_left().endswith("left")
@@ -464,7 +464,7 @@ def test_a_narrow_terminal_loses_columns_and_no_digits(monkeypatch, capsys) -> N
     tables = make_report([Run(one) for one in (BASE, run(1), run(2, shift=4))], ["retention", "matrix"]).tables
     for width in (50, 80, 100, 140):
         monkeypatch.setattr("rich.console.Console", lambda width=width: Console(width=width, force_terminal=True))
-        terminal.show(tables)
+        terminal.print_tables(tables)
         out = capsys.readouterr().out
         assert "…" not in out, f"{width} columns"
         assert "52.5" in out and "42.0" in out, "what was kept, and the probe, are always there"
@@ -525,7 +525,7 @@ def test_hostile_names_are_text_in_every_format(capsys) -> None:
     evil = run(1, method={"name": "x", "label": HOSTILE, "options": {}, "train": {}}, **changes)
     report = make_report([Run(evil)], ["all"], problems=[HOSTILE])
     assert len(report.tables) >= 4
-    terminal.show(report.tables)
+    terminal.print_tables(report.tables)
     texts = {"terminal": capsys.readouterr().out} | {format: render(report, format) for format in TEXTS}
     for format, text in texts.items():
         assert not UNSEEN.search(text), format

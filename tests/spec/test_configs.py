@@ -9,7 +9,7 @@ import pytest
 from conftest import secura_bench
 
 from secura_bench.estimates.device import A_LARGE_GPU, Device
-from secura_bench.estimates.forecast import fits, look_out
+from secura_bench.estimates.forecast import fits, forecast
 from secura_bench.foundation.resources import shipped
 from secura_bench.spec.load import load_specs
 
@@ -44,17 +44,17 @@ def test_every_experiment_has_every_model() -> None:
 @pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem.startswith("exp3")], ids=lambda p: p.stem)
 def test_the_sequences_fit_80_gb(path: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    for outlook in look_out(load_specs(str(path)), tmp_path, A_LARGE_GPU):
-        for line in outlook.lines:
-            assert line.memory is not None and fits(line.memory, A_LARGE_GPU), line
+    for found in forecast(load_specs(str(path)), tmp_path, A_LARGE_GPU):
+        for estimate in found.methods:
+            assert estimate.memory is not None and fits(estimate.memory, A_LARGE_GPU), estimate
 
 
 def test_without_savings_full_fine_tuning_of_8b_does_not_fit(tmp_path: Path) -> None:
     """The combination that the spec chooses is needed: fp32, and bf16 autocast, are too large."""
     for precision in ("fp32", "bf16"):
         methods = f"methods=[{{name: seq, train: {{precision: {precision}}}}}]"
-        (outlook,) = look_out(load_specs("exp3_llama3", [methods]), tmp_path, A_LARGE_GPU)
-        (_, seq) = outlook.lines
+        (found,) = forecast(load_specs("exp3_llama3", [methods]), tmp_path, A_LARGE_GPU)
+        (_, seq) = found.methods
         assert seq.memory is not None and not fits(seq.memory, A_LARGE_GPU)
 
 
@@ -75,9 +75,9 @@ def test_every_experiment_runs_to_its_end_in_its_tiny_version(tmp_path: Path) ->
         assert done.returncode == 0, done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.rglob("record.json")]
     planned = sum(
-        len(outlook.lines)
+        len(found.methods)
         for experiment in EXPERIMENTS
-        for outlook in look_out(load_specs(f"{experiment}_tiny"), tmp_path, A_LARGE_GPU)
+        for found in forecast(load_specs(f"{experiment}_tiny"), tmp_path, A_LARGE_GPU)
     )
     assert len(records) == planned
     assert {record["status"] for record in records} == {"done"}

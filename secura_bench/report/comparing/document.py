@@ -13,7 +13,7 @@ from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import sentence
 from secura_bench.report.formats.document import finite
 from secura_bench.report.study.cells import Cell
-from secura_bench.report.study.placing import Standing
+from secura_bench.report.study.placing import Placing
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).parent / "compare.schema.json"
@@ -50,7 +50,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _method(each: Standing) -> dict[str, Any]:
+def _method(each: Placing) -> dict[str, Any]:
     return {
         "method": each.method,
         "label": each.arms[0].label,

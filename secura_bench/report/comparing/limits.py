@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import listed, probability
-from secura_bench.report.study.placing import Standing
+from secura_bench.report.study.placing import Placing
 
 _PROTOCOLS = {
     "teacher_forced": "anything about what the models write: teacher-forced puts the reference's own beginning before "
@@ -80,7 +80,7 @@ def _of_the_rows(pair: Pair) -> Iterator[str]:
     yield f"anything of other models, tasks, learning rates or lengths: this is {study.model}, {settings}"
 
 
-def _lonely(one: Standing, other: Standing) -> str:
+def _lonely(one: Placing, other: Placing) -> str:
     """Return which of the methods was trained under one seed, and on what."""
     once = {each.method: [arm.trained_on for arm in each.arms if len(arm.runs) == 1] for each in (one, other)}
     if once[one.method] == once[other.method] != []:

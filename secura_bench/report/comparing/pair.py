@@ -13,7 +13,7 @@ from secura_bench.report.statistics import Comparison, Interval
 from secura_bench.report.study.arms import sequence_name
 from secura_bench.report.study.cells import Cell, compare, sample_of
 from secura_bench.report.study.choosing import check_names, find_methods, one_method
-from secura_bench.report.study.placing import Standing, standings
+from secura_bench.report.study.placing import Placing, placings
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.ranking import ALPHA
 from secura_bench.report.study.study import Study
@@ -81,8 +81,8 @@ class Pair:
     protocol: Protocol
     metric: Metric
     instead: str
-    one: Standing
-    other: Standing
+    one: Placing
+    other: Placing
     learned: Side
     kept: Side
     unshared: tuple[str, ...] = ()
@@ -153,7 +153,7 @@ def _pair(
     alone = replace(study, arms=tuple(arm for arm in arms if arm))
     metric, instead = speaking(alone, protocol)
     among = len(study.methods)
-    found = {each.method: each for each in standings(alone, protocol.id, metric)}
+    found = {each.method: each for each in placings(alone, protocol.id, metric)}
     one, other = (found[name] for name in names)
     tests = _tests(alone, one, other, protocol.id, metric, "learned", margin)
     learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}", among)
@@ -174,8 +174,8 @@ def _pair(
 
 def _tests(
     study: Study,
-    one: Standing,
-    other: Standing,
+    one: Placing,
+    other: Placing,
     protocol: str,
     metric: Metric,
     what: Literal["learned", "probe"],
@@ -186,9 +186,9 @@ def _tests(
 
     Kept is on the scale of percent of the base's score, which counts as exact: its own uncertainty moves both alike.
     """
-    spots = [study.spots(each.arms, protocol, metric.id, what) for each in (one, other)]
-    samples = [sample_of(each) for each in spots]
-    found = compare(*spots)
+    keys = [study.score_keys(each.arms, protocol, metric.id, what) for each in (one, other)]
+    samples = [sample_of(each) for each in keys]
+    found = compare(*keys)
     if found is None or samples[0] is None or samples[1] is None:
         return None, None
     interval = Interval(scale * found.interval.low, scale * found.interval.high)

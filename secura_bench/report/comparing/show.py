@@ -42,20 +42,19 @@ def lines_of(pair: Pair) -> Iterator[str]:
     yield from (f"  - {plain_note(limit)}" for limit in not_to_be_claimed(pair))
 
 
-def show(pairs: Sequence[Pair]) -> None:
+def print_pairs(pairs: Sequence[Pair]) -> None:
     """Print comparisons to standard output."""
     from rich.console import Console
     from rich.text import Text
 
-    from secura_bench.report.formats.terminal import PIPED
-    from secura_bench.report.formats.terminal import show as show_tables
+    from secura_bench.report.formats.terminal import PIPED, print_tables
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED)
     for pair in pairs:
         table = table_of(pair)
-        show_tables([Table(table.id, table.title, table.columns, table.rows, (), table.of)])
+        print_tables([Table(table.id, table.title, table.columns, table.rows, (), table.of)])
         for line in lines_of(pair):
             console.print(Text(line), soft_wrap=True)
         console.print()

@@ -65,7 +65,7 @@ def _label(table: Table) -> str:
 
 
 def _floats(table: Table, label: str) -> Iterator[str]:
-    """Yield a table's float; of one that no page has room for, floats that go on with it, the foot under the last."""
+    """Yield a table's float; of one that no page has room for, floats that go on with it, the notes under the last."""
     widths = [[_as_wide(c, e) for c, e in zip(table.columns, row.entries, strict=True)] for row in table.rows]
     kept = fitting(table.columns, widths, 10**6)  # labels that say nothing go, all numbers stay
     parts = chunks(table.columns, widths, kept, WIDEST)

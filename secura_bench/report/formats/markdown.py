@@ -11,7 +11,7 @@ from secura_bench.report.tables.table import Table
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Return the tables as Markdown, each with its foot as a list."""
+    """Return the tables as Markdown, each with its notes as a list."""
     lines: list[str] = []
     for table in tables:
         headings = [escape(plain(f"{column.group} {column.heading}".strip())) for column in table.columns]

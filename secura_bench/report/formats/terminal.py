@@ -13,7 +13,7 @@ GAP = 3
 PIPED = 160
 
 
-def show(tables: Sequence[Table]) -> None:
+def print_tables(tables: Sequence[Table]) -> None:
     """Print the tables to standard output.
 
     Where a table is too wide, the columns that matter least are left out and named below it; what is still too wide

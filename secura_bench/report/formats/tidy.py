@@ -33,7 +33,7 @@ COLUMNS = {
 }
 """The columns and what they hold."""
 
-Line = dict[str, str | float | int]
+TidyRow = dict[str, str | float | int]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -47,7 +47,7 @@ def tidy(tables: Sequence[Table], studies: Sequence[Study]) -> str:
     return stream.getvalue()
 
 
-def _scores(studies: Sequence[Study]) -> Iterator[Line]:
+def _scores(studies: Sequence[Study]) -> Iterator[TidyRow]:
     for study in studies:
         labels = {id(run): arm.method for arm in study.arms for run in arm.runs}
         for run in study.runs:
@@ -56,7 +56,7 @@ def _scores(studies: Sequence[Study]) -> Iterator[Line]:
             common |= {"mode": record.mode, "method": labels.get(id(run), "base"), "sequence": " ".join(record.tasks)}
             seed = record.seed if id(run) in labels else ""
             for score in record.scores:
-                place: Line = {**common, "protocol": score.protocol, "at": score.stage, "after": score.after or ""}
+                place: TidyRow = {**common, "protocol": score.protocol, "at": score.stage, "after": score.after or ""}
                 place |= {"step": score.step, "role": score.role, "task": score.task, "seed": seed}
                 yield {**place, "statistic": "n", "number": score.n}
                 for metric, value in score.values.items():
@@ -64,7 +64,7 @@ def _scores(studies: Sequence[Study]) -> Iterator[Line]:
                         yield {**place, "metric": metric, "statistic": "value", "number": value}
 
 
-def _numbers(tables: Sequence[Table]) -> Iterator[Line]:
+def _numbers(tables: Sequence[Table]) -> Iterator[TidyRow]:
     for table in tables:
         for row in table.rows:
             for column, entry in zip(table.columns, row.entries, strict=True):

@@ -85,7 +85,7 @@ function placeLabels(points, bounds, taken) {
 }
 
 function tradeoff(study, protocol, visible) {
-  const shownOnes = protocol.standings.filter((e) => visible(e.method) && known(e.learned) && known(e.kept));
+  const shownOnes = protocol.placings.filter((e) => visible(e.method) && known(e.learned) && known(e.kept));
   if (!shownOnes.length) return null;
   const base = shownOnes[0].before, taken = [];
   const ends = (cell) => [cell.v, cell.l ?? cell.v, cell.h ?? cell.v];
@@ -104,7 +104,7 @@ function tradeoff(study, protocol, visible) {
   svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: H - box[3], y2: H - box[3] }),
     s("text", { x: W - box[1], y: H - 6, "text-anchor": "end" }, `learned: ${protocol.metric} on the new tasks →`),
     s("text", { x: box[0] + 4, y: box[2] + 2, "text-anchor": "start" }, `↑ kept, % of the base`));
-  const stairs = protocol.front.map((i) => protocol.standings[i]).filter((e) => visible(e.method));
+  const stairs = protocol.front.map((i) => protocol.placings[i]).filter((e) => visible(e.method));
   if (stairs.length > 1) {
     const path = stairs.map((e, i) => (i ? `V${py(e.kept.v)}H${px(e.learned.v)}` : `M${px(e.learned.v)},${py(e.kept.v)}`));
     svg.append(s("path", { class: "front", d: path.join("") }));
@@ -139,13 +139,13 @@ function tradeoff(study, protocol, visible) {
   return svg;
 }
 
-function courses(study, protocol, sequence, visible) {
-  const lines = sequence.courses.filter((c) => visible(c.method) && c.points.length > 1);
+function curves(study, protocol, sequence, visible) {
+  const lines = sequence.curves.filter((c) => visible(c.method) && c.points.length > 1);
   if (!lines.length) return null;
   const n = sequence.tasks.length, W = n > 2 ? 980 : 640, H = 340;
   const widest = Math.max(...lines.map((c) => plain(c.method).length));
   const box = [46, Math.min(30 + widest * 7, 240), 16, 52];
-  const every = sequence.courses.flatMap((c) => c.points.flatMap((p) => [p.v, p.h ?? p.v]));
+  const every = sequence.curves.flatMap((c) => c.points.flatMap((p) => [p.v, p.h ?? p.v]));
   const top = protocol.percent ? Math.min(Math.max(105, ...every), 150) : Math.max(...every) * 1.05;
   const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], [0, top], `The probe along ${protocol.grid ? "the training" : "the sequence of tasks"}`);
   const clamp = (v) => Math.max(box[2], Math.min(H - box[3], py(v)));
@@ -187,16 +187,16 @@ function courses(study, protocol, sequence, visible) {
   return svg;
 }
 
-const LOSSES = [["kept", "right still"], ["format", "known, said in a form that cannot be read"], ["gone", "gone: wrong by choice, too"], ["cut", "cut off before an end"]];
+const BECAME = [["kept", "right still"], ["format", "known, said in a form that cannot be read"], ["gone", "gone: wrong by choice, too"], ["cut", "cut off before an end"]];
 
-function lossBars(study, visible) {
+function forgettingBars(study, visible) {
   return [
-    h("ul", { class: "legend" }, LOSSES.map(([kind, words]) => h("li", {}, h("i", { class: kind }), words))),
-    h("div", { class: "lossbars" }, study.losses.filter((each) => visible(each.method)).map((each) =>
+    h("ul", { class: "legend" }, BECAME.map(([kind, words]) => h("li", {}, h("i", { class: kind }), words))),
+    h("div", { class: "lossbars" }, study.forgetting.filter((each) => visible(each.method)).map((each) =>
       h("div", { class: "lossbar" }, named(study, each.method), h("div", {
         class: "row", role: "img",
-        "aria-label": plain(`${each.method}: ` + LOSSES.map(([kind]) => `${kind} ${number(each[kind])} %`).join(", ")),
-      }, LOSSES.map(([kind]) => each[kind] > 0 && h("span", { class: kind, "--share": `${each[kind]}%`, title: `${kind} ${number(each[kind])} %` },
+        "aria-label": plain(`${each.method}: ` + BECAME.map(([kind]) => `${kind} ${number(each[kind])} %`).join(", ")),
+      }, BECAME.map(([kind]) => each[kind] > 0 && h("span", { class: kind, "--share": `${each[kind]}%`, title: `${kind} ${number(each[kind])} %` },
         each[kind] >= 6 ? number(each[kind], 0) : "")))))),
   ];
 }

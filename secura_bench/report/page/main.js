@@ -38,19 +38,19 @@ function draw() {
   const facts = protocol.summary.filter((each) => each.kind === "fact");
   const listed = (sentences) => h("ul", { class: "facts" }, sentences.map((each) => h("li", { class: each.kind }, each.text)));
   const chart = tradeoff(study, protocol, visible);
-  const course = sequence && courses(study, protocol, sequence, visible);
+  const curve = sequence && curves(study, protocol, sequence, visible);
   const matrix = protocol.grid ? (protocol.grid.rows.length ? grids(study, protocol, visible) : null) : sequence && stages(study, protocol, sequence, visible);
   const tables = DATA.tables.filter((table) => belongs(table, study, protocol));
   main.replaceChildren(...[
     h("section", { class: "long" }, heading, h("p", { class: "lead" }, lead?.text ?? ""),
-      protocol.standings.length ? h("div", { class: "pair" }, standingTable(study, protocol, visible),
+      protocol.placings.length ? h("div", { class: "pair" }, placingTable(study, protocol, visible),
         chart && h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of learning against retention" }, chart), h("figcaption", {}, `Up and to the right is better. ${study.averaged ? `A point: the ${study.averaged}. ` : ""}Bars: 95 % intervals. Stair: the Pareto front, what no other method beats in both.`))) : null,
       limits.length ? listed(limits) : null,
       facts.length ? h("details", {}, h("summary", {}, "Method by method, in words"), listed(facts)) : null),
-    section(alone ? "Along the training" : "Along the sequence", `${study.probe} ${alone ? `before and after training on ${alone} alone` : "after each task"}, ${protocol.percent ? `percent of the base's ${protocol.metric}` : protocol.metric}; bands: 95 % intervals.`, course && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Chart of the probe along the ${alone ? "training" : "sequence"}` }, course)),
+    section(alone ? "Along the training" : "Along the sequence", `${study.probe} ${alone ? `before and after training on ${alone} alone` : "after each task"}, ${protocol.percent ? `percent of the base's ${protocol.metric}` : protocol.metric}; bands: 95 % intervals.`, curve && h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Chart of the probe along the ${alone ? "training" : "sequence"}` }, curve)),
     section(protocol.grid ? "Task by task" : "The accuracy matrix",
       protocol.grid ? "Each task was trained alone, from the untouched model." : "Move the slider, or click a row, to see what was known at each stage.", matrix),
-    study.losses.length ? section("What forgetting consists of", `Of the items that the base model had right (at most ${Math.max(...study.losses.map((each) => each.n))} judged by choice, too), by generation at the end.`, lossBars(study, visible)) : null,
+    study.forgetting.length ? section("What forgetting consists of", `Of the items that the base model had right (at most ${Math.max(...study.forgetting.map((each) => each.n))} judged by choice, too), by generation at the end.`, forgettingBars(study, visible)) : null,
     section("Item by item", "What one model said to one prompt, before and along the training.", items(DATA, study, state.study, protocol, state.sequence, visible)),
     section("Tables", `${protocol.heading}: ${protocol.meaning}. ${protocol.signatures.join("; ")}`, tables.map((table, i) => reportTable(table, visible, i === 0))),
   ].filter(Boolean));

@@ -11,10 +11,10 @@ from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.page.texts import Texts
 from secura_bench.report.page.words import Sentence, averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
-from secura_bench.report.study.axis import moment_name, probe_course
+from secura_bench.report.study.axis import moment_name, probe_along_axis
 from secura_bench.report.study.cells import Cell
-from secura_bench.report.study.forgetting import every_losses
-from secura_bench.report.study.placing import Standing, front, standings
+from secura_bench.report.study.forgetting import every_forgetting
+from secura_bench.report.study.placing import Placing, front, placings
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.study import Study
@@ -103,14 +103,14 @@ def _study(study: Study) -> dict[str, Any]:
         "methods": list(study.methods),
         "tasks": list(dict.fromkeys(task for sequence in study.sequences for task in sequence)),
         "protocols": [_protocol(study, PROTOCOLS[name]) for name in study.protocols if name in PROTOCOLS],
-        "losses": [{"method": method, **vars(found)} for method, found in every_losses(study)],
+        "forgetting": [{"method": method, **vars(found)} for method, found in every_forgetting(study)],
         "caveats": [_sentence(each) for each in caveats(study)],
     }
 
 
 def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
     metric, _ = speaking(study, protocol)
-    found = standings(study, protocol.id, metric)
+    found = placings(study, protocol.id, metric)
     placed = [(i, each) for i, each in enumerate(found) if each.placed]
     best = front([(each.learned.value, each.retention.value) for _, each in placed])
     signatures = {
@@ -126,14 +126,14 @@ def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
         "percent": metric.percent,
         "signatures": [f"{name}: {signature}" for name, signature in signatures.items()],
         "summary": [_sentence(each) for each in summary(study, protocol, found)],
-        "standings": [_standing(study, each) for each in found],
+        "placings": [_placing(study, each) for each in found],
         "front": [placed[i][0] for i in best],
         "sequences": [_sequence(study, protocol, metric, tasks) for tasks in study.sequences] if study.arms else [],
         "grid": _grid(study, protocol, metric) if study.mode == "separate" else None,
     }
 
 
-def _standing(study: Study, each: Standing) -> dict[str, Any]:
+def _placing(study: Study, each: Placing) -> dict[str, Any]:
     return {
         "method": each.method,
         "part": averaged(study, each),
@@ -148,21 +148,21 @@ def _standing(study: Study, each: Standing) -> dict[str, Any]:
 
 def _sequence(study: Study, protocol: Protocol, metric: Metric, tasks: tuple[str, ...]) -> dict[str, Any]:
     arms = [arm for arm in study.arms if arm.sequence == tasks]
-    courses, matrices = [], []
+    curves, matrices = [], []
     for arm in arms:
         percent = metric.percent
-        course = probe_course(study, arm, protocol.id, metric.id, retention=percent)
+        curve = probe_along_axis(study, arm, protocol.id, metric.id, retention=percent)
         points = [
             {"x": round(place, 4), "name": moment_name(moment), "ended": moment.finished, **_short(value)}
-            for place, moment, value in course
+            for place, moment, value in curve
             if not value.missing
         ]
-        courses.append({"method": arm.method, "points": points})
+        curves.append({"method": arm.method, "points": points})
         if study.mode == "sequence":
             matrix = study.matrix(arm, protocol.id, metric.id)
             rows = [[_short(value) for value in row] for row in matrix.cells]
             matrices.append({"method": arm.method, "after": list(matrix.after), "rows": rows})
-    return {"tasks": list(tasks), "courses": courses, "matrices": matrices}
+    return {"tasks": list(tasks), "curves": curves, "matrices": matrices}
 
 
 def _grid(study: Study, protocol: Protocol, metric: Metric) -> dict[str, Any]:

@@ -20,7 +20,7 @@ function stages(study, protocol, sequence, visible) {
 
   function draw() {
     const matrix = matrices.find((m) => m.method === method), last = matrix.after.length - 1;
-    const course = sequence.courses.find((c) => c.method === method);
+    const curve = sequence.curves.find((c) => c.method === method);
     const slider = h("input", { type: "range", min: 0, max: last, step: 1, value: last, oninput: () => move(Number(slider.value)) });
     const output = h("output", {});
     const rows = matrix.after.map((after, i) =>
@@ -34,7 +34,7 @@ function stages(study, protocol, sequence, visible) {
       output.replaceChildren(shown(name));
       slider.setAttribute("aria-valuetext", plain(name));
       rows.forEach((row, i) => { row.className = i === stage ? "now" : i > stage ? "later" : ""; });
-      const point = course?.points.filter((p) => p.ended)[stage];
+      const point = curve?.points.filter((p) => p.ended)[stage];
       now.replaceChildren(
         point ? h("p", { class: "probe-now" }, h("b", {}, number(point.v) + (protocol.percent ? " %" : "")), ` of ${study.probe} kept`, point.l === null ? "" : h("span", { class: "unsure" }, ` (${range(point)})`)) : null,
         h("div", { class: "bars" }, sequence.tasks.map((task, j) => bar(matrix, sequence, stage, task, j))),

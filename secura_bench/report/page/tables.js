@@ -96,10 +96,10 @@ function interval(cell, top, reference, style) {
     s("line", { x1: at(cell.v), x2: at(cell.v), y1: 2, y2: 16, stroke: style.colour, "stroke-width": 4, "vector-effect": "non-scaling-stroke" }));
 }
 
-function standingTable(study, protocol, visible) {
-  const shownOnes = protocol.standings.filter((e) => visible(e.method));
-  const top = protocol.percent ? 100 : Math.max(...protocol.standings.map((e) => e.learned.h ?? e.learned.v ?? 0)) || 1;
-  const most = Math.min(150, Math.max(105, ...protocol.standings.map((e) => e.kept.h ?? e.kept.v ?? 0)));
+function placingTable(study, protocol, visible) {
+  const shownOnes = protocol.placings.filter((e) => visible(e.method));
+  const top = protocol.percent ? 100 : Math.max(...protocol.placings.map((e) => e.learned.h ?? e.learned.v ?? 0)) || 1;
+  const most = Math.min(150, Math.max(105, ...protocol.placings.map((e) => e.kept.h ?? e.kept.v ?? 0)));
   const drawn = (cell, limit, reference, style) => ({
     node: h("td", { class: "plot" }, h("span", { class: "figures" }, h("b", {}, number(cell.v)), h("span", { class: "range" }, range(cell))), interval(cell, limit, reference, style)),
     order: cell.v,
@@ -117,5 +117,5 @@ function standingTable(study, protocol, visible) {
       drawn(e.kept, most, 100, style),
       { node: h("td", { class: "verdict" }, h("span", { class: `${e.didLearn}-learn` }, LEARNED[e.didLearn]), h("span", { class: `${e.didForget}-forget` }, FORGOT[e.didForget])), order: LEARNED[e.didLearn] + FORGOT[e.didForget] },
     ] };
-  }), { class: "standing" });
+  }), { class: "placing" });
 }

@@ -9,7 +9,7 @@ from typing import Literal
 from secura_bench.report.comparing.pair import pair_of
 from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.comparing.words import equality, gap, listed, value
-from secura_bench.report.study.placing import Lead, Standing, lead
+from secura_bench.report.study.placing import Lead, Placing, lead
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.study import Study
 
@@ -22,7 +22,7 @@ class Sentence:
     text: str
 
 
-def summary(study: Study, protocol: Protocol, found: Sequence[Standing]) -> list[Sentence]:
+def summary(study: Study, protocol: Protocol, found: Sequence[Placing]) -> list[Sentence]:
     """Return the sentences of one protocol, the answer first.
 
     They are of the metric that ``found`` is by: the protocol's main one, unless nothing can be said to be kept of that.
@@ -43,16 +43,16 @@ def caveats(study: Study) -> list[Sentence]:
     return [*_gaps(study), *_limits(study)]
 
 
-def averaged(study: Study, standing: Standing | None = None) -> str:
-    """Return over what the summary is a mean, or what part of that ``standing`` has; nothing where that is all."""
+def averaged(study: Study, placing: Placing | None = None) -> str:
+    """Return over what the summary is a mean, or what part of that ``placing`` has; nothing where that is all."""
     whole = len(study.sequences)
     of = "tasks" if study.mode == "separate" else "sequences"
-    if standing is None:
+    if placing is None:
         return f"mean of {whole} {of}" if whole > 1 else ""
-    return f"{len(standing.arms)} of {whole} {of}" if len(standing.arms) < whole else ""
+    return f"{len(placing.arms)} of {whole} {of}" if len(placing.arms) < whole else ""
 
 
-def _lead(study: Study, protocol: Protocol, metric: Metric, found: Sequence[Standing]) -> Sentence:
+def _lead(study: Study, protocol: Protocol, metric: Metric, found: Sequence[Placing]) -> Sentence:
     learners = [each for each in found if each.did_learn == "yes"]
     if not learners:
         if all(each.did_learn == "unsure" for each in found):
@@ -81,7 +81,7 @@ def _lead(study: Study, protocol: Protocol, metric: Metric, found: Sequence[Stan
 
 
 def _who_leads(
-    study: Study, protocol: Protocol, metric: Metric, by_name: dict[str, Standing], learned: Lead, kept: Lead
+    study: Study, protocol: Protocol, metric: Metric, by_name: dict[str, Placing], learned: Lead, kept: Lead
 ) -> str:
     def margin(found: Lead, what: Literal["learned", "kept"]) -> str:
         return f", {_apart(study, protocol, found, what)} than {found.next}"
@@ -112,7 +112,7 @@ def _called(metric: Metric) -> str:
     return metric.id if metric.id == "accuracy" else metric.heading
 
 
-def _kept(study: Study, metric: Metric, each: Standing) -> str:
+def _kept(study: Study, metric: Metric, each: Placing) -> str:
     return f"{value(each.retention)} of the base's {_called(metric)} on {study.probe_name}"
 
 
@@ -144,7 +144,7 @@ _LEARNED = {
 }
 
 
-def _about(study: Study, metric: Metric, each: Standing) -> Sentence:
+def _about(study: Study, metric: Metric, each: Placing) -> Sentence:
     scale = " %" if metric.percent else ""
     score = f"{_called(metric)} {value(each.learned, scale)}"
     learned = f"{each.method} {_LEARNED[each.did_learn]}: {score} on the new tasks"

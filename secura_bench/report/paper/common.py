@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from secura_bench.report.paper.against import beside, marked, ranks, verdicts
 from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
 from secura_bench.report.paper.reasons import has_no_spec, why_not
-from secura_bench.report.paper.rows import Line, not_this
+from secura_bench.report.paper.rows import PaperRow, not_this
 from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
 from secura_bench.report.paper.sources import Left, Source, left_out, without
@@ -27,7 +27,7 @@ def number_of(
     place: Place,
     runs: Sequence[tuple[Study, Run]],
     part: Part,
-    line: Line,
+    line: PaperRow,
     against: bool,
     others: Sequence[str],
 ) -> Number:
@@ -38,7 +38,7 @@ def number_of(
     return beside(cell, place, list(dict.fromkeys([*others, *not_this(line), *reasons])))
 
 
-def comparable(study: Study, arm: Arm, part: Part, line: Line) -> tuple[Arm, Left]:
+def comparable(study: Study, arm: Arm, part: Part, line: PaperRow) -> tuple[Arm, Left]:
     """Return an arm's runs that may stand beside the paper's, and why its others are left out; all where none may."""
     return without(arm, lambda run: "; ".join(why_not(study, run, part, line.varied)))
 
@@ -71,7 +71,7 @@ def told(
         lines += _unknown(used)
         rows, reasons = marked(rows)
         lines += [*verdicts(rows, reasons), *ranks(rows, columns, by_section=shape.id not in SEQUENTIAL.values())]
-    return rows, (*lines, *footnotes.foot(used, PROTOCOL, {*QA, "accuracy"}))
+    return rows, (*lines, *footnotes.notes(used, PROTOCOL, {*QA, "accuracy"}))
 
 
 def _unknown(studies: Sequence[Study]) -> list[str]:

@@ -72,7 +72,7 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
         told += verdicts(shown, reasons)
     models = list(dict.fromkeys(row.section for row in shown))
     title = f"Tables 6 and 7 · parameters{f' · {models[0]}' if len(models) == 1 else ''}"
-    yield Table("6", title, tuple(columns), tuple(shown), (*told, *footnotes.foot(studies, None)), {})
+    yield Table("6", title, tuple(columns), tuple(shown), (*told, *footnotes.notes(studies, None)), {})
 
 
 def _count(study: Study, record: RunRecord, cell: Cell, published: float | None) -> Number:

@@ -19,7 +19,7 @@ BASE: Key = ("base", "base")
 
 
 @dataclass(frozen=True)
-class Line:
+class PaperRow:
     """A row's, or in EXP3 a column's, method.
 
     Attributes:
@@ -55,14 +55,14 @@ def key_of(arm: Arm) -> Key:
     return arm.name, arm.method
 
 
-def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> tuple[list[Line], list[str]]:
+def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> tuple[list[PaperRow], list[str]]:
     """Return a section's lines, and the arms that an ablation leaves out.
 
     First base and MTL, then the paper's methods, there or not, then whatever else was run: of a mean over models what
     was run on each.
     """
     parts = {source.studies[m]: source.part for source in sources for m in models if m in source.studies}
-    lines = [Line("base", "base", dict.fromkeys(parts, BASE)), *_same_label(parts, "mtl")]
+    lines = [PaperRow("base", "base", dict.fromkeys(parts, BASE)), *_same_label(parts, "mtl")]
     instead: dict[tuple[Study, Key], str] = {}
     for name in shape.methods:
         for varied in _variants(shape, name, parts):
@@ -76,7 +76,7 @@ def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> 
                     instead |= {(study, key): chosen[study][1] for key in others if key != chosen[study]}
             labels = {label for _, label in chosen.values()}
             called = " ".join([name, *map(str, varied.values())])
-            lines.append(Line(labels.pop() if len(labels) == 1 else called, name, chosen, varied))
+            lines.append(PaperRow(labels.pop() if len(labels) == 1 else called, name, chosen, varied))
     taken = {(study, key) for line in lines for study, key in line.arms.items()}
     if shape.vary:
         return lines, list(dict.fromkeys(key[1] for study, key in instead if (study, key) not in taken))
@@ -89,17 +89,17 @@ def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> 
     for key, arms in rest.items():
         if {study.model for study in arms} == there:
             stands = next((instead[study, key] for study in arms if (study, key) in instead), "")
-            lines.append(Line(key[1], "", arms, instead=stands))
+            lines.append(PaperRow(key[1], "", arms, instead=stands))
     return lines, []
 
 
-def _same_label(studies: Iterable[Study], name: str) -> list[Line]:
+def _same_label(studies: Iterable[Study], name: str) -> list[PaperRow]:
     """Return a line a label of a method that the paper has no number of."""
     found: dict[Key, dict[Study, Key]] = {}
     for study in studies:
         for key in _by_key(arm for arm in study.arms if arm.name == name):
             found.setdefault(key, {})[study] = key
-    return [Line(key[1], name, arms) for key, arms in found.items()]
+    return [PaperRow(key[1], name, arms) for key, arms in found.items()]
 
 
 def _by_key(arms: Iterable[Arm]) -> dict[Key, list[Arm]]:
@@ -151,6 +151,6 @@ def not_the_same(shape: Shape, models: Sequence[str]) -> list[str]:
     ]
 
 
-def not_this(line: Line) -> list[str]:
+def not_this(line: PaperRow) -> list[str]:
     """Return why an arm is not the paper's: another one is."""
     return [f"not the paper's setting: its number stands beside {line.instead}"] if line.instead else []

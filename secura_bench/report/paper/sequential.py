@@ -12,7 +12,7 @@ from secura_bench.report.paper.settings import STEPS
 from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL, Shape
 from secura_bench.report.paper.sources import Source, called, unscored, without
 from secura_bench.report.study.protocols import metric as known
-from secura_bench.report.study.runs import At
+from secura_bench.report.study.runs import WhenScored
 from secura_bench.report.tables.table import Column, Row, Table
 
 
@@ -48,7 +48,7 @@ def sequential(shape: Shape, source: Source, against: bool) -> Table:
             if arm is not None:
                 arm, left = comparable(study, arm, source.part, line)
                 odd.append(left)
-            at: At = "end" if line.name == "base" else moment
+            at: WhenScored = "end" if line.name == "base" else moment
             for metric in QA:
                 why = partial(unscored, metrics=(metric,), role="probe", task=study.probe_name, at=at)
                 mine, left = without(arm, why) if arm else (None, {})

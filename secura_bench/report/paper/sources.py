@@ -9,7 +9,7 @@ from secura_bench.report.paper.reasons import spelled
 from secura_bench.report.paper.settings import LEARNING_RATES, VARIED, refused
 from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.runs import At, Role, Run
+from secura_bench.report.study.runs import Role, Run, WhenScored
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 
@@ -152,7 +152,7 @@ def without(arm: Arm, why: Callable[[Run], str]) -> tuple[Arm, Left]:
     return replace(arm, runs=kept), {called(run): reason for run, reason in found.items() if reason}
 
 
-def unscored(run: Run, metrics: Sequence[str], role: Role, task: str, at: At) -> str:
+def unscored(run: Run, metrics: Sequence[str], role: Role, task: str, at: WhenScored) -> str:
     """Return why a run has none of these scores; empty where it has all."""
     score = run.score(PROTOCOL, role, task, at)
     if score is not None and all(score.values.get(metric) is not None for metric in metrics):

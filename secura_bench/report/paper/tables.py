@@ -8,7 +8,7 @@ from functools import partial
 from secura_bench.report.paper.common import OF, comparable, number_of, told
 from secura_bench.report.paper.parameters import parameters
 from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
-from secura_bench.report.paper.rows import Line, lines_of, not_the_same
+from secura_bench.report.paper.rows import PaperRow, lines_of, not_the_same
 from secura_bench.report.paper.sequential import sequential, sequential_model
 from secura_bench.report.paper.shapes import PROTOCOL, SHAPES, Shape
 from secura_bench.report.paper.sources import (
@@ -22,9 +22,9 @@ from secura_bench.report.paper.sources import (
     values_of,
     without,
 )
-from secura_bench.report.study.cells import Cell, Spot, mean_cell
+from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
 from secura_bench.report.study.protocols import metric as known
-from secura_bench.report.study.runs import At, Role, Run
+from secura_bench.report.study.runs import Role, Run, WhenScored
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Column, Number, Row, Table
 
@@ -137,10 +137,10 @@ def _tasks(shape: Shape, source: Source, models: Sequence[str]) -> list[str]:
 
 
 def _cell(
-    source: Source, models: Sequence[str], line: Line, task: str, metric: str
+    source: Source, models: Sequence[str], line: PaperRow, task: str, metric: str
 ) -> tuple[Cell, list[tuple[Study, Run]], Left]:
     """Return the mean over models and metrics, the runs behind it, and those that are left out of it."""
-    spots: list[Spot] = []
+    keys: list[ScoreKey] = []
     runs: list[tuple[Study, Run]] = []
     left: dict[str, str] = {}
     metrics = QA if metric == MEAN else (metric,)
@@ -150,11 +150,11 @@ def _cell(
         if study is None or arm is None:
             return Cell(spread=f"no record of {line.label} on {model}"), [], {}
         role: Role = "task" if source.part.experiment == "exp1" else "probe"
-        at: At = "learned" if role == "task" else "end"
+        at: WhenScored = "learned" if role == "task" else "end"
         of = task if role == "task" else study.probe_name
         arm, odd = comparable(study, arm, source.part, line)
         arm, gone = without(arm, partial(unscored, metrics=metrics, role=role, task=of, at=at))
         left |= {**odd, **gone}
-        spots += [Spot(arm, PROTOCOL, name, role, of, at) for name in metrics]
+        keys += [ScoreKey(arm, PROTOCOL, name, role, of, at) for name in metrics]
         runs += [(study, run) for run in arm.runs]
-    return mean_cell(spots), runs, left
+    return mean_cell(keys), runs, left

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from secura_bench.report.plots.style import COLUMN, HATCHES, Picture, label
-from secura_bench.report.study.forgetting import KINDS, every_losses
+from secura_bench.report.study.forgetting import KINDS, every_forgetting
 from secura_bench.report.study.study import Study
 
 _COLOURS = {"kept": "#D9D9D9", "format": "#E69F00", "gone": "#D55E00", "cut": "#56B4E9"}
@@ -16,7 +16,7 @@ _NAMES = {"kept": "right still", "format": "format", "gone": "gone", "cut": "cut
 
 def what_was_forgotten(study: Study) -> Iterator[Picture]:
     """Yield stacked bars, one a method, where generation and choice were scored together."""
-    found = dict(every_losses(study))
+    found = dict(every_forgetting(study))
     if not found:
         return
     figure = Figure(figsize=(COLUMN, 1.07 + 0.27 * len(found)))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from secura_bench.report.plots.style import PAGE, Picture, Series, label, name_lines, series
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.axis import probe_course
+from secura_bench.report.study.axis import probe_along_axis
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.study import Study
 
@@ -50,21 +50,22 @@ def _draw(axes: Axes, study: Study, arms: Sequence[Arm], protocol: str, metric: 
     look: dict[str, Series] = series(study.methods)
     ends = []
     for arm in arms:
-        course = [
-            (place, cell, moment) for place, moment, cell in probe_course(study, arm, protocol, metric, retention=True)
+        curve = [
+            (place, cell, moment)
+            for place, moment, cell in probe_along_axis(study, arm, protocol, metric, retention=True)
         ]
-        course = [each for each in course if not each[1].missing]
-        if not any(moment.after is not None for _, _, moment in course):
+        curve = [each for each in curve if not each[1].missing]
+        if not any(moment.after is not None for _, _, moment in curve):
             continue
-        x = [place for place, _, _ in course]
-        y = [cell.value for _, cell, _ in course]
+        x = [place for place, _, _ in curve]
+        y = [cell.value for _, cell, _ in curve]
         style = look[arm.method]
-        own = [i for i, (_, _, moment) in enumerate(course) if moment.finished]
+        own = [i for i, (_, _, moment) in enumerate(curve) if moment.finished]
         axes.plot(x, y, color=style.colour, ls=style.dash, marker=style.marker, markevery=own, ms=3.2, clip_on=False)
         axes.fill_between(
             x,
-            [cell.low for _, cell, _ in course],
-            [cell.high for _, cell, _ in course],
+            [cell.low for _, cell, _ in curve],
+            [cell.high for _, cell, _ in curve],
             color=style.colour,
             alpha=0.13,
             lw=0,

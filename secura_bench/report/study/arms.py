@@ -9,7 +9,7 @@ from functools import cached_property
 
 from secura_bench.report.statistics import Stratum
 from secura_bench.report.study.items import Scored, stacked
-from secura_bench.report.study.runs import At, Moment, Role, Run
+from secura_bench.report.study.runs import Moment, Role, Run, WhenScored
 from secura_bench.results.record import Score
 
 
@@ -61,10 +61,10 @@ class Arm:
         return tuple(m for m in self.runs[0].moments if all(m in run.moments for run in self.runs))
 
     @cached_property
-    def _strata(self) -> dict[tuple[str, str, Role, str, At], Stratum | None]:
+    def _strata(self) -> dict[tuple[str, str, Role, str, WhenScored], Stratum | None]:
         return {}
 
-    def stratum(self, protocol: str, metric: str, role: Role, task: str, at: At) -> Stratum | None:
+    def stratum(self, protocol: str, metric: str, role: Role, task: str, at: WhenScored) -> Stratum | None:
         """Return the item scores of every seed, None where a file, a column or an item is missing."""
         key = (protocol, metric, role, task, at)
         if key not in self._strata:
@@ -75,7 +75,7 @@ class Arm:
             self._strata[key] = stacked(task, there, runs, self.is_base) if alike else None
         return self._strata[key]
 
-    def scores(self, protocol: str, role: Role, task: str, at: At) -> list[tuple[Run, Score] | None]:
+    def scores(self, protocol: str, role: Role, task: str, at: WhenScored) -> list[tuple[Run, Score] | None]:
         """Return a score of each seed, None where it has none; of the base model its newest record's that has it."""
         found = [(run, score) if (score := run.score(protocol, role, task, at)) else None for run in self.runs]
         return [next(filter(None, found), None)] if self.is_base else found

@@ -27,7 +27,7 @@ def positions(moments: Sequence[Moment], sequence: Sequence[str]) -> list[float]
     return found
 
 
-def probe_course(
+def probe_along_axis(
     study: Study, arm: Arm, protocol: str, metric: str, retention: bool = False
 ) -> list[tuple[float, Moment, Cell]]:
     """Return position, moment and cell of an arm's probe along its sequence, from the untouched model on.

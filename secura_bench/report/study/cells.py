@@ -14,7 +14,7 @@ from secura_bench.report.statistics import Comparison, Interval, Sample
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.items import joined
 from secura_bench.report.study.protocols import metric as known
-from secura_bench.report.study.runs import At, Role, Run
+from secura_bench.report.study.runs import Role, Run, WhenScored
 from secura_bench.results.record import Score
 
 MISSING = math.nan
@@ -76,7 +76,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Spot:
+class ScoreKey:
     """Where a score stands: of which runs, by which protocol and metric, on which rows, at which moment."""
 
     arm: Arm
@@ -84,78 +84,78 @@ class Spot:
     metric: str
     role: Role
     task: str
-    at: At
+    at: WhenScored
 
     def scores(self) -> list[tuple[Run, Score] | None]:
         """Return the score of each seed with its run, None where it is missing."""
         return self.arm.scores(self.protocol, self.role, self.task, self.at)
 
 
-def compare(one: Sequence[Spot], other: Sequence[Spot]) -> Comparison | None:
+def compare(one: Sequence[ScoreKey], other: Sequence[ScoreKey]) -> Comparison | None:
     """Return the mean of some scores less that of others on the same items; None where there are too few or none."""
     samples = sample_of(one), sample_of(other)
     return statistics.compare(samples[0], samples[1]) if samples[0] and samples[1] else None
 
 
-def mean_cell(spots: Sequence[Spot]) -> Cell:
-    """Return the mean over ``spots`` (tasks, metrics or models), each weighing the same, with its interval.
+def mean_cell(keys: Sequence[ScoreKey]) -> Cell:
+    """Return the mean over ``keys`` (tasks, metrics or models), each weighing the same, with its interval.
 
-    Seeds are averaged one by one where all spots have the same; a spot that is missing makes the mean missing.
+    Seeds are averaged one by one where all keys have the same; a key that is missing makes the mean missing.
     """
-    found = [spot.scores() for spot in spots]
-    seeds = tuple(sorted({seed for spot in spots for seed in spot.arm.seeds}))
+    found = [key.scores() for key in keys]
+    seeds = tuple(sorted({seed for key in keys for seed in key.arm.seeds}))
     items: dict[tuple[str, str], int] = {}  # a probe scored after several tasks is the same rows
-    for spot, one in zip(spots, found, strict=True):
+    for key, one in zip(keys, found, strict=True):
         there = [each[1].n for each in one if each]
-        items[spot.role, spot.task] = max([items.get((spot.role, spot.task), 0), *there])
+        items[key.role, key.task] = max([items.get((key.role, key.task), 0), *there])
     n = sum(items.values())
-    values = [[number_of(each, spot.metric) for each in one] for spot, one in zip(spots, found, strict=True)]
-    if len({spot.arm.seeds for spot in spots}) > 1:
+    values = [[number_of(each, key.metric) for each in one] for key, one in zip(keys, found, strict=True)]
+    if len({key.arm.seeds for key in keys}) > 1:
         values = [[math.fsum(one) / len(one)] for one in values]
     per_seed = tuple(math.fsum(column) / len(column) for column in zip(*values, strict=True))
     value = math.fsum(per_seed) / len(per_seed) if per_seed else MISSING
     if math.isnan(value):
-        why = "diverged" if any(spot.arm.diverged for spot in spots) else "not scored"
+        why = "diverged" if any(key.arm.diverged for key in keys) else "not scored"
         return Cell(MISSING, why, n, seeds, per_seed)
-    spread, prediction = partial(_spread, tuple(spots), per_seed), partial(_prediction, tuple(spots))
-    return Cell(value, spread, n, seeds, per_seed, one_seed(spots), prediction)
+    spread, prediction = partial(_spread, tuple(keys), per_seed), partial(_prediction, tuple(keys))
+    return Cell(value, spread, n, seeds, per_seed, one_seed(keys), prediction)
 
 
-def one_seed(spots: Iterable[Spot]) -> bool:
-    """Return whether something behind ``spots`` was trained under one seed."""
-    return any(not spot.arm.is_base and len(spot.arm.runs) == 1 for spot in spots)
+def one_seed(keys: Iterable[ScoreKey]) -> bool:
+    """Return whether something behind ``keys`` was trained under one seed."""
+    return any(not key.arm.is_base and len(key.arm.runs) == 1 for key in keys)
 
 
-def _prediction(spots: Sequence[Spot]) -> Interval | None:
-    sample = sample_of(spots) if all(known(spot.metric).percent for spot in spots) else None
+def _prediction(keys: Sequence[ScoreKey]) -> Interval | None:
+    sample = sample_of(keys) if all(known(key.metric).percent for key in keys) else None
     return statistics.predicted(sample) if sample else None
 
 
-def as_told(found: Interval | None, floor: float, ceiling: float, spots: Sequence[Spot]) -> Spread | None:
+def as_told(found: Interval | None, floor: float, ceiling: float, keys: Sequence[ScoreKey]) -> Spread | None:
     """Return an interval, or what to do where it is all that the number can be at all."""
     if found is None or found.low > floor or found.high < ceiling:
         return found
-    count = min(len(spot.arm.runs) for spot in spots if not spot.arm.is_base)
+    count = min(len(key.arm.runs) for key in keys if not key.arm.is_base)
     return f"{count} seeds: add seeds" if count > 1 else "n too small to tell"
 
 
-def _spread(spots: Sequence[Spot], per_seed: Sequence[float]) -> Spread:
-    """Return the interval of the mean of ``spots``, or why there is none."""
-    if len(spots) == 1 and spots[0].metric == "perplexity":
-        return perplexity_of(spots[0]) or "no items to resample, or too few"
-    sample = sample_of(spots)
-    ends = (0.0, 100.0) if all(known(spot.metric).percent for spot in spots) else (-math.inf, math.inf)
+def _spread(keys: Sequence[ScoreKey], per_seed: Sequence[float]) -> Spread:
+    """Return the interval of the mean of ``keys``, or why there is none."""
+    if len(keys) == 1 and keys[0].metric == "perplexity":
+        return perplexity_of(keys[0]) or "no items to resample, or too few"
+    sample = sample_of(keys)
+    ends = (0.0, 100.0) if all(known(key.metric).percent for key in keys) else (-math.inf, math.inf)
     if sample is None:
-        return as_told(statistics.seed_interval(per_seed, *ends), *ends, spots) or "no items to resample"
-    return as_told(statistics.interval(sample, *ends), *ends, spots) or "n too small to tell"
+        return as_told(statistics.seed_interval(per_seed, *ends), *ends, keys) or "no items to resample"
+    return as_told(statistics.interval(sample, *ends), *ends, keys) or "n too small to tell"
 
 
-def perplexity_of(spot: Spot, base: Spot | None = None) -> Interval | None:
+def perplexity_of(key: ScoreKey, base: ScoreKey | None = None) -> Interval | None:
     """Return the interval of a perplexity, or of its retention of the ``base``'s; None where not all texts are there.
 
     Texts weigh by their tokens, and those of one group count as one text.
     """
-    read = [each and each[0].items(each[1]) for one in (spot, base) if one for each in one.scores()]
+    read = [each and each[0].items(each[1]) for one in (key, base) if one for each in one.scores()]
     there = [items for items in read if items]
     columns = [(items.column("loss"), items.column("tokens")) for items in there]
     known_all = [(nats, count) for nats, count in columns if nats is not None and count is not None]
@@ -164,13 +164,13 @@ def perplexity_of(spot: Spot, base: Spot | None = None) -> Interval | None:
     groups = next((items.groups for items in there if items.groups), None)
     loss, tokens = joined(np.stack([nats for nats, _ in known_all]), np.stack([n for _, n in known_all]), groups)
     if base is None:
-        return statistics.perplexity_interval(spot.task, loss, tokens)
-    return statistics.perplexity_ratio_interval(spot.task, loss[:-1], loss[-1:], tokens[:-1])
+        return statistics.perplexity_interval(key.task, loss, tokens)
+    return statistics.perplexity_ratio_interval(key.task, loss[:-1], loss[-1:], tokens[:-1])
 
 
-def sample_of(spots: Sequence[Spot]) -> Sample | None:
-    """Return the item scores behind the mean of ``spots``, None where a file, a column or an item is missing."""
-    found = [spot.arm.stratum(spot.protocol, spot.metric, spot.role, spot.task, spot.at) for spot in spots]
+def sample_of(keys: Sequence[ScoreKey]) -> Sample | None:
+    """Return the item scores behind the mean of ``keys``, None where a file, a column or an item is missing."""
+    found = [key.arm.stratum(key.protocol, key.metric, key.role, key.task, key.at) for key in keys]
     strata = tuple(stratum for stratum in found if stratum is not None)
     return Sample(strata) if strata and len(strata) == len(found) else None
 

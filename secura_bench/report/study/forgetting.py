@@ -13,7 +13,7 @@ from secura_bench.report.study.study import Study
 
 
 @dataclass(frozen=True)
-class Losses:
+class Forgetting:
     """Of ``n`` items that the base model answered right, the percent that are now ...
 
     Attributes:
@@ -31,7 +31,7 @@ class Losses:
 KINDS = ("kept", "format", "gone", "cut")
 
 
-def losses(study: Study, arms: Sequence[Arm]) -> Losses | None:
+def forgetting(study: Study, arms: Sequence[Arm]) -> Forgetting | None:
     """Return the mean over arms and seeds at their ends, None where generation and choice were not both scored."""
     if study.base is None:
         return None
@@ -45,7 +45,7 @@ def losses(study: Study, arms: Sequence[Arm]) -> Losses | None:
     if not shares:
         return None
     mean = np.mean([share for _, share in shares], axis=0)
-    return Losses(max(n for n, _ in shares), *map(float, mean))
+    return Forgetting(max(n for n, _ in shares), *map(float, mean))
 
 
 def _kinds(base: Arm, arm: Arm, seed: int, part: str) -> np.ndarray:
@@ -69,9 +69,9 @@ def _items(arm: Arm, seed: int, part: str) -> Items | None:
     return one[0].items(one[1]) if one else None
 
 
-def every_losses(study: Study) -> Iterator[tuple[str, Losses]]:
+def every_forgetting(study: Study) -> Iterator[tuple[str, Forgetting]]:
     """Yield each method with what its forgetting consists of, where that is known."""
     for method in study.methods:
-        found = losses(study, [arm for arm in study.arms if arm.method == method])
+        found = forgetting(study, [arm for arm in study.arms if arm.method == method])
         if found:
             yield method, found

@@ -8,16 +8,16 @@ from typing import Literal
 
 from secura_bench.report import statistics
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.cells import Cell, Spot, compare, mean_cell
+from secura_bench.report.study.cells import Cell, ScoreKey, compare, mean_cell
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
-from secura_bench.report.study.ranking import rank_spots
+from secura_bench.report.study.ranking import rank_keys
 from secura_bench.report.study.study import Study
 
 Answer = Literal["yes", "no", "worse", "unsure"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placing:
     """One method under one protocol, a mean over its arms (in mode ``separate`` it has one a task).
 
     Attributes:
@@ -65,44 +65,44 @@ class Lead:
         return self.tied[0] if len(self.tied) == 1 and self.behind and not (self.unsure or self.once) else None
 
 
-def placed(study: Study) -> Iterator[tuple[Protocol, list[Standing]]]:
-    """Yield each known protocol under which methods have a place, with their standings."""
+def placed(study: Study) -> Iterator[tuple[Protocol, list[Placing]]]:
+    """Yield each known protocol under which methods have a place, with their placings."""
     for name in study.protocols:
         if protocol := PROTOCOLS.get(name):
-            found = [each for each in standings(study, name, protocol.main) if each.placed]
+            found = [each for each in placings(study, name, protocol.main) if each.placed]
             if found:
                 yield protocol, found
 
 
-def standings(study: Study, protocol: str, metric: Metric) -> list[Standing]:
-    """Return every method's standing, in the study's order."""
-    return [_standing(study, method, protocol, metric) for method in study.methods]
+def placings(study: Study, protocol: str, metric: Metric) -> list[Placing]:
+    """Return every method's placing, in the study's order."""
+    return [_placing(study, method, protocol, metric) for method in study.methods]
 
 
-def _standing(study: Study, method: str, protocol: str, metric: Metric) -> Standing:
+def _placing(study: Study, method: str, protocol: str, metric: Metric) -> Placing:
     arms = tuple(arm for arm in study.arms if arm.method == method)
-    mine = study.spots(arms, protocol, metric.id, "learned")
+    mine = study.score_keys(arms, protocol, metric.id, "learned")
     base = study.base
-    theirs = [Spot(base, protocol, metric.id, "task", spot.task, "end") for spot in mine] if base else []
+    theirs = [ScoreKey(base, protocol, metric.id, "task", key.task, "end") for key in mine] if base else []
     learned = mean_cell(mine)
     before = mean_cell(theirs) if theirs else Cell(spread="no record of the base model")
     gain = _gain(learned, before, mine, theirs)
     kept = study.mean_retention(arms, protocol, metric.id)
-    return Standing(
+    return Placing(
         method=method,
         arms=arms,
         learned=learned,
         before=before,
         gain=gain,
         retention=kept,
-        probe=mean_cell(study.spots(arms, protocol, metric.id, "probe")),
+        probe=mean_cell(study.score_keys(arms, protocol, metric.id, "probe")),
         did_learn=_sign(gain, 0.0, metric.percent),
         did_forget=_sign(kept, 100.0, False),
     )
 
 
 def lead(
-    study: Study, found: Sequence[Standing], protocol: str, metric: Metric, what: Literal["learned", "kept"]
+    study: Study, found: Sequence[Placing], protocol: str, metric: Metric, what: Literal["learned", "kept"]
 ) -> Lead | None:
     """Return who is ahead, over all tasks, by tests on the same items over all methods at once.
 
@@ -112,8 +112,8 @@ def lead(
     measured = {each.method: getattr(each, side).value for each in found if not getattr(each, side).missing}
     if not measured:
         return None
-    spots = {each.method: study.spots(each.arms, protocol, metric.id, side) for each in found}
-    ranking = rank_spots({method: spots[method] for method in measured}, metric.id)
+    keys = {each.method: study.score_keys(each.arms, protocol, metric.id, side) for each in found}
+    ranking = rank_keys({method: keys[method] for method in measured}, metric.id)
     ordered = sorted(measured, key=lambda method: measured[method], reverse=metric.percent)
     best = ranking.best or ordered[0]
     others = [method for method in ordered if method != best]
@@ -124,7 +124,7 @@ def lead(
         unsure=tuple(method for method in others if verdicts[method] == "n too small to tell"),
         once=tuple(method for method in others if verdicts[method] == "one seed"),
         next=others[0] if others else None,
-        margin=compare(spots[best], spots[others[0]]) if others else None,
+        margin=compare(keys[best], keys[others[0]]) if others else None,
     )
 
 
@@ -137,7 +137,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(kept, key=lambda i: points[i])
 
 
-def _gain(learned: Cell, before: Cell, mine: Sequence[Spot], theirs: Sequence[Spot]) -> Cell:
+def _gain(learned: Cell, before: Cell, mine: Sequence[ScoreKey], theirs: Sequence[ScoreKey]) -> Cell:
     if learned.missing or before.missing:
         return Cell(spread=learned.why if learned.missing else before.why)
     value = learned.value - before.value

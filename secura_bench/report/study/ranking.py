@@ -8,7 +8,7 @@ from typing import Literal
 
 from secura_bench.report.statistics import LEVEL, Comparison, holm, told_from_best
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.cells import Cell, Spot, compare, mean_cell, sample_of
+from secura_bench.report.study.cells import Cell, ScoreKey, compare, mean_cell, sample_of
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.study import Study
 
@@ -45,7 +45,7 @@ class Ranking:
 
 def rank(study: Study, arms: Sequence[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]) -> Ranking:
     """Compare each of ``arms`` with the best of them on the same items."""
-    return rank_spots({arm.method: study.spots([arm], protocol, metric, what) for arm in arms}, metric)
+    return rank_keys({arm.method: study.score_keys([arm], protocol, metric, what) for arm in arms}, metric)
 
 
 def rank_means(study: Study, protocol: str, metric: str, what: Literal["probe", "learned"]) -> Ranking:
@@ -55,27 +55,30 @@ def rank_means(study: Study, protocol: str, metric: str, what: Literal["probe", 
         for method in study.methods
         if None not in (arms := [study.arm(method, sequence) for sequence in study.sequences])
     }
-    return rank_spots(
-        {method: study.spots([a for a in arms if a], protocol, metric, what) for method, arms in everywhere.items()},
+    return rank_keys(
+        {
+            method: study.score_keys([a for a in arms if a], protocol, metric, what)
+            for method, arms in everywhere.items()
+        },
         metric,
     )
 
 
-def rank_spots(spots: Mapping[str, Sequence[Spot]], metric: str) -> Ranking:
-    """Compare each method's mean over its ``spots`` with the best of them.
+def rank_keys(keys: Mapping[str, Sequence[ScoreKey]], metric: str) -> Ranking:
+    """Compare each method's mean over its ``keys`` with the best of them.
 
     Methods with several seeds are ranked among themselves; beside their best, one seed is compared and not judged.
     """
-    cells = {method: cell for method, mine in spots.items() if not (cell := mean_cell(mine)).missing}
+    cells = {method: cell for method, mine in keys.items() if not (cell := mean_cell(mine)).missing}
     if len(cells) < 2:
         return Ranking()
     sign = 1 if known(metric).percent else -1
     several = [method for method, cell in cells.items() if not cell.items_only]
     best = max(several or cells, key=lambda method: sign * cells[method].value)
-    comparisons = {method: compare(spots[method], spots[best]) for method in cells if method != best}
+    comparisons = {method: compare(keys[method], keys[best]) for method in cells if method != best}
     if not any(comparisons.values()):
         return Ranking()
-    adjusted = _adjusted({method: spots[method] for method in several}, sign)
+    adjusted = _adjusted({method: keys[method] for method in several}, sign)
     judged = {
         method: _judged(comparison, adjusted.get(method), cells[method], cells[best])
         for method, comparison in comparisons.items()
@@ -84,15 +87,15 @@ def rank_spots(spots: Mapping[str, Sequence[Spot]], metric: str) -> Ranking:
     return Ranking(best, {best: alone} | judged)
 
 
-def beside(spots: Mapping[str, Sequence[Spot]], reference: str, metric: str) -> Ranking:
+def beside(keys: Mapping[str, Sequence[ScoreKey]], reference: str, metric: str) -> Ranking:
     """Compare each method with the ``reference``, whatever is the best; ``Ranking.best`` is the reference then.
 
     p are adjusted over the methods that are judged (Holm 1979).
     """
-    cells = {method: cell for method, mine in spots.items() if not (cell := mean_cell(mine)).missing}
+    cells = {method: cell for method, mine in keys.items() if not (cell := mean_cell(mine)).missing}
     if reference not in cells:
         return Ranking()
-    comparisons = {method: compare(spots[method], spots[reference]) for method in cells if method != reference}
+    comparisons = {method: compare(keys[method], keys[reference]) for method in cells if method != reference}
     tested = {m: found.p for m, found in comparisons.items() if found and not found.items_only}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     found = {reference: Compared(None, None, "reference")}
@@ -104,9 +107,9 @@ def beside(spots: Mapping[str, Sequence[Spot]], reference: str, metric: str) -> 
     return Ranking(reference, found) if any(comparisons.values()) else Ranking()
 
 
-def _adjusted(spots: Mapping[str, Sequence[Spot]], sign: int) -> dict[str, float]:
+def _adjusted(keys: Mapping[str, Sequence[ScoreKey]], sign: int) -> dict[str, float]:
     """Return each method's p of being told from the best, over all methods at once; none where items are too few."""
-    samples = {method: sample for method, mine in spots.items() if (sample := sample_of(mine))}
+    samples = {method: sample for method, mine in keys.items() if (sample := sample_of(mine))}
     found = told_from_best(list(samples.values()), sign) if len(samples) > 1 else None
     return dict(zip(samples, found, strict=True)) if found else {}
 

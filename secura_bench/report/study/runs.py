@@ -30,7 +30,7 @@ class Moment:
     finished: bool
 
 
-At = Moment | Literal["start", "learned", "end"]
+WhenScored = Moment | Literal["start", "learned", "end"]
 """A moment, or one to be found in each run: before training; right after the task in question; at the end."""
 
 
@@ -58,7 +58,7 @@ class Run:
         ends = [moment for moment in self.moments if moment.finished and moment.after is not None]
         return ends[-1] if ends and self.record.status == "done" else None
 
-    def moment(self, at: At, task: str) -> Moment | None:
+    def moment(self, at: WhenScored, task: str) -> Moment | None:
         """Return the moment that ``at`` means in this run, for ``task``."""
         if isinstance(at, Moment):
             return at if at in self.moments else None
@@ -68,7 +68,7 @@ class Run:
             return next((moment for moment in self.moments if moment.after is None), None)
         return next((moment for moment in self.moments if moment.finished and moment.after in (task, MIXED)), None)
 
-    def score(self, protocol: str, role: Role, task: str, at: At) -> Score | None:
+    def score(self, protocol: str, role: Role, task: str, at: WhenScored) -> Score | None:
         """Return one score; None where the run has none."""
         moment = self.moment(at, task)
         return None if moment is None else self._scores.get((protocol, role, task, moment))

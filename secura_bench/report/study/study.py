@@ -38,7 +38,7 @@ from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import (
     MISSING,
     Cell,
-    Spot,
+    ScoreKey,
     Spread,
     as_told,
     compare,
@@ -50,7 +50,7 @@ from secura_bench.report.study.cells import (
 )
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.protocols import metric as known
-from secura_bench.report.study.runs import At, Moment, Role, Run
+from secura_bench.report.study.runs import Moment, Role, Run, WhenScored
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Study:
     arms: tuple[Arm, ...]
     superseded: int = 0
     left_out: tuple[str, ...] = ()
-    _cells: dict[tuple[Spot, ...], Cell] = field(default_factory=dict, repr=False)
+    _cells: dict[tuple[ScoreKey, ...], Cell] = field(default_factory=dict, repr=False)
 
     # What there is
 
@@ -122,12 +122,14 @@ class Study:
 
     # Numbers
 
-    def probe(self, arm: Arm | None, protocol: str, metric: str, at: At = "end", part: str | None = None) -> Cell:
+    def probe(
+        self, arm: Arm | None, protocol: str, metric: str, at: WhenScored = "end", part: str | None = None
+    ) -> Cell:
         """Return the score on the probe (or on one ``part`` of it)."""
         role: Role = "probe" if part is None else "part"
         return self._mean(arm, protocol, metric, role, (part or self.probe_name,), at)
 
-    def task(self, arm: Arm | None, protocol: str, metric: str, task: str, at: At) -> Cell:
+    def task(self, arm: Arm | None, protocol: str, metric: str, task: str, at: WhenScored) -> Cell:
         """Return the score on a trained task's test rows."""
         return self._mean(arm, protocol, metric, "task", (task,), at)
 
@@ -139,28 +141,30 @@ class Study:
         """Return the score on all tasks at the end, mean over tasks; missing where one of them was not scored."""
         return self._mean(arm, protocol, metric, "task", tuple(sequence) or (arm.sequence if arm else ()), "end")
 
-    def _mean(self, arm: Arm | None, protocol: str, metric: str, role: Role, tasks: tuple[str, ...], at: At) -> Cell:
+    def _mean(
+        self, arm: Arm | None, protocol: str, metric: str, role: Role, tasks: tuple[str, ...], at: WhenScored
+    ) -> Cell:
         if arm is None:
             return Cell(spread="no record")
-        spots = tuple(Spot(arm, protocol, metric, role, task, at) for task in tasks)
-        if spots not in self._cells:
-            self._cells[spots] = mean_cell(spots)
-        return self._cells[spots]
+        keys = tuple(ScoreKey(arm, protocol, metric, role, task, at) for task in tasks)
+        if keys not in self._cells:
+            self._cells[keys] = mean_cell(keys)
+        return self._cells[keys]
 
-    def retention(self, arm: Arm | None, protocol: str, metric: str, at: At = "end") -> Cell:
+    def retention(self, arm: Arm | None, protocol: str, metric: str, at: WhenScored = "end") -> Cell:
         """Return the probe's score as percent of the base's; both are resampled on the same items.
 
         Of perplexity, which is better the lower it is: the base's as percent of the run's.
         """
         return self.mean_retention([arm] if arm else [], protocol, metric, at)
 
-    def mean_retention(self, arms: Sequence[Arm], protocol: str, metric: str, at: At = "end") -> Cell:
+    def mean_retention(self, arms: Sequence[Arm], protocol: str, metric: str, at: WhenScored = "end") -> Cell:
         """Return retention, mean over ``arms`` (one method's, on several sequences).
 
         None of an accuracy that is not told apart from chance in the base model: there is nothing that could be kept.
         """
-        spots = [Spot(arm, protocol, metric, "probe", self.probe_name, at) for arm in arms]
-        base, mine = self.probe(self.base, protocol, metric), mean_cell(spots)
+        keys = [ScoreKey(arm, protocol, metric, "probe", self.probe_name, at) for arm in arms]
+        base, mine = self.probe(self.base, protocol, metric), mean_cell(keys)
         lower = metric == "perplexity"
         if mine.missing or base.missing or base.value <= 0 or not (lower or known(metric).percent):
             why = mine.why if mine.missing else "the base's record is missing" if base.missing else BASE_SCORES_NONE
@@ -173,17 +177,15 @@ class Study:
         most = 100 * 100 / base.value
 
         def spread() -> Spread:
-            under = Spot(self.base, protocol, metric, "probe", self.probe_name, "end") if self.base else None
+            under = ScoreKey(self.base, protocol, metric, "probe", self.probe_name, "end") if self.base else None
             if lower:
-                return (
-                    perplexity_of(spots[0], under) if len(spots) == 1 else None
-                ) or "no items to resample, or too few"
-            one, other = sample_of(spots), sample_of([under]) if under else None
+                return (perplexity_of(keys[0], under) if len(keys) == 1 else None) or "no items to resample, or too few"
+            one, other = sample_of(keys), sample_of([under]) if under else None
             if one and other:
-                return as_told(statistics.ratio_interval(one, other), 0.0, most, spots) or mine.why or NEAR_ZERO
-            return as_told(statistics.seed_interval(seeds, 0.0, most), 0.0, most, spots) or mine.why
+                return as_told(statistics.ratio_interval(one, other), 0.0, most, keys) or mine.why or NEAR_ZERO
+            return as_told(statistics.seed_interval(seeds, 0.0, most), 0.0, most, keys) or mine.why
 
-        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(spots))
+        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(keys))
 
     def _chance(self, protocol: str) -> float:
         """Return the accuracy of a random choice on the probe's rows that have choices; 0 where none is made."""
@@ -215,13 +217,15 @@ class Study:
         self, one: Arm, other: Arm, protocol: str, metric: str, what: Literal["probe", "learned"]
     ) -> Comparison | None:
         """Return one arm's score less another's on the same items; None where there are too few or none."""
-        return compare(*(self.spots([arm], protocol, metric, what) for arm in (one, other)))
+        return compare(*(self.score_keys([arm], protocol, metric, what) for arm in (one, other)))
 
-    def spots(self, arms: Iterable[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]) -> list[Spot]:
+    def score_keys(
+        self, arms: Iterable[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]
+    ) -> list[ScoreKey]:
         """Return where ``arms`` stand: on the probe at the end, or on each task right after its training."""
         if what == "probe":
-            return [Spot(arm, protocol, metric, "probe", self.probe_name, "end") for arm in arms]
-        return [Spot(arm, protocol, metric, "task", task, "learned") for arm in arms for task in arm.sequence]
+            return [ScoreKey(arm, protocol, metric, "probe", self.probe_name, "end") for arm in arms]
+        return [ScoreKey(arm, protocol, metric, "task", task, "learned") for arm in arms for task in arm.sequence]
 
 
 BY_CHANCE, BASE_SCORES_NONE = "the base is not told apart from chance", "the base scores 0"
@@ -241,16 +245,16 @@ CONTINUAL = {
 def _continual(study: Study, arm: Arm, protocol: str, metric: str) -> dict[str, Cell]:
     tasks, last = arm.sequence, len(arm.sequence) - 1
 
-    def spot(j: int, i: int) -> Spot | None:
+    def key(j: int, i: int) -> ScoreKey | None:
         """Return task ``j`` after task ``i``, the base's at -1."""
         if i < 0:
-            return Spot(study.base, protocol, metric, "task", tasks[j], "end") if study.base else None
+            return ScoreKey(study.base, protocol, metric, "task", tasks[j], "end") if study.base else None
         moment = next((m for m in arm.moments if m.finished and m.after == tasks[i]), None)
-        return Spot(arm, protocol, metric, "task", tasks[j], moment) if moment else None
+        return ScoreKey(arm, protocol, metric, "task", tasks[j], moment) if moment else None
 
     count = range(len(tasks))
-    spots = {(i, j): spot(j, i) for i in range(-1, len(tasks)) for j in count}
-    scores = {at: one.scores() if one else [] for at, one in spots.items()}
+    keys = {(i, j): key(j, i) for i in range(-1, len(tasks)) for j in count}
+    scores = {at: one.scores() if one else [] for at, one in keys.items()}
 
     def matrix(seed: int) -> Floats:
         rows = [[scores[i, j][seed : seed + 1] or [None] for j in count] for i in count]
@@ -277,13 +281,13 @@ def _continual(study: Study, arm: Arm, protocol: str, metric: str) -> dict[str, 
         if math.isnan(value):
             found[name] = Cell(MISSING, "one task" if last == 0 else "not scored", 0, arm.seeds, each)
             continue
-        pairs = [(one, spots[other] if other else None) for at, other in counted[name] if (one := spots[at])]
+        pairs = [(one, keys[other] if other else None) for at, other in counted[name] if (one := keys[at])]
         n = sum(max((score[1].n for score in one.scores() if score), default=0) for one, _ in pairs)
         found[name] = Cell(value, partial(_contrast_spread, pairs, each), n, arm.seeds, each, len(arm.runs) == 1)
     return found
 
 
-def _contrast_spread(pairs: Sequence[tuple[Spot, Spot | None]], per_seed: Sequence[float]) -> Spread:
+def _contrast_spread(pairs: Sequence[tuple[ScoreKey, ScoreKey | None]], per_seed: Sequence[float]) -> Spread:
     sample = contrast(pairs)
     ends = (-100.0 if any(other for _, other in pairs) else 0.0, 100.0)
     found = statistics.interval(sample, *ends) if sample else None
@@ -291,7 +295,7 @@ def _contrast_spread(pairs: Sequence[tuple[Spot, Spot | None]], per_seed: Sequen
     return told or "no items to resample, or too few"
 
 
-def contrast(pairs: Sequence[tuple[Spot, Spot | None]]) -> Sample | None:
+def contrast(pairs: Sequence[tuple[ScoreKey, ScoreKey | None]]) -> Sample | None:
     """Return one score less another on the same items, a stratum a pair (None takes nothing away)."""
     strata: list[Stratum] = []
     for one, other in pairs:

@@ -52,7 +52,7 @@ def cost(study: Study) -> Iterator[Table]:
             "Means over seeds. Peak: of the device's memory on a GPU, of the process on a CPU. Trained: given to the "
             "optimizer; held: beside the model (anchors, averages, buffers); per layer: trained, a decoder layer "
             "that holds any. Times of other machines, or of runs side by side, do not compare.",
-            *footnotes.foot([study], None),
+            *footnotes.notes([study], None),
         )
         title = f"{study.experiment} · {study.model} · cost"
         yield Table("cost", title, tuple(columns), tuple(rows), notes, place_of(study))

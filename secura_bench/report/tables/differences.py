@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from secura_bench.report.study.arms import Arm, sequence_name
-from secura_bench.report.study.cells import MISSING, Cell, Spot
+from secura_bench.report.study.cells import MISSING, Cell, ScoreKey
 from secura_bench.report.study.choosing import one_method
 from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.ranking import Ranking, beside, rank, rank_means
@@ -40,7 +40,7 @@ def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterat
     if rows:
         title = f"{title_of(study, protocol)} · differences from {other}, {metric_name(protocol)}"
         tests = f"Less {other} (--reference), whether it is the best or not. {_BESIDE}" if reference else _TESTS
-        notes = (tests, *footnotes.marks(rows), *footnotes.foot([study], protocol.id, (protocol.main.id,)))
+        notes = (tests, *footnotes.marks(rows), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
         yield Table("differences", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
@@ -74,19 +74,21 @@ def _from_reference(study: Study, protocol: Protocol, reference: str) -> Iterato
         if reference not in whole:
             continue
         for what in SIDES:
-            spots = {method: _spots(study, of, sequences, protocol, what) for method, of in whole.items()}
-            yield section, what, beside(spots, reference, protocol.main.id)
+            keys = {method: _keys(study, of, sequences, protocol, what) for method, of in whole.items()}
+            yield section, what, beside(keys, reference, protocol.main.id)
 
 
-def _spots(
+def _keys(
     study: Study, arms: Sequence[Arm], sequences: Sequence[tuple[str, ...]], protocol: Protocol, what: Side
-) -> list[Spot]:
+) -> list[ScoreKey]:
     """Return where a method stands; the base model, which was trained on nothing, on the tasks that others were."""
     if not arms[0].is_base:
-        return study.spots(arms, protocol.id, protocol.main.id, what)
+        return study.score_keys(arms, protocol.id, protocol.main.id, what)
     if what == "probe":
-        return study.spots(arms[:1], protocol.id, protocol.main.id, what)
-    return [Spot(arms[0], protocol.id, protocol.main.id, "task", task, "end") for tasks in sequences for task in tasks]
+        return study.score_keys(arms[:1], protocol.id, protocol.main.id, what)
+    return [
+        ScoreKey(arms[0], protocol.id, protocol.main.id, "task", task, "end") for tasks in sequences for task in tasks
+    ]
 
 
 def _rows(section: str, what: Side, ranking: Ranking) -> Iterator[Row]:

@@ -35,7 +35,7 @@ CONTINUAL = (
 )
 
 
-def foot(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] = ()) -> tuple[str, ...]:
+def notes(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] = ()) -> tuple[str, ...]:
     """Return what a reader must know to trust numbers of ``studies`` by a protocol (None: of no protocol's)."""
     records = [run.record for study in studies for run in study.runs]
     lines = []

@@ -9,7 +9,7 @@ from secura_bench.report.study.protocols import PROTOCOLS, Protocol
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.cost import cost
 from secura_bench.report.tables.differences import differences
-from secura_bench.report.tables.forgetting import losses
+from secura_bench.report.tables.forgetting import forgetting
 from secura_bench.report.tables.logged import merges, norms
 from secura_bench.report.tables.retention import retention
 from secura_bench.report.tables.sequence import continual, matrix
@@ -42,7 +42,7 @@ BY_PROTOCOL: dict[str, TableMaker] = {
     "differences": differences,
 }
 BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {
-    "losses": losses,
+    "losses": forgetting,
     "cost": cost,
     "merges": merges,
     "norms": norms,

@@ -59,7 +59,7 @@ def merges(study: Study) -> Iterator[Table]:
         "From the runs' log.jsonl, means over seeds; –: not logged.",
         *(meaning for group, meaning in told.items() if group in groups),
         *([f"Logged neither: {', '.join(silent)}."] if silent else []),
-        *footnotes.foot([study], None),
+        *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)
     yield Table(
@@ -104,7 +104,7 @@ def norms(study: Study) -> Iterator[Table]:
         "spec). Weights' norm (Figure 3): the Frobenius norm, a mean over layers, after the run, in percent more than "
         "the base's, mean over tasks and seeds: of the weights as trained, and as the model computes with them after "
         "a normalisation (weight_norms: true). –: not logged.",
-        *footnotes.foot([study], None),
+        *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)
     yield Table(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from secura_bench.report.study.arms import Arm, sequence_name
-from secura_bench.report.study.cells import Cell, Spot, mean_cell
+from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
 from secura_bench.report.study.protocols import Protocol, metric
 from secura_bench.report.study.ranking import rank
 from secura_bench.report.study.study import BY_CHANCE, Study
@@ -43,7 +43,7 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     lacking = [f"By this protocol there is no score of: {', '.join(untold)}."] if untold else []
     if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
         lacking.append(f"Nothing is said to be kept where {BY_CHANCE}.")
-    notes = footnotes.foot([study], protocol.id, protocol.metrics)
+    notes = footnotes.notes([study], protocol.id, protocol.metrics)
     yield Table(
         "retention",
         title_of(study, protocol),
@@ -103,14 +103,14 @@ def _retention_numbers(
         elif at == "start" and all(arm.is_base for arm in arms):
             cells.append(Cell(spread="the base has no start of its own"))
         elif role == "probe":
-            cells.append(mean_cell([Spot(a, protocol.id, name, "probe", study.probe_name, at) for a in arms]))  # type: ignore[arg-type]
+            cells.append(mean_cell([ScoreKey(a, protocol.id, name, "probe", study.probe_name, at) for a in arms]))  # type: ignore[arg-type]
         else:
-            spots = [
-                Spot(arm, protocol.id, name, "task", task, at)  # type: ignore[arg-type]
+            keys = [
+                ScoreKey(arm, protocol.id, name, "task", task, at)  # type: ignore[arg-type]
                 for arm in arms
                 for task in (sequence if arm.is_base else arm.sequence)
             ]
-            cells.append(mean_cell(spots))
+            cells.append(mean_cell(keys))
     return cells
 
 

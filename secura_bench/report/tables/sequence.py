@@ -35,7 +35,7 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
         if any(_told(row) for row in rows):
             title = f"{title_of(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
             how = "A row: after training on that task. A column: the score on that task's test rows."
-            notes = (how, *footnotes.marks(rows), *footnotes.foot([study], protocol.id, (protocol.main.id,)))
+            notes = (how, *footnotes.marks(rows), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
             yield Table("matrix", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
@@ -73,7 +73,7 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             title = f"{title_of(study, protocol)} · continual metrics of {metric_name(protocol)}"
             forward = ("No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that.",)
             gap = forward if "forward_transfer" in missing else ()
-            notes = (footnotes.CONTINUAL, *gap, *footnotes.marks(rows), *footnotes.foot([study], protocol.id, (main,)))
+            notes = (footnotes.CONTINUAL, *gap, *footnotes.marks(rows), *footnotes.notes([study], protocol.id, (main,)))
             yield Table("continual", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 

@@ -1,4 +1,4 @@
-"""A table as a value, before it is drawn: columns, rows of numbers with what is known of them, and its foot.
+"""A table as a value, before it is drawn: columns, rows of numbers with what is known of them, and its notes.
 
 Terminal, Markdown, LaTeX, CSV, JSON and the page all draw these. What a number is of is the union of the table's, the
 row's and the column's ``of`` (experiment, model, protocol; method, task; metric …): one row of the tidy CSV each.

@@ -20,7 +20,7 @@ from secura_bench.report.page.texts import LONGEST, _asked, make_texts
 from secura_bench.report.page.words import averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.study.group import make_studies
-from secura_bench.report.study.placing import front, lead, standings
+from secura_bench.report.study.placing import front, lead, placings
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.read import read_runs
 from secura_bench.report.study.study import Study
@@ -56,7 +56,7 @@ def unpacked(blob: str) -> dict[str, Any]:
 
 def told(folder: Path, protocol: str = "generate") -> list[tuple[str, str]]:
     study, named = study_of(folder), PROTOCOLS[protocol]
-    found = standings(study, protocol, named.main)
+    found = placings(study, protocol, named.main)
     return [(each.kind, each.text) for each in (*summary(study, named, found), *caveats(study))]
 
 
@@ -107,9 +107,9 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_mode_separate_averages_over_tasks(tmp_path: Path) -> None:
     write_records(tmp_path, {"lora": Character(0.9, 0.3)}, TASKS, (1,), mode="separate")
     study = study_of(tmp_path)
-    (standing,) = standings(study, "generate", PROTOCOLS["generate"].main)
+    (placing,) = placings(study, "generate", PROTOCOLS["generate"].main)
     learned = [study.learned(arm, "generate", "accuracy").value for arm in study.arms]
-    assert len(learned) == 3 and standing.learned.value == pytest.approx(sum(learned) / 3)
+    assert len(learned) == 3 and placing.learned.value == pytest.approx(sum(learned) / 3)
 
 
 def test_over_what_the_summary_is_a_mean_is_said(records: Path, tmp_path: Path) -> None:
@@ -117,21 +117,21 @@ def test_over_what_the_summary_is_a_mean_is_said(records: Path, tmp_path: Path) 
     for gone in tmp_path.glob("*/lora-counting-*"):
         (gone / "record.json").unlink()
     study = study_of(tmp_path)
-    found = standings(study, "generate", PROTOCOLS["generate"].main)
+    found = placings(study, "generate", PROTOCOLS["generate"].main)
     assert averaged(study) == "mean of 3 tasks" and averaged(study_of(records)) == ""
     assert {each.method: averaged(study, each) for each in found if averaged(study, each)} == {"lora": "2 of 3 tasks"}
 
 
 def test_one_seed_leads_nobody(records: Path) -> None:
     study, metric = study_of(records), PROTOCOLS["generate"].main
-    found = lead(study, standings(study, "generate", metric), "generate", metric, "kept")
+    found = lead(study, placings(study, "generate", metric), "generate", metric, "kept")
     assert found is not None and found.winner is None and set(found.once) == {"lora", "seq"}
 
 
 def test_the_lead_is_over_all_methods(tmp_path: Path) -> None:
     write_records(tmp_path, CHARACTERS, TASKS, (1, 2, 3, 4), 80)
     study, metric = study_of(tmp_path), PROTOCOLS["generate"].main
-    found = lead(study, standings(study, "generate", metric), "generate", metric, "kept")
+    found = lead(study, placings(study, "generate", metric), "generate", metric, "kept")
     assert found is not None and found.winner == "secura" and set(found.behind) == {"lora", "seq"}
 
 
@@ -258,21 +258,21 @@ def test_the_page_in_a_browser(records: Path, tmp_path: Path) -> None:
 
         # Sorting by a heading, with the keyboard.
         def kept() -> list[float]:
-            return [float(cell.text) for cell in all_of(".standing tbody tr td:nth-child(3) b")]
+            return [float(cell.text) for cell in all_of(".placing tbody tr td:nth-child(3) b")]
 
-        heading = all_of(".standing th .sort")[2]
+        heading = all_of(".placing th .sort")[2]
         heading.send_keys(Keys.ENTER)
         assert kept() == sorted(kept(), reverse=True)
-        assert all_of(".standing thead th")[2].get_attribute("aria-sort") == "descending"
+        assert all_of(".placing thead th")[2].get_attribute("aria-sort") == "descending"
         heading.send_keys(Keys.ENTER)
         assert kept() == sorted(kept()) and len(kept()) == 3
 
         # Filtering methods and protocols.
         one("#controls input[value='seq']").click()
-        assert len(all_of(".standing tbody tr")) == 2 and "seq" not in one(".standing tbody").text
+        assert len(all_of(".placing tbody tr")) == 2 and "seq" not in one(".placing tbody").text
         one("#controls input[value='seq']").click()
         one("#controls input[value='teacher_forced']").click()
-        assert "BLEU" in one(".standing thead").text
+        assert "BLEU" in one(".placing thead").text
         one("#controls input[value='generate']").click()
 
         # The slider over the stages, with the arrow keys.

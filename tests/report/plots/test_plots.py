@@ -14,7 +14,7 @@ from secura_bench.report.plots import PICTURES, draw, make_pictures, write_pictu
 from secura_bench.report.plots.norms import POINTS, gradient_curves
 from secura_bench.report.plots.style import RC, label, name_points, series, spread
 from secura_bench.report.study.axis import positions
-from secura_bench.report.study.forgetting import losses
+from secura_bench.report.study.forgetting import forgetting
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.logged import weight_changes
 from secura_bench.report.study.read import read_runs
@@ -82,7 +82,7 @@ def test_positions_along_the_sequence() -> None:
 
 def test_losses_are_of_what_the_base_had_right(study: Study) -> None:
     arm = study.arms[-1]
-    found = losses(study, [arm])
+    found = forgetting(study, [arm])
     assert found is not None and found.kept + found.format + found.gone + found.cut == pytest.approx(100)
     before, after = {}, {}
     for part in ("facts", "sums"):

@@ -18,7 +18,7 @@ from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.items import Items, joined, pooled, read_items, stacked
 from secura_bench.report.study.runs import Run
 from secura_bench.report.study.study import Study
-from secura_bench.report.tables.footnotes import foot
+from secura_bench.report.tables.footnotes import notes
 from secura_bench.results.read import read_record
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import count_ties, group_column, tied
@@ -161,7 +161,7 @@ def test_groups_reach_the_strata_of_probe_part_and_base(tmp_path: Path) -> None:
         stratum = one.stratum("generate", "accuracy", "probe", "f_probe", "end")
         assert len(set(stratum.groups[:30])) == 10 and len(set(stratum.groups[30:])) == 30
         assert one.stratum("generate", "accuracy", "part", "sums", "end").groups is None
-    assert "facts 30 rows in 10 groups." in " ".join(foot([study], "generate"))
+    assert "facts 30 rows in 10 groups." in " ".join(notes([study], "generate"))
 
 
 # What is said
@@ -178,33 +178,33 @@ def change(root: Path, which: str, **changes: Any) -> None:
 
 def test_records_from_before_groups_say_so_where_the_task_has_any(tmp_path: Path) -> None:
     root = write_records(tmp_path, tasks=("logdeduc", "objcount"), probe_items=40)
-    (line,) = (line for line in foot([study_of(root)], "generate") if "groups" in line)
+    (line,) = (line for line in notes([study_of(root)], "generate") if "groups" in line)
     assert line == "logdeduc: groups are not recorded (older records): items count as independent."
     for path in root.rglob("record.json"):
         record = json.loads(path.read_text())
         record["data"]["logdeduc"] |= {"groups": 7}
         path.write_text(json.dumps(record))
-    (line,) = (line for line in foot([study_of(root)], None) if "groups" in line)
+    (line,) = (line for line in notes([study_of(root)], None) if "groups" in line)
     assert line.endswith("are drawn together: logdeduc 30 rows in 7 groups.")
 
 
 def test_the_foot_names_whose_precision_is_which(tmp_path: Path) -> None:
     root = write_records(tmp_path, tasks=("colours",), seeds=(1,))
     change(root, "", context=600)
-    assert [line for line in foot([study_of(root)], None) if "recision" in line] == [
+    assert [line for line in notes([study_of(root)], None) if "recision" in line] == [
         "Precision fp32; context 600 tokens."
     ]
     change(root, "lora", train={"precision": "bf16"})
     change(root, "secura", train={"precision": "bf16"})
     change(root, "seq", train={"precision": "fp32"})
-    first, second, third = (line for line in foot([study_of(root)], "generate") if "fp32" in line)
+    first, second, third = (line for line in notes([study_of(root)], "generate") if "fp32" in line)
     assert (
         first == "Precision fp32 (base, seq) and bf16 (lora, secura), in training and in scoring; context 600 tokens."
     )
     assert second.startswith("Scored in bf16, the base in fp32: lora, secura.") and "kept" in second
     assert third.startswith("Less than fp32, computed on a CPU")
     change(root, "", precision="bf16")
-    lines = foot([study_of(root)], "generate")
+    lines = notes([study_of(root)], "generate")
     assert any(line.startswith("Scored in fp32, the base in bf16: seq.") for line in lines)
 
 
@@ -214,7 +214,7 @@ def test_the_foot_of_several_studies_says_which_has_which_precision(tmp_path: Pa
         root = write_records(tmp_path / name, tasks=("colours",), seeds=(1,))
         change(root, "", experiment=name, precision=precision)
         studies.append(study_of(root))
-    (line,) = (line for line in foot(studies, None) if line.startswith("Precision"))
+    (line,) = (line for line in notes(studies, None) if line.startswith("Precision"))
     assert line == "Precision fp32 in one, three; bf16 in two."
 
 
