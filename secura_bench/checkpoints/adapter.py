@@ -62,7 +62,7 @@ def put_on(adapter: Checkpoint, label: str, model: nn.Module, on_shapes: bool = 
             was when it was found.
     """
     from peft import PeftConfig, PeftModel
-    from peft.mapping import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
+    from peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
 
     path = adapter.folder.path
     if adapter_identity(path) != adapter.folder.identity:
