@@ -13,12 +13,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import draw_rooms
 
 ORDER = (
-    "foundation", "answers", "hub", "results", "tasks", "spec", "data", "models", "adapters", "evaluation", "methods",
+    "foundation", "answers", "hub", "results", "tasks", "spec", "data", "models", "adapters", "evaluation", "methods", "checkpoints",
     "training", "plan", "estimates", "export", "report", "runs", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 
-REPORT_ORDER = ("statistics", "study", "tables", "paper", "plots", "formats", "comparing", "page", "make")
+REPORT_ORDER = ("statistics", "study", "tables", "paper", "plots", "formats", "comparing", "gate", "page", "make")
 """The same within the report: its folders, and what makes a report of them."""
 
 

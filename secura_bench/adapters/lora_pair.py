@@ -31,9 +31,10 @@ class DualLoRALinear(LinearStandIn):
         self.base = base.requires_grad_(False)
         self.long_term = False
         device = base.weight.device
-        self.A = nn.Parameter(torch.empty(r, base.in_features, device=device, dtype=torch.float32))
+        # Drawn on the CPU, as PEFT's are, so that a seed starts alike on every device.
+        drawn = torch.empty(r, base.in_features, device="meta" if device.type == "meta" else "cpu", dtype=torch.float32)
+        self.A = nn.Parameter(nn.init.kaiming_uniform_(drawn, a=math.sqrt(5)).to(device))
         self.B = nn.Parameter(torch.zeros(base.out_features, r, device=device, dtype=torch.float32))
-        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         self.register_buffer("long_A", self.A.detach().clone())
         self.register_buffer("long_B", self.B.detach().clone())
 

@@ -43,7 +43,7 @@ class Wanted:
 
 
 def read_models(models: Sequence[str]) -> list[Wanted]:
-    """Return what ``label=MODEL`` or ``MODEL`` mean; a label that is not given is the folder's name, or with its parent's.
+    """Return what ``label=MODEL`` or ``MODEL`` mean; else the label is the folder's name, or with its parent's.
 
     Raises:
         SpecError: Two have one label.

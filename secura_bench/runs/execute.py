@@ -84,7 +84,7 @@ def execute(
     if missing:
         on_main(lambda: fetch_weights(plan.inputs.model))
     units = sum(work_units(run, plan.inputs_of(run)) for run in missing)
-    with Stop() as stop, _Progress(progress, units, len(missing)) as reporter:
+    with _Progress(progress, units, len(missing)) as reporter, Stop(reporter.note) as stop:
         for note in notes:
             reporter.note(note)
         for run in runs:

@@ -1,0 +1,52 @@
+"""What runs elsewhere (workflows, hooks) names targets, commands and files that are here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from typer.main import get_command
+
+from secura_bench.cli.main import app
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def steps(path: Path) -> list[str]:
+    """Return the shell text of every step."""
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+    return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_target_and_command_is_there(path: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = "\n".join(steps(path))
+    assert set(re.findall(r"\bmake ([\w-]+)", text)) <= targets
+    assert set(re.findall(r"\bsecura-bench (\w+)", text)) <= set(get_command(app).commands)
+    assert all((ROOT / script).is_file() for script in re.findall(r"\bscripts/\w+\.py", text))
+
+
+def test_every_action_is_pinned_to_a_version() -> None:
+    used = re.findall(r"uses: (\S+)", "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS))
+    assert used and all("@" in action for action in used)
+
+
+def test_the_lowest_versions_are_those_of_the_project() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 and newer read TOML")
+    script = [sys.executable, str(ROOT / "scripts" / "lowest.py")]
+    told = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert [pin.replace("==", ">=") for pin in told] == [need.partition(",")[0] for need in project["dependencies"]]
+
+
+def test_hooks_run_the_tools_of_make_setup() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    assert {hook["entry"].split()[0] for hook in hooks} == {".venv/bin/ruff", ".venv/bin/mypy"}
+    checks = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert checks is not None and {"ruff", "mypy"} == set(re.findall(r"\$\(BIN\)/(\w+)", checks[1]))
