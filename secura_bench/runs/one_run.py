@@ -97,7 +97,8 @@ def do_run(
             outcome = session.go()
         count = method.count_parameters(model)  # at the end: what is held has grown by then
         if norms is not None:
-            norms |= {"former": frobenius(method.former_weights(model)), "updated": frobenius(method.weights(model))}
+            norms["former"] = dict(frobenius(method.former_weights(model)))
+            norms["updated"] = dict(frobenius(method.weights(model)))
 
     def close() -> RunRecord:
         if method.stream != "none" and not outcome.diverged and keeps_adapter(run, count):
