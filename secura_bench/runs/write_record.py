@@ -67,9 +67,9 @@ def record_of(
 
 
 def _parameters(run: Run, count: ParameterCount, method: Method) -> Parameters:
-    """Return a run's numbers of scalars; how many of a whole model others trained is not known."""
-    if run.loads is not None and not count.trainable:
-        return {"total": count.total}
+    """Return a run's numbers of scalars; of what others trained an adapter's alone, and no layer's share, are known."""
+    if run.loads is not None:
+        return {"trainable": count.trainable, "total": count.total} if count.trainable else {"total": count.total}
     return {**vars(count), "published_per_layer": method.published_per_layer}  # type: ignore[typeddict-item]
 
 

@@ -32,7 +32,10 @@ def mean_cost(arms: tuple[Arm, ...], cost: Callable[[RunRecord], float]) -> floa
 
 def cost_against_quality(study: Study) -> Iterator[Picture]:
     """Yield three panels a protocol: each cost across, what is kept up; size of a point: what was learned."""
-    for protocol, found in placed(study):
+    for protocol, every in placed(study):
+        found = [each for each in every if all(arm.trained_here for arm in each.arms)]  # of others' it is not known
+        if not found:
+            continue
         metric = protocol.main
         figure = Figure(figsize=(PAGE, 2.3), layout="constrained")
         look = series(study.methods)
