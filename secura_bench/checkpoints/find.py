@@ -66,7 +66,10 @@ def find_checkpoint(name: str) -> Checkpoint:
         raise DataError(f"{path}: is a file; name the folder that the model or adapter was saved to.")
     if not is_hub_id(name):
         raise DataError(f"{name}: no such folder, and no Hub id.{nearest_path(path)}")
-    folder = bring_adapter(name)
+    try:
+        folder = bring_adapter(name)
+    except DataError as error:
+        raise DataError(f"{error} There is no folder of that name either.{nearest_path(path)}") from None
     return Checkpoint(find_model(name, fetch="tokenizer")) if folder is None else _in_folder(folder, name, name)
 
 
