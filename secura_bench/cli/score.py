@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Set, hush, include_tasks, say
+from secura_bench.cli.report import Require, judge
 from secura_bench.cli.run import run
 
 
@@ -31,6 +32,7 @@ def score(
         str | None, typer.Option(help="The task, list or file that must not be forgotten.", show_default="f_task")
     ] = None,
     results: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("results"),
+    require: Require = NONE,
     overrides: Set = NONE,
     includes: Includes = NO_FILES,
     force: Annotated[
@@ -54,14 +56,18 @@ def score(
     It writes a spec and runs it, as `run` does: stopped or killed, the same command goes on where it was.
     """
     from secura_bench.checkpoints.score_spec import base_of, read_models, score_spec, write_score_spec
+    from secura_bench.report.gate.requirement import requirements
+    from secura_bench.report.study.group import make_studies
+    from secura_bench.report.study.read import read_runs
 
+    required = requirements(require)
     hush(quiet or json_lines)
     include_tasks(includes)
     wanted = read_models(models)
     spec = score_spec(wanted, base or base_of(wanted), learned, probe)
     path = write_score_spec(spec, results)
     say(f"{path}: the spec that is run", quiet or json_lines)
-    run(
+    done = run(
         spec=str(path),
         results=results,
         overrides=overrides,
@@ -72,3 +78,5 @@ def score(
         json_lines=json_lines,
         dry_run=dry_run,
     )
+    if required and done and (status := judge(make_studies(read_runs(done)[0]), required)):
+        raise typer.Exit(status)
