@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secura_bench.foundation.errors import DataError
+from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.foundation.home import from_home
 from secura_bench.foundation.nearest import nearest_path
 from secura_bench.models.config import CONFIG, configuration
@@ -88,6 +88,33 @@ def adapter_identity(path: Path) -> str:
 
 
 def _in_folder(path: Path, label: str, hub: str | None = None) -> Checkpoint:
+    if not check_folder(path):
+        return Checkpoint(find_model(str(path)))
+    return Checkpoint(ModelFolder(label, path, adapter_identity(path), hub), _read_adapter_config(path))
+
+
+def check_checkpoint(name: str) -> None:
+    """Refuse a name that is no folder with a checkpoint, no preset, and can be no Hub id; no weights are read.
+
+    Raises:
+        SpecError: It is none, or a folder that cannot be used.
+    """
+    path = from_home(name)
+    if path.is_dir():
+        try:
+            check_folder(path)
+        except DataError as error:
+            raise SpecError(str(error)) from None
+    elif name not in presets() and (path.exists() or not is_hub_id(name)):
+        raise SpecError(f"{name}: no such folder, and no Hub id.{nearest_path(path)}")
+
+
+def check_folder(path: Path) -> bool:
+    """Return whether a folder holds an adapter, or else a whole model.
+
+    Raises:
+        DataError: It holds neither, both, pickles, or a model that needs code of its own.
+    """
     names = {each.name for each in path.iterdir()}
     whole = names & {WEIGHTS, INDEX}
     if ADAPTER_CONFIG in names and whole:
@@ -105,12 +132,12 @@ def _in_folder(path: Path, label: str, hub: str | None = None) -> Checkpoint:
     if ADAPTER_CONFIG in names:
         if ADAPTER_WEIGHTS not in names:
             raise DataError(f"{path}: has {ADAPTER_CONFIG} and no {ADAPTER_WEIGHTS}; save the adapter whole.")
-        return Checkpoint(ModelFolder(label, path, adapter_identity(path), hub), _read_adapter_config(path))
+        return True
     if CONFIG in names:
         configuration(path)  # refuses what is no causal language model, or needs code of its own
         if not whole:
             raise DataError(f"{path}: has {CONFIG} and neither {WEIGHTS} nor {INDEX}; save the model whole.")
-        return Checkpoint(find_model(str(path)))
+        return False
     raise DataError(f"{path}: holds neither {ADAPTER_CONFIG} nor {CONFIG}.{_below(path)}")
 
 

@@ -22,8 +22,8 @@ from secura_bench.export.merged import merged_model
 from secura_bench.export.restore import restore
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.nearest import nearest_path
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.config import configuration
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
 from secura_bench.models.sound import load_sound

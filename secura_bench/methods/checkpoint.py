@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from secura_bench.methods.base import Base, Options
+from secura_bench.methods.base_model import Base
+from secura_bench.methods.method import Options
 
 
 class CheckpointOptions(Options):

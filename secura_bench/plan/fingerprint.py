@@ -62,7 +62,7 @@ def fingerprint_of(
             "method": [method.name, loads.options.template, loads.identity(tasks)],
             "evaluate": spec.evaluate.tasks,
         }
-    elif method.name != "base":  # the base run trains nothing: its scores are shared by all that score the same
+    elif not method.is_base:  # the base run trains nothing: its scores are shared by all that score the same
         identity |= {
             "mode": spec.mode,
             "method": [method.name, resolved_options(method), _foreign_code(method)],

@@ -88,7 +88,7 @@ def execute(
         for note in notes:
             reporter.note(note)
         for run in runs:
-            if run.method.name == "base" and run.name in outcome.skipped and isinstance(reporter, Reporter):
+            if run.method.is_base and run.name in outcome.skipped and isinstance(reporter, Reporter):
                 reporter.base(retained(read_record(results / run.folder / RECORD).scores))
         executor = _Executor(plan, results, stop, reporter, force, report_to, outcome)
         held = [run for run in missing if not executor.do(run)]
@@ -275,7 +275,7 @@ def _missing(
         wanted = run.spec.keep == "all" or (
             run.spec.keep == "adapters" and (parameters.get("trainable") or 0) < (parameters.get("total") or 0)
         )
-        keeps = record.status == "done" and record.method["name"] != "base" and run.loads is None
+        keeps = record.status == "done" and run.build().trains
         if wanted and keeps and not folder.trained_file.exists():
             say(f"{run.name}: was finished without keeping its trained result; --force does it anew and keeps it")
         if run.spec.log.weight_norms and run.loads is None and record.weight_norms is None:

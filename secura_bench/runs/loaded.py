@@ -9,7 +9,9 @@ import torch
 
 from secura_bench.checkpoints.adapter import read_tensors
 from secura_bench.checkpoints.lend import Lender
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.load import ModelFolder, shapes_in
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import LoadedPhase, loaded_phases
@@ -48,9 +50,11 @@ def score_loaded(
             scorer.score(method, shapes, phase.after, 0, True, phase.tasks, cache)
         else:
             with lender.lend(phase.checkpoint, scorer.notes.append) as model:
-                scorer.score(method, method.attach(model), phase.after, 0, True, phase.tasks, cache)
+                scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
             del model
             release_memory()
+    if run.loads is None and not run.method.is_base:
+        lender.release()  # what a method of someone else's does to the base is its own
 
 
 def base_norms(run: Run, inputs: Inputs, device: torch.device, lender: Lender) -> Norms | None:

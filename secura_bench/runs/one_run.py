@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.models.load import load_model
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
@@ -67,7 +67,7 @@ def do_run(
     scorer = Scorer(run, inputs, folder, meter, stop.check)
     lender = lender or Lender()
     norms: Norms | None
-    if method.stream == "none":
+    if not method.trains:
         norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
         on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
         outcome, count = Outcome(notes=tuple(scorer.notes)), count_loaded(run, inputs)
@@ -101,7 +101,7 @@ def do_run(
             norms["updated"] = dict(frobenius(method.weights(model)))
 
     def close() -> RunRecord:
-        if method.stream != "none" and not outcome.diverged and keeps_adapter(run, count):
+        if method.trains and not outcome.diverged and keeps_adapter(run, count):
             folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
@@ -130,7 +130,7 @@ def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progr
 
 
 def _title(run: Run) -> str:
-    if run.method.name == "base":
+    if run.method.is_base:
         return "base"
     what = run.tasks[0] if len(run.tasks) == 1 else f"{len(run.tasks)} tasks"
     return f"{run.method.label}, {what}, seed {run.seed}"

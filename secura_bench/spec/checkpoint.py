@@ -42,7 +42,7 @@ def check_checkpoint(method: MethodSpec, spec: ExperimentSpec) -> None:
         SpecError: Names the tasks.
     """
     after: Mapping[str, Any] = method.options.get("after") or {}
-    if method.name != NAME or not after:
+    if not method.is_checkpoint or not after:
         return
     tasks: Sequence[str] = spec.task_names
     if strange := [task for task in after if task not in tasks]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import SPEC
+from conftest import SPEC, secura_bench
 
 from secura_bench.foundation.errors import SpecError
 from secura_bench.plan.run import planned_runs
@@ -73,3 +73,16 @@ def test_there_is_one_run_whatever_the_seeds(tmp_path: Path) -> None:
     assert [(run.seed, run.tasks) for run in planned_runs(spec)[1:]] == [(1, tuple(TASKS)), (1, tuple(TASKS[::-1]))]
     with pytest.raises(SpecError, match="cannot be stacked"):
         load(tmp_path, {}, methods=[{"stack": ["lora", {"name": "checkpoint", "path": "a"}]}])
+
+
+def test_validate_looks_whether_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for path, code, said in (
+        ("org/on-the-hub", 0, "3 runs of 1 methods"),
+        ("out", 2, "holds neither"),
+        ("o", 2, "no "),
+    ):
+        path = str(tmp_path / path) if path == "out" else path
+        done = secura_bench("validate", write(tmp_path, {"path": path}, mode="separate"), cwd=tmp_path)
+        assert done.returncode == code and said in done.stdout + done.stderr, done
+        assert code == 0 or "spec.yaml:" in done.stderr
