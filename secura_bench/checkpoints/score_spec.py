@@ -28,7 +28,7 @@ _WHOLE = 0.999
 _BATCH = 64
 """Rows at once: nothing is trained beside them, and where they do not fit they are halved (in fp32)."""
 
-_OF_TINY = {"probe_rows": 90}
+_OF_TINY = {"probe_rows": 90, "threads": 1}
 """What is asked of the model that is there to try things out, so that it answers in seconds."""
 
 _LABELLED = re.compile(r"([a-z0-9][a-z0-9._-]*)=(.+)", re.DOTALL)
