@@ -8,7 +8,7 @@ from typing import Any
 from secura_bench.checkpoints.find import Checkpoint
 from secura_bench.data.chat import ChatFormat
 from secura_bench.foundation.errors import DataError
-from secura_bench.hub.errors import first_line
+from secura_bench.foundation.wording import first_line
 
 _FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json")
 _PARTS = ("normalizer", "pre_tokenizer", "model", "decoder")

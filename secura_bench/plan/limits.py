@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
@@ -23,6 +24,6 @@ def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) 
             ids.update(example.prompt_ids, example.answer_ids)
             if data.file.kind != "text":  # those are read in windows of the model's own size
                 longest = max(longest, len(example))
-        if "generate" in spec.evaluate.protocols:
+        if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
             longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
     refuse_what_overruns(label, shapes, ids, inputs.chat.pad_id, longest)

@@ -21,10 +21,11 @@ from secura_bench.plan.run import Run
 
 
 class BaseScores:
-    """A file of predictions for each model, template, rows, protocol and whatever else moves a number of theirs.
+    """The prediction cache of base runs: a file for each model, template, rows, protocol and what else moves a number.
 
-    So a base run scores only what no base run before it has scored, and goes on in the middle of a task. ``fresh``
-    takes nothing for known. ``checkpoint`` is what others made of the base, where that is scored.
+    So a base run scores only what no base run before it has scored. It goes on in the middle of a task.
+    ``fresh`` deletes what is known and scores it again. ``checkpoint`` is what others made of the base, where that is
+    scored.
     """
 
     def __init__(

@@ -18,13 +18,13 @@ from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
 from secura_bench.runs.loaded import Norms, base_norms, count_loaded, score_loaded
 from secura_bench.runs.manifest import make_manifest
-from secura_bench.runs.progress import Progress
+from secura_bench.runs.progress.events import Meter, Progress
 from secura_bench.runs.resuming import go_on, take_up
 from secura_bench.runs.scorer import Scorer
-from secura_bench.runs.session import Meter, Outcome, Session
+from secura_bench.runs.session import Session, TrainingOutcome
 from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
-from secura_bench.runs.write_record import keeps_adapter, record_of
+from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import release_memory, reset_peak_memory
 from secura_bench.training.norms import frobenius
@@ -46,11 +46,11 @@ def do_run(
     report_to: Sequence[str] = (),
     lender: Lender | None = None,
 ) -> RunRecord:
-    """Do one run, from its last checkpoint if there is one, and write its folder; the record is written last.
+    """Do one run, from its last checkpoint if there is one, and write its folder. The record is written last.
 
-    ``fresh`` takes no score of the base model for known; ``lender`` may hold the base from a run before. Killed
-    anywhere and called again, it ends with the same numbers, bit for bit on a CPU: before each scoring and now and then
-    the whole state goes to disk.
+    The whole state goes to disk before each scoring, and as often as ``checkpoint`` says. So a run that is killed and
+    done again ends with the same numbers, bit for bit on a CPU. ``fresh`` scores the base model again.
+    ``lender`` may hold the base from a run before.
 
     Raises:
         Stopped: ``stop`` was asked to; the state is on the disk.
@@ -70,7 +70,7 @@ def do_run(
     if not method.trains:
         norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
         on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
-        outcome, count = Outcome(notes=tuple(scorer.notes)), count_loaded(run, inputs)
+        outcome, count = TrainingOutcome(notes=tuple(scorer.notes)), count_loaded(run, inputs)
     else:
         lender.release()
         release_memory()
@@ -93,7 +93,7 @@ def do_run(
             session.at.due = "start"
         if state is not None and saved is not None:
             go_on(session.load, state, saved)
-        with _trackers(run, folder, report_to, progress) as session.trackers:
+        with _trackers(run, folder, report_to, progress) as session.log.trackers:
             outcome = session.go()
         count = method.count_parameters(model)  # at the end: what is held has grown by then
         if norms is not None:
@@ -101,7 +101,7 @@ def do_run(
             norms["updated"] = dict(frobenius(method.weights(model)))
 
     def close() -> RunRecord:
-        if method.trains and not outcome.diverged and keeps_adapter(run, count):
+        if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)

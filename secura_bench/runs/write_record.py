@@ -14,7 +14,7 @@ from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import Cost, Parameters, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
-from secura_bench.runs.session import Outcome
+from secura_bench.runs.session import TrainingOutcome
 from secura_bench.training.memory import peak_memory
 
 
@@ -25,7 +25,7 @@ def record_of(
     count: ParameterCount,
     norms: Mapping[str, dict[str, float | None]] | None,
     scorer: Scorer,
-    outcome: Outcome,
+    outcome: TrainingOutcome,
     device: torch.device,
 ) -> RunRecord:
     """Return a run's record, from what it came to."""
@@ -72,8 +72,3 @@ def _parameters(run: Run, count: ParameterCount, method: Method) -> Parameters:
     if run.loads is not None:
         return {"trainable": count.trainable, "total": count.total} if count.trainable else {"total": count.total}
     return {**vars(count), "published_per_layer": method.published_per_layer}  # type: ignore[typeddict-item]
-
-
-def keeps_adapter(run: Run, count: ParameterCount) -> bool:
-    """Return whether the trained result stays in the run's folder."""
-    return run.spec.keep == "all" or (run.spec.keep == "adapters" and count.trainable < count.total)
