@@ -50,6 +50,11 @@ class MethodSpec(Explained):
         return self.name == "base"
 
     @property
+    def is_checkpoint(self) -> bool:
+        """Whether it loads what others trained, and draws nothing."""
+        return self.name == "checkpoint"
+
+    @property
     def named(self) -> dict[str, str]:
         """What it is called: as registered, its label, and its title if it has one."""
         found = {"name": self.name, "label": self.label}

@@ -175,7 +175,8 @@ def _absent_seeds(study: Study) -> Iterator[Sentence]:
     seeds = sorted({seed for arm in study.arms for seed in arm.seeds})
     lacking: dict[tuple[int, ...], dict[str, list[str]]] = {}
     for arm in study.arms:
-        if absent := tuple(seed for seed in seeds if seed not in arm.seeds):
+        absent = tuple(seed for seed in seeds if seed not in arm.seeds)
+        if absent and arm.trained_here:
             lacking.setdefault(absent, {}).setdefault(arm.method, []).append(arm.trained_on)
     for absent, methods in lacking.items():
         separate = study.mode == "separate"

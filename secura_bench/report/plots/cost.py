@@ -34,7 +34,10 @@ def mean_cost(arms: tuple[Arm, ...], cost: Callable[[RunRecord], float]) -> floa
 
 def cost_against_quality(study: Study) -> Iterator[Picture]:
     """Yield three panels a protocol: each cost across, what is kept up; size of a point: what was learned."""
-    for protocol, metric, found in placed(study):
+    for protocol, metric, every in placed(study):
+        found = [each for each in every if all(arm.trained_here for arm in each.arms)]  # of others' it is not known
+        if not found:
+            continue
         figure = Figure(figsize=(PAGE, 2.6 + 0.02 * len(found)), layout="constrained")
         look = series(study.methods)
         top = max(each.learned.value for each in found) or 1.0

@@ -33,12 +33,13 @@ def cost(study: Study) -> Iterator[Table]:
             costs = [run.record.cost for run in arm.runs]
             counts = [run.record.parameters for run in arm.runs]
 
-            share = [100 * (c.get("trainable") or 0) / total if (total := c.get("total")) else None for c in counts]
+            share = [100 * c["trainable"] / c["total"] if c.get("total") and "trainable" in c else None for c in counts]
+            known = costs if arm.trained_here else []  # what others' training took is not known
             of = partial(over_runs, arm)
             numbers = (
-                of([c.train_seconds for c in costs], 1 / 60),
+                of([c.train_seconds for c in known], 1 / 60),
                 of([c.evaluate_seconds for c in costs], 1 / 60),
-                of([c.tokens for c in costs], 1e-6),
+                of([c.tokens for c in known], 1e-6),
                 of([c.peak_memory for c in costs], 1e-9),
                 of([c.get("trainable") for c in counts], 1e-3),
                 of([c.get("held") for c in counts], 1e-3),
