@@ -9,6 +9,7 @@ from secura_bench.report.study.arms import sequence_name
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, arms_on, over_runs, place_of
+from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Row, Table
 
 
@@ -49,10 +50,13 @@ def cost(study: Study) -> Iterator[Table]:
             rows.append(Row((sequence_name(sequence), arm.method, *numbers, device), of_row, sequence_name(sequence)))
     if rows:
         notes = (
-            "Means over seeds. Peak: of the device's memory on a GPU, of the process on a CPU. Trained: given to the "
-            "optimizer; held: beside the model (anchors, averages, buffers); per layer: trained, a decoder layer "
-            "that holds any. Times of other machines, or of runs side by side, do not compare.",
+            Note(
+                "Means over seeds. Peak: of the device's memory on a GPU, of the process on a CPU. Trained: given "
+                "to the optimizer; held: beside the model (anchors, averages, buffers); per layer: trained, a "
+                "decoder layer that holds any. Times of other machines, or of runs side by side, do not compare.",
+                "Peak: of a GPU's memory, of the process on a CPU. Times of other machines do not compare.",
+            ),
             *footnotes.notes([study], None),
         )
-        title = f"{study.experiment} · {study.model} · cost"
+        title = f"{study.title} · cost"
         yield Table("cost", title, tuple(columns), tuple(rows), notes, place_of(study))
