@@ -20,7 +20,7 @@ help:
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
 	@echo "make gpu-check  what only a CUDA device shows, in ten minutes, as one page to send back (docs/gpu.md)"
-	@echo "make docs       docs/results anew from the records in results/ that are under version control"
+	@echo "make docs       docs/results anew from the records under version control; docs/reference and schemas from the types"
 	@echo "make format     let ruff rewrite the files"
 
 # The stamp is newer than what it was made from, so a changed dependency sets up again. What builds packages is named
@@ -73,6 +73,7 @@ docs: setup
 	$(BIN)/python scripts/make_docs.py
 	$(BIN)/python scripts/draw_rooms.py
 	$(BIN)/python scripts/write_schemas.py
+	$(BIN)/python scripts/write_reference.py
 
 format: setup
 	$(BIN)/ruff format .
