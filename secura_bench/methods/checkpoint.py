@@ -1,4 +1,10 @@
-"""A model or adapter that others trained, in a method's place."""
+"""A model or adapter that others trained, in a method's place: each training phase loads, and takes no step.
+
+for each task, or for all at once:
+    an adapter:      the base with it on, unmerged
+    a whole model:   that, in the base's place
+    score the task and the probe
+"""
 
 from __future__ import annotations
 
@@ -11,16 +17,17 @@ from secura_bench.methods.method import Options
 
 
 class CheckpointOptions(Options):
-    """``path`` is a folder or Hub id, of a PEFT adapter or a whole model, that was trained on all tasks at once.
-
-    ``after`` has one for each task instead: in ``mode: sequence`` the model as it was after that task's training, in
-    ``mode: separate`` the one that was trained on that task alone. ``template: own`` makes prompts with the
-    checkpoint's own tokenizer and chat template, not with the base's.
-    """
+    """What is loaded, and how it is asked: either ``path`` or ``after``."""
 
     path: str | None = None
+    """A folder or Hub id, of a PEFT adapter or a whole model, that was trained on all tasks at once."""
+
     after: dict[str, str] | None = None
+    """One such for each task instead. In ``mode: sequence`` it is the model as it was after that task's training, in
+    ``mode: separate`` the one that was trained on that task alone."""
+
     template: Literal["base", "own"] = "base"
+    """Whose tokenizer and chat template make the prompts: the ``base``'s, or the checkpoint's ``own``."""
 
     @model_validator(mode="after")
     def _names_one_kind(self) -> CheckpointOptions:
@@ -30,11 +37,7 @@ class CheckpointOptions(Options):
 
 
 class Checkpoint(Base):
-    """Scores what was trained elsewhere: each training phase loads a checkpoint and takes no step.
-
-    for task in tasks: load after[task]; score the task and the probe. Adapters go on the one base, unmerged, through
-    PEFT; a whole model takes the base's place and leaves before the next.
-    """
+    """Scores a model or PEFT adapter that was trained elsewhere; nothing is trained."""
 
     name = "checkpoint"
     Options = CheckpointOptions
