@@ -11,16 +11,17 @@ from secura_bench.methods.method import Options
 
 
 class CheckpointOptions(Options):
-    """``path`` is a folder or Hub id, of a PEFT adapter or a whole model, that was trained on all tasks at once.
-
-    ``after`` has one for each task instead: in ``mode: sequence`` the model as it was after that task's training, in
-    ``mode: separate`` the one that was trained on that task alone. ``template: own`` makes prompts with the
-    checkpoint's own tokenizer and chat template, not with the base's.
-    """
+    """What was trained elsewhere: one result for all tasks, or one for each."""
 
     path: str | None = None
+    """A folder or Hub id, of a PEFT adapter or a whole model, that was trained on all tasks at once."""
+
     after: dict[str, str] | None = None
+    """A folder or Hub id for each task instead: in ``mode: sequence`` the model as it was after that task's training,
+    in ``mode: separate`` the one that was trained on that task alone."""
+
     template: Literal["base", "own"] = "base"
+    """Whose tokenizer and chat template make the prompts: the base's, or the checkpoint's ``own``."""
 
     @model_validator(mode="after")
     def _names_one_kind(self) -> CheckpointOptions:
