@@ -1,8 +1,7 @@
 """A model or adapter that others trained, in a method's place: each training phase loads, and takes no step.
 
 for each task, or for all at once:
-    an adapter:      the base with it on, unmerged
-    a whole model:   that, in the base's place
+    load: an adapter on the base, unmerged; or a whole model in the base's place
     score the task and the probe
 """
 
@@ -17,17 +16,17 @@ from secura_bench.methods.method import Options
 
 
 class CheckpointOptions(Options):
-    """What is loaded, and how it is asked: either ``path`` or ``after``."""
+    """What was trained elsewhere: one result for all tasks, or one for each."""
 
     path: str | None = None
     """A folder or Hub id, of a PEFT adapter or a whole model, that was trained on all tasks at once."""
 
     after: dict[str, str] | None = None
-    """One such for each task instead. In ``mode: sequence`` it is the model as it was after that task's training, in
-    ``mode: separate`` the one that was trained on that task alone."""
+    """A folder or Hub id for each task instead: in ``mode: sequence`` the model as it was after that task's training,
+    in ``mode: separate`` the one that was trained on that task alone."""
 
     template: Literal["base", "own"] = "base"
-    """Whose tokenizer and chat template make the prompts: the ``base``'s, or the checkpoint's ``own``."""
+    """Whose tokenizer and chat template make the prompts: the base's, or the checkpoint's ``own``."""
 
     @model_validator(mode="after")
     def _names_one_kind(self) -> CheckpointOptions:
@@ -37,7 +36,7 @@ class CheckpointOptions(Options):
 
 
 class Checkpoint(Base):
-    """Scores a model or PEFT adapter that was trained elsewhere; nothing is trained."""
+    """Scores what was trained elsewhere: each training phase loads a checkpoint and takes no step."""
 
     name = "checkpoint"
     Options = CheckpointOptions
