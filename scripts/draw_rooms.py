@@ -28,8 +28,8 @@ this page from the imports and from the first line of each room's `__init__.py`.
 A spec becomes runs from the top down: `cli` reads the words, `spec` the file, `plan` makes runs of it, `estimates` says
 what they take, `runs` does those that are missing and leaves a folder each, laid out as `results` has it. A row becomes
 a score from the bottom up: `tasks` reads it, `data` makes an example of it, `training` feeds it to a model that one of
-`methods` adapted, `evaluation` asks for the answer, `answers` reads it. `report` knows records, and no model: neither
-it nor `--help` imports torch.
+`methods` adapted, `evaluation` asks for the answer, `answers` reads it. `integrations` lends methods and scoring to
+trainers of others. `report` knows records, and no model: neither it nor `--help` imports torch.
 """
 
 
