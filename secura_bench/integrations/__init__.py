@@ -8,13 +8,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["MethodTrainer"]
+__all__ = [
+    "ForgettingCallback",
+    "MethodTrainer",
+    "SFTMethodMixin",
+    "SFTMethodTrainer",
+    "dataset_of",
+    "read_task",
+]
 
 if TYPE_CHECKING:
+    from secura_bench.integrations.forgetting_callback import ForgettingCallback
     from secura_bench.integrations.method_trainer import MethodTrainer
+    from secura_bench.integrations.rows import dataset_of, read_task
+    from secura_bench.integrations.sft_method_trainer import SFTMethodTrainer
+    from secura_bench.integrations.sft_mixin import SFTMethodMixin
 
 _PLACES = {
+    "ForgettingCallback": "secura_bench.integrations.forgetting_callback",
     "MethodTrainer": "secura_bench.integrations.method_trainer",
+    "SFTMethodMixin": "secura_bench.integrations.sft_mixin",
+    "SFTMethodTrainer": "secura_bench.integrations.sft_method_trainer",
+    "dataset_of": "secura_bench.integrations.rows",
+    "read_task": "secura_bench.integrations.rows",
 }
 """The same as a type checker reads above."""
 

@@ -1,0 +1,133 @@
+"""A run that a Trainer of someone else's trains: scored and recorded as the bench does its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from secura_bench.foundation.files import to_json, write_atomically
+from secura_bench.methods.base import Method
+from secura_bench.models.load import load_model
+from secura_bench.plan.make import Plan
+from secura_bench.plan.run import Run
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.group import make_studies
+from secura_bench.report.study.protocols import PROTOCOLS
+from secura_bench.report.study.runs import Moment
+from secura_bench.report.study.runs import Run as Recorded
+from secura_bench.results.folder import LOG, RunFolder
+from secura_bench.results.read import read_record
+from secura_bench.results.record import RunRecord
+from secura_bench.runs.base_scores import BaseScores
+from secura_bench.runs.manifest import make_manifest
+from secura_bench.runs.progress import NoProgress
+from secura_bench.runs.scorer import Scorer, stage_cache
+from secura_bench.runs.session import Outcome
+from secura_bench.runs.write_record import record_of
+from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.sections import TrainSpec
+from secura_bench.training.memory import release_memory
+from secura_bench.training.precision import weights_dtype
+
+_STATE = "scores.json"
+
+
+class WatchedRun:
+    """The folder and the scores of one task's training by a Trainer, and those of the base model beside it.
+
+    ``plan`` is of the base model alone: what is scored, and how. ``settings`` are the Trainer's, for the record.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        results: Path,
+        method: MethodSpec,
+        options: Mapping[str, Any],
+        train: TrainSpec,
+        settings: Mapping[str, Any],
+        seed: int,
+    ) -> None:
+        (self.base,) = plan.runs
+        self.inputs = plan.inputs
+        self.options, self.train = dict(options), {**train.model_dump(mode="json"), **settings}
+        made = [self.base.fingerprint, method.named, self.options, self.train, seed]
+        fingerprint = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:10]
+        (self.task,) = self.base.tasks
+        name = self.base.name.removesuffix("-base") + f"-{method.label}-{self.task}-s{seed}"
+        self.run: Run = replace(self.base, method=method, train=train, seed=seed, name=name, fingerprint=fingerprint)
+        self.folder, self.base_folder = (RunFolder(results / run.folder) for run in (self.run, self.base))
+        self.scorer = Scorer(self.run, self.inputs, self.folder, NoProgress(), lambda: None)
+
+    def begin(self, device: Any, step: int) -> None:
+        """Make the folder ready: anew, or on a resume at ``step`` with what was scored up to there."""
+        if self.folder.finished:
+            self.folder.move_aside()
+        state = self.folder.path / _STATE
+        if step and state.is_file():
+            self._take_up(json.loads(state.read_text(encoding="utf-8")), step)
+            return
+        self.folder.begin(self.run.resolved(), make_manifest(self.run, self.inputs, device))
+        self.scorer.notes += [f"taken up at step {step}: what was scored before is not here"] if step else []
+
+    def _take_up(self, state: dict[str, Any], step: int) -> None:
+        state["scores"] = [score for score in state["scores"] if score["step"] <= step]
+        state["stage"] = 1 + max((score["stage"] for score in state["scores"]), default=-1)
+        self.scorer.load_state_dict(state)
+        path = self.folder.path / LOG
+        if path.is_file():
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+            write_atomically(path, "".join(f"{line}\n" for line in lines))
+
+    def score_base(self, device: Any) -> None:
+        """Score the base model, unless these results have its record, and write that."""
+        if self.base_folder.finished:
+            return
+        self.base_folder.begin(self.base.resolved(), make_manifest(self.base, self.inputs, device))
+        method = self.base.build()
+        scorer = Scorer(self.base, self.inputs, self.base_folder, NoProgress(), lambda: None)
+        cache = BaseScores(self.base_folder.shared, self.base, self.inputs, lambda: None)
+        model = load_model(self.inputs.model, weights_dtype(self.base.train.precision), scorer.notes.append).to(device)
+        scorer.score(method, model, None, 0, True, self.base.tasks, cache)
+        outcome = Outcome(notes=tuple(scorer.notes))
+        count = method.count_parameters(model)
+        record = record_of(self.base, self.inputs, method, model, count, None, scorer, outcome, device)
+        self.base_folder.finish(record)
+        del model
+        release_memory()
+
+    def score(self, method: Method, model: nn.Module, moment: Moment) -> None:
+        """Score the probe and the task, and keep what was found for a resume."""
+        folder = self.folder.checkpoint / f"{self.scorer.stage:04d}"
+        cache = stage_cache(folder)
+        self.scorer.score(method, model, moment.after, moment.step, moment.finished, self.run.tasks, cache)
+        write_atomically(self.folder.path / _STATE, to_json(self.scorer.state_dict()))
+
+    def cells(self, record: RunRecord, moment: Moment) -> tuple[Cell, Cell]:
+        """Return what was kept and what was learned at a moment, by the first protocol, as ``report`` computes it."""
+        base = Recorded(read_record(self.base_folder.path / "record.json"), self.base_folder.path)
+        (study,) = make_studies([base, Recorded(record, self.folder.path)])
+        protocol = PROTOCOLS[self.run.spec.evaluate.protocols[0]]
+        (arm,) = study.arms
+        metric = protocol.main.id
+        return study.retention(arm, protocol.id, metric, moment), study.task(
+            arm, protocol.id, metric, self.task, moment
+        )
+
+    def record(self, method: Method, model: nn.Module, outcome: Outcome, device: Any) -> RunRecord:
+        """Return the run's record, as far as it has come."""
+        count = method.count_parameters(model)
+        found = record_of(self.run, self.inputs, method, model, count, None, self.scorer, outcome, device)
+        named = {**self.run.method.named, "options": self.options, "train": self.train}
+        return RunRecord.model_validate({**found.model_dump(), "method": named})
+
+    def finish(self, record: RunRecord) -> None:
+        """Write the record."""
+        self.folder.finish(record)
+        (self.folder.path / _STATE).unlink(missing_ok=True)
