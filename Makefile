@@ -6,7 +6,7 @@ JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test test-fast kill-test matrix simulate check bench agree docs format clean
+.PHONY: setup demo test test-fast kill-test matrix simulate check bench agree gpu-check docs format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make check      ruff (format and lint) and mypy"
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
+	@echo "make gpu-check  what only a CUDA device shows, in ten minutes, as one page to send back (docs/gpu.md)"
 	@echo "make docs       docs/results anew from the records in results/ that are under version control"
 	@echo "make format     let ruff rewrite the files"
 
@@ -64,6 +65,9 @@ agree: setup
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[lm-eval]'
 	$(BIN)/python scripts/agree.py
 	$(BIN)/python scripts/agree_answers.py
+
+gpu-check: setup
+	$(BIN)/python scripts/gpu_check.py
 
 docs: setup
 	$(BIN)/python scripts/make_docs.py

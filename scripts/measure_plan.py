@@ -21,6 +21,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,13 +99,12 @@ def estimated(point: Point) -> float:
     from secura_bench.estimates.formulas import count_on_shape, restricted
     from secura_bench.estimates.memory import PROCESS, Scoring, memory_of
     from secura_bench.methods.build import build_method
-    from secura_bench.spec.sections import TrainSpec
 
-    method, shape = build_method(point.method, **point.options), shape_of(point.size)
-    train = TrainSpec(**{"batch_size": point.batch, "precision": "fp32", **point.train})
+    footprint, train = build_method(point.method, **point.options).footprint(), train_of(point)
+    shape = shape_of(point.size)
     scoring = Scoring(point.batch, point.context, point.answers, 0, ("teacher_forced",))
-    count = restricted(count_on_shape(method, shape), shape, train)
-    return memory_of(method, count, shape, train, scoring, point.answers, point.tasks).on_cpu() - PROCESS
+    count = restricted(count_on_shape(footprint, shape), shape, train)
+    return memory_of(footprint, count, shape, train, scoring, point.answers, point.tasks).on_cpu() - PROCESS
 
 
 def measured(point: Point) -> int:
@@ -126,46 +126,67 @@ def resident(key: str) -> int:
 
 
 def do(point: Point) -> None:
-    """Train two steps a task, or score a batch."""
+    """Train two steps a task, or score a batch, on a CPU."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+
+    from secura_bench.training.precision import new_accelerator, weights_dtype
+
+    torch.manual_seed(0)
+    train = train_of(point)
+    config = LlamaConfig(**SHAPES[point.size], tie_word_embeddings=True, max_position_embeddings=2048)
+    torch.set_default_dtype(weights_dtype(train.precision))
+    model = LlamaForCausalLM(config)
+    torch.set_default_dtype(torch.float32)
+    for _ in stages(point, model, new_accelerator(train.precision, cpu=True)):
+        pass
+
+
+def train_of(point: Point) -> Any:
+    """Return how a point trains: in fp32, two steps a task, where it does not say otherwise."""
+    from secura_bench.spec.sections import TrainSpec
+
+    return TrainSpec(**{"batch_size": point.batch, "precision": "fp32", "steps": 2, **point.train})
+
+
+def stages(
+    point: Point, model: Any, accelerator: Any, on_step: Callable[[Any], None] = lambda report: None
+) -> Iterator[str]:
+    """Do what a run does with ``model``, which is on the accelerator's device; yield each stage's name at its end."""
+    import torch
 
     from secura_bench.data.collate import collate
     from secura_bench.data.example import Example, Task
     from secura_bench.data.streams import RowStream
     from secura_bench.methods.build import build_method
     from secura_bench.models.head import answer_logits
-    from secura_bench.spec.sections import TrainSpec
     from secura_bench.tasks.row import Row
     from secura_bench.training.loop import TrainingLoop
-    from secura_bench.training.precision import new_accelerator, prepare_training, weights_dtype
+    from secura_bench.training.precision import prepare_training
 
-    torch.manual_seed(0)
-    train = TrainSpec(**{"batch_size": point.batch, "precision": "fp32", "steps": 2, **point.train})
-    config = LlamaConfig(**SHAPES[point.size], tie_word_embeddings=True, max_position_embeddings=2048)
-    method = build_method(point.method, **point.options)
-    torch.set_default_dtype(weights_dtype(train.precision))
-    model = LlamaForCausalLM(config)
-    torch.set_default_dtype(torch.float32)
-    accelerator = new_accelerator(train.precision, cpu=True)
+    train, method = train_of(point), build_method(point.method, **point.options)
     model = method.attach(model)
     rows = []
     for number in range(2 * point.batch):  # half of them a token shorter, so that there is padding
         ids = torch.randint(3, 100, (point.context - number % 2,)).tolist()
         row = Row(id=str(number), prompt="?", target="!")
         rows.append(Example("task", row, tuple(ids[: -point.answers]), tuple(ids[-point.answers :]), 1.0))
-    if method.stream == "none":
+    if not method.trains:
         with torch.inference_mode():
-            logits = answer_logits(model.eval(), collate(rows[: point.batch], 0))
+            logits = answer_logits(model.eval(), collate(rows[: point.batch], 0).to(accelerator.device))
             torch.log_softmax(logits.float(), dim=-1)
+        yield "scoring"
         return
     prepare_training(model, train)
+    yield "attaching"
     loop = TrainingLoop(accelerator, model, method, train, pad_id=0)
     for index in range(point.tasks):
         task = Task(f"task-{index}", index, tuple(rows), point.tasks)
         method.begin_task(model, task)
-        loop.run_task(task, RowStream(len(rows), "epochs", index), train.steps, lambda report: None)
+        loop.run_task(task, RowStream(len(rows), "epochs", index), train.steps, on_step)
+        yield "training"
         method.end_task(model, task)
+        yield "boundary"
 
 
 def main() -> None:

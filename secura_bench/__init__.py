@@ -29,8 +29,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from secura_bench.foundation.errors import BenchError, DataError, RecordError, SpecError
-    from secura_bench.methods.base import Method, Options
     from secura_bench.methods.build import build_method
+    from secura_bench.methods.method import Method, Options
     from secura_bench.methods.stack import Stack
     from secura_bench.plan.make import make_plans
     from secura_bench.report.study.read import read_runs
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "BenchError": "secura_bench.foundation.errors:BenchError",
     "DataError": "secura_bench.foundation.errors:DataError",
-    "Method": "secura_bench.methods.base:Method",
-    "Options": "secura_bench.methods.base:Options",
+    "Method": "secura_bench.methods.method:Method",
+    "Options": "secura_bench.methods.method:Options",
     "RecordError": "secura_bench.foundation.errors:RecordError",
     "SpecError": "secura_bench.foundation.errors:SpecError",
     "Stack": "secura_bench.methods.stack:Stack",

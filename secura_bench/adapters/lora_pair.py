@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secura_bench.adapters.merging import Survival, merge_into
-from secura_bench.adapters.stand_in import LinearStandIn
+from secura_bench.adapters.stand_in import LinearStandIn, Names
 
 
 class DualLoRALinear(LinearStandIn):
@@ -23,6 +24,10 @@ class DualLoRALinear(LinearStandIn):
         long_term: which of the two a forward uses.
     """
 
+    trained_names: ClassVar[Names] = ("A", "B")
+    moved_names: ClassVar[Names] = ("long_A", "long_B")
+    held_names: ClassVar[Names] = ("long_A", "long_B")
+
     long_A: Tensor  # noqa: N815
     long_B: Tensor  # noqa: N815
 
@@ -31,9 +36,10 @@ class DualLoRALinear(LinearStandIn):
         self.base = base.requires_grad_(False)
         self.long_term = False
         device = base.weight.device
-        self.A = nn.Parameter(torch.empty(r, base.in_features, device=device, dtype=torch.float32))
+        # Drawn on the CPU, as PEFT's are, so that a seed starts alike on every device.
+        drawn = torch.empty(r, base.in_features, device="meta" if device.type == "meta" else "cpu", dtype=torch.float32)
+        self.A = nn.Parameter(nn.init.kaiming_uniform_(drawn, a=math.sqrt(5)).to(device))
         self.B = nn.Parameter(torch.zeros(base.out_features, r, device=device, dtype=torch.float32))
-        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         self.register_buffer("long_A", self.A.detach().clone())
         self.register_buffer("long_B", self.B.detach().clone())
 

@@ -60,7 +60,7 @@ def validate(
     include_tasks(includes)
     for name in specs:
         for spec in load_specs(name, overrides, {"model": model, "evaluate.metrics": metrics}):
-            runs = 1 + len(spec.seeds) * sum(len(spec.sequences(m)) for m in spec.methods if m.name != "base")
+            runs = 1 + len(spec.seeds) * sum(len(spec.sequences(m)) for m in spec.methods if not m.is_base)
             typer.echo(
                 f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "
                 f"{len(spec.task_names)} tasks"

@@ -12,9 +12,22 @@ from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.harmless import plain_note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from secura_bench.report.gate.requirement import Requirement
     from secura_bench.report.study.runs import Run
+    from secura_bench.report.study.study import Study
 
 _NONE: list[str] = []
+Require = Annotated[
+    list[str],
+    typer.Option(
+        "--require",
+        metavar="CONDITION",
+        help="What must hold, as in 'kept >= 95' or 'learned >= base': exit 4 where its interval shows that it does "
+        "not, 5 where that cannot be told. May be repeated.",
+    ),
+]
 
 
 def report(
@@ -40,13 +53,16 @@ def report(
         str | None, typer.Option(metavar="METHOD", help="Table of differences from this method, not from the best.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write files to a new folder.")] = None,
+    require: Require = _NONE,
 ) -> None:
     """Print the tables of finished runs, from their records alone."""
     # NumPy's products are small here: threads would only wait for each other, for longer than the work takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from secura_bench.foundation.errors import unknown_name
+    from secura_bench.report.gate.requirement import requirements
     from secura_bench.report.make import FILES, make_report, render, write
 
+    required = requirements(require)
     formats = ("terminal", *FILES)
     if format is not None and format not in formats:
         raise BenchError(f"--format {format}: {unknown_name('format', format, formats)}")
@@ -71,8 +87,20 @@ def report(
         print_tables(made.tables)
     else:
         typer.echo(render(made, format), nl=False)
-    if problems:
-        raise typer.Exit(1)
+    status = judge(made.studies, required) if required else 0
+    if status or problems:
+        raise typer.Exit(status or 1)
+
+
+def judge(studies: Sequence[Study], required: Sequence[Requirement]) -> int:
+    """Say of each requirement whether it holds, beside the tables; return the exit status."""
+    from secura_bench.report.gate.show import line_of, status_of
+    from secura_bench.report.gate.verdict import verdicts
+
+    found = verdicts(studies, required)
+    for verdict in found:
+        typer.echo(plain_note(line_of(verdict)), err=True)
+    return status_of(found)
 
 
 def compare(

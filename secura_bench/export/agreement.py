@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from secura_bench.evaluation.prompt_cache import config_of
 from secura_bench.foundation.errors import BenchError
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 
 _ROWS, _LENGTH = 4, 48
 _ALLOWED, _OF_EFFECT, _LEAST = 2e-3, 0.05, 1e-4  # of the logits' spread; of what training moved; of the spread again

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from secura_bench.foundation.errors import BenchError
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.models.load import ModelFolder, load_model
 from secura_bench.models.sound import not_finite
 from secura_bench.models.tensors import named_tensors

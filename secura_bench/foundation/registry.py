@@ -62,8 +62,8 @@ class Registry:
 METHODS = Registry(
     "method",
     {
-        "base": "secura_bench.methods.base:Base",
-        "seq": "secura_bench.methods.base:Method",
+        "base": "secura_bench.methods.base_model:Base",
+        "seq": "secura_bench.methods.method:Method",
         "lora": "secura_bench.methods.lora:LoRA",
         "dora": "secura_bench.methods.dora:DoRA",
         "cur_lora": "secura_bench.methods.cur_lora:CURLoRA",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 from secura_bench.adapters.cur import Selection, lowest_norm, sampled
 from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
+from secura_bench.adapters.stand_in import moved_tensors
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class CUROptions(Options):
@@ -32,7 +36,7 @@ class CUROptions(Options):
     boundary: Literal["merge", "continue"] = "merge"
 
 
-class CURAdapter(Method):
+class CURAdapter(Method[CUROptions]):
     """Puts a layer with W + C core R into the targeted modules; what the core is made of is the subclass's."""
 
     Options = CUROptions
@@ -40,7 +44,7 @@ class CURAdapter(Method):
     @property
     def merges(self) -> bool:
         """Whether the trained core is moved away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules; its own tensors alone require grad."""
@@ -63,7 +67,11 @@ class CURAdapter(Method):
         inject(model, self.options.target_modules, adapt)
         return model
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """Count by formula."""
+        return replace(super().footprint(), count_on_shapes=self.count_on_shapes)
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula, after the same checks."""
         r = resolve_size(self.options.r, model)
         paths = check_targets(model, self.options.target_modules)
@@ -110,13 +118,13 @@ class CURAdapter(Method):
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the frozen C and R, and what merges fill."""
-        held = sum(buffer.numel() for layer in layers(model) for buffer in layer.buffers())
-        return super().count_parameters(model).with_held(held)
+        effective = sum(layer.effective for layer in layers(model))
+        held = sum(layer.held for layer in layers(model))
+        return super().count_parameters(model).with_effective(effective).with_held(held)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the trained tensors and what was merged into the cores."""
-        held = {name: value for name, value in model.state_dict().items() if name.endswith((".K", ".A_f", ".B_f"))}
-        return super().trained_state(model) | held
+        return super().trained_state(model) | moved_tensors(model)
 
 
 def layers(model: nn.Module) -> Iterator[CURLinear]:

@@ -1,4 +1,12 @@
-"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796; online: Schwarz et al. 2018, 1805.06370)."""
+"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796; online: Schwarz et al. 2018, 1805.06370).
+
+for each step of task t:
+    loss = cross-entropy + λ/2 Σ F (θ − θ*)², the second from t > 1 on
+    θ ← optimizer(θ, ∇ loss)
+at the end of task t:
+    F_t = mean over rows of (∇ log p(answer))²
+    F ← γ F + F_t,  θ* ← θ
+"""
 
 from __future__ import annotations
 
@@ -14,8 +22,10 @@ from torch.nn import functional as F
 
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
-from secura_bench.methods.base import Method, Options, ParameterCount
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
 from secura_bench.spec.types import Number
 
@@ -48,7 +58,7 @@ class EWCOptions(Options):
         return value
 
 
-class EWC(Method):
+class EWC(Method[EWCOptions]):
     """Loss + λ/2 Σ F (θ − θ*)², with F the diagonal of the Fisher information at the end of each task.
 
     ``online``: F ← γ F + F_t, and θ* is where the last task ended. ``separate``: one such penalty a task, summed. As a
@@ -121,15 +131,15 @@ class EWC(Method):
         count = super().count_parameters(model)
         return replace(count, held=2 * count.trainable)
 
-    def held_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of F and θ* where they are kept, in the dtype that they are kept in."""
-        size = count.held * (2 if self.options.dtype == "bf16" else 4)
-        return (0, size) if self.options.device == "cpu" else (size, 0)
-
-    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of the new F, in fp32 beside what is held, and where it is summed."""
-        size = 4 * count.trainable
-        return (0, size) if self.options.device == "cpu" else (size, 0)
+    def footprint(self) -> Footprint:
+        """F and θ* lie where and as the options say; at a boundary the new F comes beside them, in fp32."""
+        held = 2 if self.options.dtype == "bf16" else 4
+        on_cpu = self.options.device == "cpu"
+        return replace(
+            super().footprint(),
+            held_bytes=(0, held) if on_cpu else (held, 0),
+            boundary_bytes=(0, 4) if on_cpu else (4, 0),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return F, θ*, the constant and F's mean."""

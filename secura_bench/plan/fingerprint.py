@@ -51,7 +51,7 @@ def fingerprint_of(
         "threads": threads,
         "device": device_kind(),
     }
-    if method.name != "base":  # the base run trains nothing: its scores are shared by all that score the same
+    if not method.is_base:  # the base run trains nothing: its scores are shared by all that score the same
         identity |= {
             "mode": spec.mode,
             "method": [method.name, resolved_options(method), _foreign_code(method)],

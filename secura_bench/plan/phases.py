@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
 from secura_bench.evaluation.predictions import answerable
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED
@@ -44,17 +44,18 @@ def scored_tasks(run: Run, index: int, method: Method) -> tuple[str, ...]:
 def work_units(run: Run, inputs: Inputs) -> int:
     """Return how much work a run is, in teacher-forced rows, for the time left."""
     method = run.build()
+    footprint = method.footprint()
     probe = sum(_scored(run, inputs, part, rows) for part, rows in inputs.probe.items())
     own_units = {task: _scored(run, inputs, task, inputs.test[task]) for task in run.tasks}
     everything = probe + sum(own_units.values())
-    if method.stream == "none":
+    if not footprint.trains:
         return round(everything)
     every = run.spec.evaluate.every
-    units = 0.0 if method.starts_as_base else everything
+    units = 0.0 if footprint.starts_as_base else everything
     for task, _, steps in training_phases(run, inputs, method):
         on_the_way = (steps - 1) // every if every else 0
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
-        rows = run.train.batch_size + method.extra_rows(run.train.batch_size, task.index)
+        rows = run.train.batch_size + footprint.extra_rows(run.train.batch_size, task.index)
         units += probe * (1 + on_the_way) + own + steps * rows * TRAINED_ROW
     return round(units)
 

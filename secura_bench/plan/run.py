@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.foundation.home import without_home
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import model_label
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
@@ -70,7 +70,7 @@ def planned_runs(spec: ExperimentSpec) -> tuple[PlannedRun, ...]:
     base = MethodSpec(name="base", label="base")
     found = [PlannedRun(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
     for method in spec.methods:
-        if method.name == "base":
+        if method.is_base:
             continue
         train = spec.train_of(method)
         for sequence, tasks in spec.sequences(method).items():

@@ -87,7 +87,7 @@ def execute(
         for note in notes:
             reporter.note(note)
         for run in runs:
-            if run.method.name == "base" and run.name in outcome.skipped and isinstance(reporter, Reporter):
+            if run.method.is_base and run.name in outcome.skipped and isinstance(reporter, Reporter):
                 reporter.base(retained(read_record(results / run.folder / RECORD).scores))
         executor = _Executor(plan, results, stop, reporter, force, report_to, outcome)
         held = [run for run in missing if not executor.do(run)]
@@ -271,7 +271,7 @@ def _missing(
         wanted = run.spec.keep == "all" or (
             run.spec.keep == "adapters" and (record.parameters["trainable"] or 0) < (record.parameters["total"] or 0)
         )
-        if wanted and record.status == "done" and record.method["name"] != "base" and not folder.trained_file.exists():
+        if wanted and record.status == "done" and run.build().trains and not folder.trained_file.exists():
             say(f"{run.name}: was finished without keeping its trained result; --force does it anew and keeps it")
         if run.spec.log.weight_norms and record.weight_norms is None:
             say(f"{run.name}: was finished without recording its weight norms; --force does it anew and records them")

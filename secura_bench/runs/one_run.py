@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from secura_bench.foundation.wording import duration
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.models.load import load_model, shapes_in
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
@@ -62,7 +62,7 @@ def do_run(
     method = run.build()
     meter = Meter(progress)
     scorer = Scorer(run, inputs, folder, meter, stop.check)
-    cache = BaseScores(folder.shared, run, inputs, stop.check, fresh) if method.stream == "none" else None
+    cache = BaseScores(folder.shared, run, inputs, stop.check, fresh) if not method.trains else None
     if cache and not run.spec.log.weight_norms and on_main(lambda: scorer.has_all(run.tasks, cache)):
         model = shapes_in(inputs.model)  # nothing is left to compute
     else:
@@ -74,7 +74,7 @@ def do_run(
     model = attached(
         method,
         model,
-        lambda model: prepare_training(model, run.train) if method.stream != "none" else None,
+        lambda model: prepare_training(model, run.train) if method.trains else None,
         lambda base: accelerator.prepare_model(base, evaluation_mode=True),
     )
     # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
@@ -96,7 +96,7 @@ def do_run(
 
     def close() -> RunRecord:
         count = method.count_parameters(model)  # at the end: what is held has grown by then
-        if method.stream != "none" and not outcome.diverged and keeps_adapter(run, count):
+        if method.trains and not outcome.diverged and keeps_adapter(run, count):
             folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, model, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
@@ -125,7 +125,7 @@ def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progr
 
 
 def _title(run: Run) -> str:
-    if run.method.name == "base":
+    if run.method.is_base:
         return "base"
     what = run.tasks[0] if len(run.tasks) == 1 else f"{len(run.tasks)} tasks"
     return f"{run.method.label}, {what}, seed {run.seed}"

@@ -19,7 +19,7 @@ from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, split_w
 from secura_bench.evaluation.memory import note_of
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.evaluation.predictions import Prediction, answerable
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import SCORED_ROW
 from secura_bench.plan.run import Run

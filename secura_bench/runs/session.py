@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from secura_bench.data.example import Task
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.models.tensors import named_tensors
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import TRAINED_ROW, scored_tasks, training_phases

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from secura_bench.foundation.version import __version__
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.method import Method
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import Cost, RunRecord
@@ -46,7 +47,7 @@ def record_of(
         method={
             **run.method.named,
             "options": method.options.model_dump(mode="json"),
-            "train": run.train.model_dump(mode="json") if method.stream != "none" else {},
+            "train": run.train.model_dump(mode="json") if method.trains else {},
         },
         tasks=run.tasks,
         probe=run.spec.probe,

@@ -37,6 +37,14 @@ class MethodSpec(Part):
     train: dict[str, Any] = Field(default_factory=dict)
 
     @property
+    def is_base(self) -> bool:
+        """Whether it is the untouched model, which is scored once for all that is held against it.
+
+        Whether a method trains is another matter, and ``Method.trains`` says it: one of someone else's may not.
+        """
+        return self.name == "base"
+
+    @property
     def named(self) -> dict[str, str]:
         """What it is called: as registered, its label, and its title if it has one."""
         found = {"name": self.name, "label": self.label}

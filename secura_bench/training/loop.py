@@ -14,7 +14,7 @@ from torch import nn
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
-from secura_bench.methods.base import Method, StepContext
+from secura_bench.methods.method import Method, StepContext
 from secura_bench.spec.sections import LogSpec, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
 from secura_bench.training.groups import check_order, groups_of

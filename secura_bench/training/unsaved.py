@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import bits_of
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack, is_ours
 from secura_bench.training.marks import Marker
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import SPEC, secura_bench
+from sessions import forget_device
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_runs_on_a_gpu(tmp_path: Path, precision: str) -> None:
+    forget_device()
     methods = "[seq, lora, dora, {name: cur_lora, r: 8}, {name: secura, r: 8, m: 16}, i_lora, {stack: [lora, ewc, er]}]"
     text = SPEC.replace("[{name: lora, r: 2}]", methods).replace("separate", "sequence")
     (tmp_path / "spec.yaml").write_text(text.replace("batch_size: 2", f"batch_size: 2, precision: {precision}"))

@@ -610,7 +610,7 @@ def test_a_held_run_is_passed_over_and_its_holder_named(work: Path) -> None:
 
 PLUGIN = """\
 import torch
-from secura_bench.methods.base import Method, Options
+from secura_bench.methods.method import Method, Options
 
 class RoomOptions(Options):
     rows: int = 1

@@ -11,8 +11,8 @@ from conftest import example, random_llama
 
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.loop import StepReport, TrainingLoop
 from secura_bench.training.precision import new_accelerator, prepare_training
@@ -62,15 +62,25 @@ def rows_of(seed: int, count: int) -> list[Example]:
     return [example(6 + 2 * i, 1 + i % 4, seed=seed + i) for i in range(count)]
 
 
+def forget_device() -> None:
+    """Let the next accelerator of this process choose its device: accelerate keeps the first one's."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 class Session:
     """A run that can be cut off after any step and taken up again by another one."""
 
-    def __init__(self, model: torch.nn.Module, method: Method, **train: Any) -> None:
+    def __init__(self, model: torch.nn.Module, method: Method, device: str = "cpu", **train: Any) -> None:
         self.method = method
         spec = TrainSpec(**{"lr": 1e-2, "steps": 1, "batch_size": 2} | train)
-        self.model = attached(method, model, lambda model: prepare_training(model, spec))
+        forget_device()
+        accelerator = new_accelerator(spec.precision, cpu=device == "cpu")
+        assert accelerator.device.type == device
+        self.model = attached(method, model.to(accelerator.device), lambda model: prepare_training(model, spec))
         self.unsaved = Unsaved(method, self.model)
-        self.loop = TrainingLoop(new_accelerator(spec.precision, cpu=True), self.model, method, spec, pad_id=0)
+        self.loop = TrainingLoop(accelerator, self.model, method, spec, pad_id=0)
         self.stream: RowStream | None = None
         self.reports: list[StepReport] = []
 
@@ -100,13 +110,14 @@ class Session:
             "loop": self.loop.state_dict(),
             "stream": self.stream.state_dict(),
             "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if self.loop.accelerator.device.type == "cuda" else None,
         }
         torch.save(state, file)
         file.seek(0)
         return file
 
     def restore(self, file: io.BytesIO) -> None:
-        state = torch.load(file, weights_only=True)
+        state = torch.load(file, weights_only=True, map_location="cpu")  # as a checkpoint's files are read
         own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         with torch.no_grad():
             for name, tensor in state["model"].items():
@@ -116,6 +127,8 @@ class Session:
         self.stream = RowStream(1, "replacement", 0)
         self.stream.load_state_dict(state["stream"])
         torch.set_rng_state(state["random"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"])
 
 
 def assert_resumes(make_session: Any, at: int) -> Session:
@@ -147,4 +160,4 @@ def same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+    return torch.equal(a.cpu(), b.cpu()) if isinstance(a, torch.Tensor) else a == b

@@ -17,11 +17,11 @@ from torch import nn
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.cur_lora import CURLoRA
 from secura_bench.methods.ewc import EWC
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack
 from secura_bench.training.marks import Marker
 from secura_bench.training.unsaved import Unsaved

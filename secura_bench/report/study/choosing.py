@@ -33,6 +33,7 @@ def check_names(studies: Sequence[Study], names: Sequence[str], option: str) -> 
     for name in names:
         if not any(find_methods(study, name) for study in studies):
             known = {called for study in studies for arm in study.arms for called in (arm.method, arm.label)}
+            known |= {"base" for study in studies if study.base}
             raise BenchError(f"{option}{name}: {unknown_name('method', name, known)}")
 
 
