@@ -17,7 +17,7 @@ from secura_bench.integrations.method_hooks import MethodHooks, train_spec
 from secura_bench.integrations.rows import task_named
 from secura_bench.integrations.untouched import untouched
 from secura_bench.integrations.watched_run import WatchedRun
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.plan.make import make_plan
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.runs import Moment

@@ -14,9 +14,9 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import BenchError, SpecError
-from secura_bench.methods.base import Method, StepContext
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method, StepContext
 from secura_bench.models.tensors import named_tensors
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
@@ -219,7 +219,7 @@ def method_of(entry: str | Mapping[str, Any] | Method) -> Method:
     if not isinstance(entry, Method):
         spec = MethodSpec.model_validate(entry)
         entry = build_method(spec.name, **spec.options)
-    if entry.stream == "none":
+    if not entry.trains:
         raise SpecError(f"method {entry.name!r} trains nothing; a Trainer has nothing to do with it.")
     return entry
 

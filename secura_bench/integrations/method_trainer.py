@@ -14,7 +14,7 @@ from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.integrations.method_hooks import MethodHooks
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 
 _REFUSED = {
     "label_smoothing_factor": "the method computes the loss",

@@ -16,7 +16,7 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.integrations.method_hooks import MethodHooks
 from secura_bench.integrations.method_trainer import cut
 from secura_bench.integrations.rows import dataset_of, example_of, feature_of
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import overrides
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from secura_bench.foundation.files import to_json, write_atomically
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import load_model
 from secura_bench.plan.make import Plan
 from secura_bench.plan.run import Run

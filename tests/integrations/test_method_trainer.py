@@ -66,7 +66,7 @@ def method(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    from secura_bench.methods.base import Method
+    from secura_bench.methods.method import Method
 
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Method)]
     (kind,) = [kind for kind in kinds if kind.__module__ == module.__name__]
@@ -125,7 +125,7 @@ def by_the_loop(name: str, micro: int) -> tuple[torch.nn.Module, Any, list[float
     losses: list[float] = []
     for task in sequence():
         built.begin_task(model, task)
-        loop.micro_batch = math.ceil((ROWS + built.extra_rows(ROWS, task.index)) / micro)
+        loop.micro_batch = math.ceil((ROWS + built.footprint().extra_rows(ROWS, task.index)) / micro)
         loop.run_task(task, InOrder(), STEPS, lambda report: losses.append(report.loss + sum(report.terms.values())))
         built.end_task(model, task)
     return model, built, losses
