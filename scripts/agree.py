@@ -28,7 +28,8 @@ import yaml
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import TaskData, load_data
 from secura_bench.data.example import Example
-from secura_bench.evaluation.evaluate import Evaluation, evaluate
+from secura_bench.evaluation.evaluate import evaluate
+from secura_bench.evaluation.outcome import Evaluation
 from secura_bench.models.load import find_model, load_model, load_tokenizer
 from secura_bench.spec.sections import DataSpec
 

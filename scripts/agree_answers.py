@@ -26,7 +26,7 @@ from secura_bench.answers.reference import read_reference
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import load_data
 from secura_bench.evaluation.extraction import Kind, extract, is_right
-from secura_bench.evaluation.protocols.generate import generate
+from secura_bench.evaluation.predicting.generate import generate
 from secura_bench.models.load import find_model, load_model, load_tokenizer
 from secura_bench.spec.sections import DataSpec
 from secura_bench.tasks.row import Row

@@ -29,9 +29,9 @@ from torch.nn import functional as F
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example
-from secura_bench.evaluation.protocols.choice import choice
-from secura_bench.evaluation.protocols.generate import generate
-from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
+from secura_bench.evaluation.predicting.choice import choice
+from secura_bench.evaluation.predicting.generate import generate
+from secura_bench.evaluation.predicting.teacher_forced import teacher_forced
 from secura_bench.models.load import find_model, load_model, load_tokenizer
 from secura_bench.spec.sections import DataSpec
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from secura_bench.methods.stack import Stack
     from secura_bench.plan.make import make_plans
     from secura_bench.report.study.read import read_runs
-    from secura_bench.runs.execute import execute_all as run
+    from secura_bench.runs.execute import execute as run
     from secura_bench.spec.load import load_specs
 
 _PLACES = {
@@ -49,7 +49,7 @@ _PLACES = {
     "load_specs": "secura_bench.spec.load:load_specs",
     "make_plans": "secura_bench.plan.make:make_plans",
     "read_runs": "secura_bench.report.study.read:read_runs",
-    "run": "secura_bench.runs.execute:execute_all",
+    "run": "secura_bench.runs.execute:execute",
 }
 """The same as a type checker reads above."""
 

@@ -35,9 +35,9 @@ def test_every_public_name_is_there() -> None:
 
 def test_a_name_is_what_its_module_has() -> None:
     from secura_bench.methods.method import Method, Options
-    from secura_bench.runs.execute import execute_all
+    from secura_bench.runs.execute import execute
 
-    assert (secura_bench.Method, secura_bench.Options, secura_bench.run) == (Method, Options, execute_all)
+    assert (secura_bench.Method, secura_bench.Options, secura_bench.run) == (Method, Options, execute)
 
 
 def test_a_name_that_is_none_is_refused() -> None:

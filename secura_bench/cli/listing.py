@@ -11,6 +11,7 @@ from pathlib import Path
 
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.resources import shipped
+from secura_bench.foundation.wording import first_line
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.hub.cache import Repository
 from secura_bench.tasks.catalog import CATALOG, load_task
@@ -56,7 +57,7 @@ def lists() -> Listing:
 
 def methods() -> Listing:
     """List every registered method with the first line of what it says of itself, and where it is not its paper's."""
-    rows = [(name, first_line(METHODS.get(name).__doc__)) for name in METHODS.names()]
+    rows = [(name, first_line(METHODS.get(name).__doc__ or "")) for name in METHODS.names()]
     notes = [f"{name}: {told}" for name in METHODS.names() if (told := deviation(METHODS.get(name).__doc__))]
     return Listing(("method", ""), rows, ["Otherwise than in their papers:", *notes] if notes else ())
 
@@ -161,8 +162,3 @@ def deviation(doc: str | None) -> str:
     """Return the paragraph of a docstring that says what is not as in the method's paper; empty without one."""
     paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", doc or ""))
     return next((part.removeprefix("Deviation: ") for part in paragraphs if part.startswith("Deviation: ")), "")
-
-
-def first_line(doc: str | None) -> str:
-    """Return the first line of a docstring, "" without one."""
-    return (doc or "").strip().partition("\n")[0]

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from secura_bench.cli.listing import Listing, deviation, first_line
+from secura_bench.cli.listing import Listing, deviation
 from secura_bench.foundation.registry import METHODS
+from secura_bench.foundation.wording import first_line
 from secura_bench.spec.described import Described, in_words, sentence_about, sentences_of
 
 
@@ -40,7 +41,7 @@ def one_method(name: str) -> Listing:
 
 def paper(method: type) -> str:
     """Return the first line of what a method's module says of itself if it names a paper, "" if not."""
-    line = first_line(getattr(inspect.getmodule(method), "__doc__", None))
+    line = first_line(getattr(inspect.getmodule(method), "__doc__", None) or "")
     return line if re.search(r"arXiv|\b(19|20)\d\d\b", line) else ""
 
 

@@ -66,7 +66,7 @@ def run(
     from secura_bench.report.formats.terminal import print_tables
     from secura_bench.report.make import make_report
     from secura_bench.report.study.read import read_runs
-    from secura_bench.runs.execute import execute_all
+    from secura_bench.runs.execute import execute
     from secura_bench.runs.stopping import Stopped
 
     refuse_what_cannot_fit(loaded, this_device())
@@ -75,7 +75,7 @@ def run(
     if count() > 1 and is_main():
         say(f"waiting for {count()} processes, {MEETING.total_seconds() / 60:g} minutes at most", quiet)
     try:
-        outcome = execute_all(
+        outcome = execute(
             plans, results, "machine" if json_lines else "quiet" if quiet else "person", only, force, report_to
         )
     except Stopped as stopped:
@@ -85,7 +85,7 @@ def run(
         if outcome.skipped:
             say(f"{len(outcome.skipped)} of {len(runs)} runs were finished before and are left as they are", quiet)
         if json_lines:
-            from secura_bench.runs.progress import JsonLines
+            from secura_bench.runs.progress.machine import JsonLines
 
             JsonLines().event("finished", **vars(outcome))
         else:

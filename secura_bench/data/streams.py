@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from secura_bench.foundation.generators import move, position_of
+
 Sampling = Literal["replacement", "epochs"]
 
 
@@ -36,11 +38,11 @@ class RowStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the stream's position as plain containers."""
-        return {"generator": _position(self._generator), "left": list(self._left)}
+        return {"generator": position_of(self._generator), "left": list(self._left)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position that ``state_dict`` returned."""
-        _move(self._generator, state["generator"])
+        move(self._generator, state["generator"])
         self._left = list(state["left"])
 
 
@@ -59,20 +61,10 @@ class MixedStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of every pool and of the choice among them as plain containers."""
-        return {"generator": _position(self._generator), "pools": [pool.state_dict() for pool in self._pools]}
+        return {"generator": position_of(self._generator), "pools": [pool.state_dict() for pool in self._pools]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position that ``state_dict`` returned."""
-        _move(self._generator, state["generator"])
+        move(self._generator, state["generator"])
         for pool, position in zip(self._pools, state["pools"], strict=True):
             pool.load_state_dict(position)
-
-
-def _position(generator: random.Random) -> list[Any]:
-    version, internal, gauss = generator.getstate()
-    return [version, list(internal), gauss]
-
-
-def _move(generator: random.Random, position: Sequence[Any]) -> None:
-    version, internal, gauss = position
-    generator.setstate((version, tuple(internal), gauss))

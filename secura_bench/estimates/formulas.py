@@ -11,10 +11,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
-from secura_bench.plan.phases import SCORED_ROW
+from secura_bench.plan.phases import probed_within, scored_after
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 
@@ -84,12 +85,11 @@ def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, tasks:
     stages = 1 if footprint.mixes_tasks else tasks
     every = spec.evaluate.every
     length = steps // stages
-    scored += stages * (1 + ((length - 1) // every if every else 0)) * rows.probe
+    scored += stages * (1 + probed_within(length, every)) * rows.probe
     if stages == 1:
         scored += tasks * rows.test
     else:
-        own = {"current": tasks, "seen": tasks * (tasks + 1) // 2, "all": tasks * tasks}[spec.evaluate.tasks]
-        scored += own * rows.test
+        scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
     return Work(steps, steps * train.batch_size * footprint.relative_rows * rows.tokens, scored)
 
 
@@ -117,7 +117,7 @@ def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: 
 
 def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> float:
     """Return the floating-point operations of scoring one row of ``tokens`` tokens by all ``protocols``."""
-    passes = sum(SCORED_ROW[protocol] for protocol in protocols)
+    passes = sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
     return 2 * (shape.layers * shape.layer + shape.embedding) * tokens * passes
 
 
@@ -130,7 +130,7 @@ def disk_of(
     A checkpoint: trained tensors, the optimizer's state and what the method holds, twice while it is replaced.
     """
     trained = count.trainable * trained_bytes(train.precision)
-    kept = footprint.trains and (spec.keep == "all" or (spec.keep == "adapters" and count.trainable < count.total))
+    kept = footprint.trains and spec.keeps(count.trainable, count.total)
     left = trained * kept + work.scored * 2_000 * len(spec.evaluate.protocols)
     if not footprint.trains:
         return left, 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secura_bench.estimates.activations import Activations, Batch, activations
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
@@ -195,4 +196,5 @@ def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float
     logits = (b + 4) * scoring.rows * scoring.answers * shape.vocabulary
     length = scoring.context + scoring.new_tokens
     cache = 2 * b * shape.layers * shape.kv_heads * shape.head_dim * scoring.rows * length
-    return layer + max(logits, cache if "generate" in scoring.protocols else 0)
+    generates = any(PROTOCOLS[protocol].generates for protocol in scoring.protocols)
+    return layer + max(logits, cache if generates else 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
 from secura_bench.evaluation.evaluate import evaluate
-from secura_bench.evaluation.predictions import answerable
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.lending import attached
 from secura_bench.models.load import load_model
@@ -67,6 +67,6 @@ def _batch(protocol: str, inputs: Inputs, size: int) -> tuple[TaskFile, Sequence
     """Return the first batch of rows that ``protocol`` can score, the probe's before the tasks'."""
     for name, examples in (*inputs.probe.items(), *inputs.test.items()):
         file = inputs.tasks[name].file
-        if rows := answerable(protocol, file.kind, examples)[:size]:
+        if rows := PROTOCOLS[protocol].scorable(file.kind, examples)[:size]:
             return file, [examples[row] for row in rows]
     raise SpecError(f"evaluate.protocols: {protocol!r} can score nothing here.")

@@ -17,11 +17,6 @@ ROUGES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 CHAR_BLEU_SIGNATURE = "char-bleu|nltk-sentence_bleu|smoothing:method4|mean-of-rows"
 ROUGE_SIGNATURE = "rouge_score|stemmer|f-measure|mean-of-rows"
-ACCURACY_SIGNATURE = {
-    "teacher_forced": "all answer tokens right, end of turn included",
-    "generate": "the extracted answer is the reference's",
-    "choice": "the choice of the highest log-likelihood is the right one (lm-eval's acc)",
-}
 
 
 def char_bleu(hypothesis: str, reference: str) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.foundation.home import from_home
+from secura_bench.foundation.wording import sentence_of
 
 PREFIX = "evaluate:"
 
@@ -62,10 +63,9 @@ def load_metric(name: str) -> UserMetric:
     try:
         module = evaluate.load(str(folder.resolve()) if folder.is_dir() else metric, keep_in_memory=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SpecError(
-            f"metric {name!r} cannot be loaded: {reason} Without a network, give the path of a folder that holds "
-            f"the metric: evaluate:./my_metric with my_metric/my_metric.py in it."
+            f"metric {name!r} cannot be loaded: {sentence_of(error)} Without a network, give the path of a folder that "
+            f"holds the metric: evaluate:./my_metric with my_metric/my_metric.py in it."
         ) from None
     source = inspect.getsourcefile(type(module))
     code = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12] if source else "?"

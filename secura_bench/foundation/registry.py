@@ -19,6 +19,11 @@ class Registry:
         self._objects: dict[str, Any] = {}
         self._group = group
 
+    @property
+    def built_in(self) -> tuple[str, ...]:
+        """The names that the package itself registers, in that order."""
+        return tuple(self._places)
+
     def names(self) -> list[str]:
         """Return every name that can be asked for."""
         return sorted({*self._places, *self._objects, *self._entry_points()})
@@ -77,4 +82,14 @@ METHODS = Registry(
         "stack": "secura_bench.methods.stack:Stack",
     },
     group="secura_bench.methods",
+)
+
+PROTOCOLS = Registry(
+    "protocol",
+    {
+        "teacher_forced": "secura_bench.evaluation.protocols.teacher_forced:TEACHER_FORCED",
+        "generate": "secura_bench.evaluation.protocols.generate:GENERATE",
+        "choice": "secura_bench.evaluation.protocols.choice:CHOICE",
+        "perplexity": "secura_bench.evaluation.protocols.perplexity:PERPLEXITY",
+    },
 )

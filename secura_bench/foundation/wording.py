@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 
+def first_line(said: object) -> str:
+    """Return the first line of a text, or of what an error says; "" where it says nothing."""
+    return next(iter(str(said).strip().splitlines()), "").strip()
+
+
 def in_a_line(error: BaseException) -> str:
     """Return an error's kind and the first line of its text."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing, as a sentence."""
+    line = first_line(error).rstrip(":") or type(error).__name__
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def duration(seconds: float) -> str:

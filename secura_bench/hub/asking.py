@@ -12,9 +12,9 @@ from http import HTTPStatus
 from time import sleep
 from typing import Any, TypeVar
 
-from secura_bench.foundation.wording import duration
+from secura_bench.foundation.wording import duration, sentence_of
 from secura_bench.hub.cache import Repository
-from secura_bench.hub.errors import HubAwayError, HubError, HubOfflineError, TransientError, first_line
+from secura_bench.hub.errors import HubAwayError, HubError, HubOfflineError, TransientError
 from secura_bench.hub.refusals import Refusal
 from secura_bench.hub.voice import say
 
@@ -152,10 +152,10 @@ def _explained(error: Exception) -> Exception:
         return error
     if kinds & {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"} and not _SEEN.answered:
         _SEEN.away = True
-        return HubAwayError(f"{endpoint()} does not answer: {first_line(error)}")
+        return HubAwayError(f"{endpoint()} does not answer: {sentence_of(error)}")
     if "TimeoutException" in kinds:
         return TransientError(f"{endpoint()} does not answer within {TIMEOUT:g} s")
-    return TransientError(f"{endpoint()} hung up: {first_line(error).rstrip('.')}")
+    return TransientError(f"{endpoint()} hung up: {sentence_of(error).rstrip('.')}")
 
 
 def retry_after(status: int, headers: Mapping[str, str]) -> float | None:

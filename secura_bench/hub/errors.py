@@ -27,10 +27,3 @@ class TransientError(Exception):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its kind where it says nothing, as a sentence."""
-    said = str(error).strip().splitlines()
-    line = said[0].strip().rstrip(":") if said else type(error).__name__
-    return line if line.endswith((".", "!", "?")) else f"{line}."

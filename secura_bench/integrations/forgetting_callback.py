@@ -22,7 +22,7 @@ from secura_bench.plan.make import make_plan
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.runs import Moment
 from secura_bench.runs.scorer import finite
-from secura_bench.runs.session import Outcome
+from secura_bench.runs.session import TrainingOutcome
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import DataSpec, EvaluateSpec
@@ -182,7 +182,7 @@ class ForgettingCallback(TrainerCallback):
         ]
         seconds = max(0.0, time.monotonic() - self._began - self._scoring)
         tokens = int(self.trainer.state.num_input_tokens_seen)
-        outcome = Outcome(seconds=seconds, tokens=tokens, notes=tuple(dict.fromkeys(notes)))
+        outcome = TrainingOutcome(seconds=seconds, tokens=tokens, notes=tuple(dict.fromkeys(notes)))
         return self.run.record(self.method, self.trainer.model, outcome, self.trainer.args.device)
 
 

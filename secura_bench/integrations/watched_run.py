@@ -26,9 +26,9 @@ from secura_bench.results.read import read_record
 from secura_bench.results.record import RunRecord
 from secura_bench.runs.base_scores import BaseScores
 from secura_bench.runs.manifest import make_manifest
-from secura_bench.runs.progress import NoProgress
+from secura_bench.runs.progress.events import NoProgress
 from secura_bench.runs.scorer import Scorer, stage_cache
-from secura_bench.runs.session import Outcome
+from secura_bench.runs.session import TrainingOutcome
 from secura_bench.runs.write_record import record_of
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
@@ -95,7 +95,7 @@ class WatchedRun:
         cache = BaseScores(self.base_folder.shared, self.base, self.inputs, lambda: None)
         model = load_model(self.inputs.model, weights_dtype(self.base.train.precision), scorer.notes.append).to(device)
         scorer.score(method, model, None, 0, True, self.base.tasks, cache)
-        outcome = Outcome(notes=tuple(scorer.notes))
+        outcome = TrainingOutcome(notes=tuple(scorer.notes))
         count = method.count_parameters(model)
         record = record_of(self.base, self.inputs, method, model, count, None, scorer, outcome, device)
         self.base_folder.finish(record)
@@ -120,7 +120,7 @@ class WatchedRun:
             arm, protocol.id, metric, self.task, moment
         )
 
-    def record(self, method: Method, model: nn.Module, outcome: Outcome, device: Any) -> RunRecord:
+    def record(self, method: Method, model: nn.Module, outcome: TrainingOutcome, device: Any) -> RunRecord:
         """Return the run's record, as far as it has come."""
         count = method.count_parameters(model)
         found = record_of(self.run, self.inputs, method, model, count, None, self.scorer, outcome, device)

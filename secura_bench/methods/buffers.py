@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from secura_bench.data.example import Example
+from secura_bench.foundation.generators import move, position_of
 from secura_bench.tasks.row import Row
 
 BufferKind = Literal["reservoir", "balanced"]
@@ -46,13 +47,11 @@ class Buffer(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the examples and the generator's position as plain containers."""
-        version, internal, gauss = self.generator.getstate()
-        return {"generator": [version, list(internal), gauss], "examples": [asdict(e) for e in self.examples]}
+        return {"generator": position_of(self.generator), "examples": [asdict(e) for e in self.examples]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
-        version, internal, gauss = state["generator"]
-        self.generator.setstate((version, tuple(internal), gauss))
+        move(self.generator, state["generator"])
         self._hold(example_from(fields) for fields in state["examples"])
 
     @abstractmethod

@@ -19,10 +19,9 @@ from secura_bench.foundation.home import from_home
 from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.resources import PACKAGE
 from secura_bench.foundation.schema import slug
-from secura_bench.foundation.wording import in_a_line
+from secura_bench.foundation.wording import in_a_line, sentence_of
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.hub.cache import Repository
-from secura_bench.hub.errors import first_line
 from secura_bench.models.config import CONFIG, configuration, read_config
 from secura_bench.models.from_hub import Part, bring, bring_weights
 from secura_bench.models.shape import Shape
@@ -152,7 +151,7 @@ def load_tokenizer(model: ModelFolder) -> Any:
     try:
         return AutoTokenizer.from_pretrained(model.path)
     except Exception as error:  # whatever the libraries below raise: a damaged file is told in many ways
-        raise DataError(f"model {model.label!r}: its tokenizer cannot be loaded: {first_line(error)}") from None
+        raise DataError(f"model {model.label!r}: its tokenizer cannot be loaded: {sentence_of(error)}") from None
 
 
 def load_model(

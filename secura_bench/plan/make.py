@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secura_bench.evaluation.predictions import answerable
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.models.limits import refuse_what_overruns
@@ -28,10 +28,10 @@ class Plan:
 
 
 def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
-    """Read everything that the runs need but the model's weights, and list the runs. Nothing is written.
+    """Read everything that the runs need, without the model's weights, and list the runs. Nothing is written.
 
-    Every method is tried on the model's shapes, so that an option that does not fit is refused here. ``allow_code``
-    lets ``evaluate.metrics`` be loaded, which are code.
+    Every method is attached to the model's shapes. So an option that does not fit is refused here.
+    ``allow_code`` allows to load ``evaluate.metrics``, which are code.
 
     Raises:
         BenchError: The model, a task or an option cannot be used.
@@ -41,9 +41,9 @@ def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
 
 
 def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fetch: bool = True) -> tuple[Plan, ...]:
-    """Return a plan for every spec, as ``make_plan`` does; what they share is read once.
+    """Return a plan for every spec, as ``make_plan`` does. What they share is read once.
 
-    ``fetch`` says whether what of a model is not on this machine is fetched from the Hub: no weights, in any case.
+    ``fetch`` allows to fetch a model's configuration and tokenizer from the Hub. Weights are never fetched here.
     """
     read: dict[str, Inputs] = {}
     plans = []
@@ -69,17 +69,19 @@ def _run(planned: PlannedRun, inputs: Inputs) -> Run:
 def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Refuse a protocol that can score nothing, and a task that no protocol scores."""
     rows = {name: (*inputs.test.get(name, ()), *inputs.probe.get(name, ())) for name in inputs.tasks}
+    can = {
+        name: [each.id for each in PROTOCOLS.values() if each.scorable(inputs.tasks[name].file.kind, mine)]
+        for name, mine in rows.items()
+    }
     for protocol in spec.evaluate.protocols:
-        if not any(answerable(protocol, inputs.tasks[name].file.kind, mine) for name, mine in rows.items()):
-            wanted = {"choice": "rows with choices", "perplexity": "tasks of kind: text"}
+        if not any(protocol in able for able in can.values()):
             raise SpecError(
                 f"evaluate.protocols: {protocol!r} can score none of {', '.join(rows)}: it is for "
-                f"{wanted.get(protocol, 'prompts with answers')}."
+                f"{PROTOCOLS[protocol].wants}."
             )
-    for name, mine in rows.items():
-        kind = inputs.tasks[name].file.kind
-        if not any(answerable(protocol, kind, mine) for protocol in spec.evaluate.protocols):
-            way = "'perplexity'" if kind == "text" else "'teacher_forced' or 'generate'"
+    for name, able in can.items():
+        if not {*able} & {*spec.evaluate.protocols}:
+            way = " or ".join(map(repr, able))
             raise SpecError(f"task {name!r} is scored by none of evaluate.protocols; {way} can score it.")
 
 
@@ -114,6 +116,6 @@ def _check_limits(spec: ExperimentSpec, inputs: Inputs, shapes: Any) -> None:
             ids.update(example.prompt_ids, example.answer_ids)
             if data.file.kind != "text":  # those are read in windows of the model's own size
                 longest = max(longest, len(example))
-        if "generate" in spec.evaluate.protocols:
+        if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
             longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
     refuse_what_overruns(inputs.model.label, shapes, ids, inputs.chat.pad_id, longest)

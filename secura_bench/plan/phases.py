@@ -1,24 +1,26 @@
-"""What a run consists of, in order, and how much work that is."""
+"""The phases of a run, in order, and how much work they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal, TypeVar
 
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
-from secura_bench.evaluation.predictions import answerable
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED
 
-# Expected time of one row, relative to a teacher-forced row, for the time left that progress shows.
+T = TypeVar("T")
+
 TRAINED_ROW = 2.5
-SCORED_ROW = {"teacher_forced": 1.0, "generate": 4.0, "choice": 1.5, "perplexity": 4.0}
+"""Expected time of training on a row, relative to a teacher-forced row, for the time left that progress shows."""
 
 
 def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
-    """Yield what is trained one after another: each task for its steps, or all tasks at once for the steps of all."""
+    """Yield each phase: what is trained, its rows, its steps. A phase is one task, or all tasks mixed."""
     steps, sampling = run.train.steps, run.train.sampling
     if method.stream == "mixed":
         pools = [inputs.tasks[name].train for name in run.tasks]
@@ -34,15 +36,25 @@ def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[
         yield task, RowStream(len(task.train), sampling, f"{run.seed}/{index}/{name}"), steps
 
 
-def scored_tasks(run: Run, index: int, method: Method) -> tuple[str, ...]:
+def scored_tasks(run: Run, index: int, method: Method) -> Sequence[str]:
     """Return the tasks to score after the task number ``index``."""
     if method.stream == "mixed":
         return run.tasks
-    return {"current": (run.tasks[index],), "seen": run.tasks[: index + 1], "all": run.tasks}[run.spec.evaluate.tasks]
+    return scored_after(run.tasks, index, run.spec.evaluate.tasks)
+
+
+def scored_after(tasks: Sequence[T], index: int, which: Literal["current", "seen", "all"]) -> Sequence[T]:
+    """Return those of ``tasks`` that are scored after the task number ``index``, as ``evaluate.tasks`` says."""
+    return {"current": tasks[index : index + 1], "seen": tasks[: index + 1], "all": tasks}[which]
+
+
+def probed_within(steps: int, every: int | None) -> int:
+    """Return how many times the probe is scored within a phase of ``steps`` steps, its end not counted."""
+    return (steps - 1) // every if every else 0
 
 
 def work_units(run: Run, inputs: Inputs) -> int:
-    """Return how much work a run is, in teacher-forced rows, for the time left."""
+    """Return how much work a run is, in teacher-forced rows. Progress tells the time left by it."""
     method = run.build()
     footprint = method.footprint()
     probe = sum(_scored(run, inputs, part, rows) for part, rows in inputs.probe.items())
@@ -53,14 +65,14 @@ def work_units(run: Run, inputs: Inputs) -> int:
     every = run.spec.evaluate.every
     units = 0.0 if footprint.starts_as_base else everything
     for task, _, steps in training_phases(run, inputs, method):
-        on_the_way = (steps - 1) // every if every else 0
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
         rows = run.train.batch_size + footprint.extra_rows(run.train.batch_size, task.index)
-        units += probe * (1 + on_the_way) + own + steps * rows * TRAINED_ROW
+        units += probe * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
     return round(units)
 
 
 def _scored(run: Run, inputs: Inputs, task: str, rows: Sequence[Example]) -> float:
     """Return the units of scoring ``rows`` of a task by all protocols that can."""
     kind = inputs.tasks[task].file.kind
-    return sum(SCORED_ROW[protocol] * len(answerable(protocol, kind, rows)) for protocol in run.spec.evaluate.protocols)
+    protocols = [PROTOCOLS[name] for name in run.spec.evaluate.protocols]
+    return sum(protocol.row_cost * len(protocol.scorable(kind, rows)) for protocol in protocols)

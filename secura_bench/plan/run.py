@@ -18,7 +18,7 @@ from secura_bench.spec.sections import TrainSpec
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run as the spec alone tells it: a method on a sequence of tasks with a seed."""
+    """A run as the spec alone tells it: one method, one sequence of tasks, one seed. It has no fingerprint yet."""
 
     spec: ExperimentSpec
     method: MethodSpec

@@ -20,10 +20,10 @@ from secura_bench.plan.run import Run
 
 
 class BaseScores:
-    """A file of predictions for each model, template, rows, protocol and whatever else moves a number of theirs.
+    """The prediction cache of base runs: a file for each model, template, rows, protocol and what else moves a number.
 
-    So a base run scores only what no base run before it has scored, and goes on in the middle of a task. ``fresh``
-    takes nothing for known.
+    So a base run scores only what no base run before it has scored. It goes on in the middle of a task.
+    ``fresh`` deletes what is known and scores it again.
     """
 
     def __init__(self, root: Path, run: Run, inputs: Inputs, check: Callable[[], None], fresh: bool = False) -> None:

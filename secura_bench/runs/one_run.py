@@ -17,13 +17,13 @@ from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
 from secura_bench.runs.base_scores import BaseScores
 from secura_bench.runs.manifest import make_manifest
-from secura_bench.runs.progress import Progress
+from secura_bench.runs.progress.events import Meter, Progress
 from secura_bench.runs.resuming import go_on, take_up
 from secura_bench.runs.scorer import Scorer
-from secura_bench.runs.session import Meter, Outcome, Session
+from secura_bench.runs.session import Session, TrainingOutcome
 from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
-from secura_bench.runs.write_record import keeps_adapter, record_of
+from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import reset_peak_memory
 from secura_bench.training.norms import frobenius
@@ -44,10 +44,10 @@ def do_run(
     fresh: bool = False,
     report_to: Sequence[str] = (),
 ) -> RunRecord:
-    """Do one run, from its last checkpoint if there is one, and write its folder; the record is written last.
+    """Do one run, from its last checkpoint if there is one, and write its folder. The record is written last.
 
-    ``fresh`` takes no score of the base model for known. Killed anywhere and called again, it ends with the same
-    numbers, bit for bit on a CPU: before each scoring and now and then the whole state goes to disk.
+    The whole state goes to disk before each scoring, and as often as ``checkpoint`` says. So a run that is killed and
+    done again ends with the same numbers, bit for bit on a CPU. ``fresh`` scores the base model again.
 
     Raises:
         Stopped: ``stop`` was asked to; the state is on the disk.
@@ -83,7 +83,7 @@ def do_run(
     )
     if cache:
         on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, cache))
-        outcome = Outcome(notes=tuple(scorer.notes))
+        outcome = TrainingOutcome(notes=tuple(scorer.notes))
     else:
         session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
         session.notes += notes
@@ -91,12 +91,12 @@ def do_run(
             session.at.due = "start"
         if state is not None and saved is not None:
             go_on(session.load, state, saved)
-        with _trackers(run, folder, report_to, progress) as session.trackers:
+        with _trackers(run, folder, report_to, progress) as session.log.trackers:
             outcome = session.go()
 
     def close() -> RunRecord:
         count = method.count_parameters(model)  # at the end: what is held has grown by then
-        if method.trains and not outcome.diverged and keeps_adapter(run, count):
+        if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, model, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)

@@ -15,17 +15,18 @@ from torch import nn
 
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import own_history
-from secura_bench.evaluation.evaluate import Evaluation, evaluate, pool, split_wrong_answers
+from secura_bench.evaluation.evaluate import evaluate, pool, split_wrong_answers
 from secura_bench.evaluation.memory import note_of
+from secura_bench.evaluation.outcome import Evaluation
 from secura_bench.evaluation.prediction_file import PredictionFile
-from secura_bench.evaluation.predictions import Prediction, answerable
+from secura_bench.evaluation.predictions import Prediction
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
-from secura_bench.plan.phases import SCORED_ROW
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import LARGEST, Score
-from secura_bench.runs.progress import Progress, RunActivity
+from secura_bench.runs.progress.events import Progress, RunActivity
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
 from secura_bench.training.memory import release_memory
@@ -53,9 +54,10 @@ def stage_cache(folder: Path) -> PredictionCache:
 
 @dataclass
 class Scorer:
-    """Scores a run's model at its moments and files what it finds. ``check`` is called after each batch.
+    """Scores a run's model at its moments and writes what it finds to the run's folder.
 
-    Where memory runs out, half as many rows are scored at once, which in fp32 changes no number; ``notes`` say so.
+    ``check`` is called after each batch. If memory runs out, half as many rows are scored at once, and ``notes`` say
+    so. In fp32 that changes no number.
     """
 
     run: Run
@@ -116,7 +118,7 @@ class Scorer:
         for protocol in self.run.spec.evaluate.protocols:
             for role, rows in sides:
                 for task, mine in rows.items():
-                    if wanted := answerable(protocol, self.inputs.tasks[task].file.kind, mine):
+                    if wanted := PROTOCOLS[protocol].scorable(self.inputs.tasks[task].file.kind, mine):
                         with cache(role, protocol, task, mine) as kept:
                             if not kept.read().keys() >= set(wanted):
                                 return False
@@ -136,7 +138,7 @@ class Scorer:
         self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], cache: PredictionCache
     ) -> list[Evaluation]:
         """Return the evaluations of the tasks that the protocol can score."""
-        tasks = [t for t, mine in rows.items() if answerable(protocol, self.inputs.tasks[t].file.kind, mine)]
+        tasks = [t for t, mine in rows.items() if PROTOCOLS[protocol].scorable(self.inputs.tasks[t].file.kind, mine)]
         return [self._evaluate(model, protocol, role, task, rows[task], cache) for task in tasks]
 
     def _evaluate(
@@ -167,7 +169,7 @@ class Scorer:
         def count(positions: Iterable[int]) -> None:
             new = set(positions) - counted
             counted.update(new)
-            self.progress.advance(len(new) * SCORED_ROW[protocol], at)
+            self.progress.advance(len(new) * PROTOCOLS[protocol].row_cost, at)
 
         def on_batch(batch: Sequence[tuple[int, Prediction]]) -> None:
             kept.append(batch)
@@ -257,7 +259,7 @@ def _with_wrong_answers_split(generated: Sequence[Evaluation], chosen: Sequence[
 
 
 def either(known: str | None, signature: str) -> str:
-    """Return the signatures of tasks that are scored by one metric, each once: tokenizers may differ."""
+    """Return the signatures of one metric on several tasks, each once. Tasks may have other tokenizers."""
     return " or ".join(dict.fromkeys([*(known.split(" or ") if known else []), *signature.split(" or ")]))
 
 

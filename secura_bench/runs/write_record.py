@@ -14,7 +14,7 @@ from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import Cost, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
-from secura_bench.runs.session import Outcome
+from secura_bench.runs.session import TrainingOutcome
 from secura_bench.training.memory import peak_memory
 from secura_bench.training.norms import frobenius
 
@@ -27,7 +27,7 @@ def record_of(
     count: ParameterCount,
     norms: dict[str, dict[str, float | None]] | None,
     scorer: Scorer,
-    outcome: Outcome,
+    outcome: TrainingOutcome,
     device: torch.device,
 ) -> RunRecord:
     """Return a run's record, from what it came to."""
@@ -70,8 +70,3 @@ def record_of(
         ),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
-
-
-def keeps_adapter(run: Run, count: ParameterCount) -> bool:
-    """Return whether the trained result stays in the run's folder."""
-    return run.spec.keep == "all" or (run.spec.keep == "adapters" and count.trainable < count.total)

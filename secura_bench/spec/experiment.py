@@ -77,6 +77,10 @@ class ExperimentSpec(Part):
             random.Random(order).shuffle(tasks)
         return tuple(tasks)
 
+    def keeps(self, trainable: int, total: int) -> bool:
+        """Return whether the trained result of a run stays in its folder, where so many of all parameters train."""
+        return self.keep == "all" or (self.keep == "adapters" and trainable < total)
+
     def train_of(self, method: MethodSpec) -> TrainSpec:
         """Return ``train`` with the method's overrides."""
         return TrainSpec.model_validate({**self.train.model_dump(), **method.train})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, StringConstraints
 
 from secura_bench.foundation.errors import quoted
+from secura_bench.foundation.registry import PROTOCOLS
 
 
 def _number(value: Any) -> Any:
@@ -25,10 +26,14 @@ Count = Annotated[int, Strict(), Field(gt=0, le=10**12)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
-Protocol = Literal["teacher_forced", "generate", "choice", "perplexity"]
 UserMetricName = Annotated[str, StringConstraints(pattern=r"^evaluate:\S+$")]
 Precision = Literal["fp32", "bf16", "bf16_pure", "bf16_stochastic"]
 OptimizerName = Literal["adamw", "adamw_8bit", "adafactor"]
+
+if TYPE_CHECKING:
+    Protocol = str
+else:
+    Protocol = Literal[PROTOCOLS.built_in]
 
 
 def _order(value: Any) -> Any:

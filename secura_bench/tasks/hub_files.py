@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from secura_bench.foundation.errors import DataError
+from secura_bench.foundation.wording import sentence_of
 from secura_bench.hub.blobs import check, way_out
 from secura_bench.hub.cache import Repository
-from secura_bench.hub.errors import HubError, first_line
+from secura_bench.hub.errors import HubError
 from secura_bench.hub.fetching import fetch
 from secura_bench.hub.listing import Entry, Listing, blob_name, files_of, resolve
 from secura_bench.tasks.file import HubSource
@@ -96,7 +97,7 @@ def _of_split(
             builder = datasets.load_dataset_builder(str(folder), source.config, cache_dir=f"{empty}/cache")
             splits = builder.config.data_files or {}
         except Exception as error:  # whatever the library raises: it finds no such configuration, or no rows
-            raise listing.lacking(first_line(error).replace(str(folder), repository.id)) from None
+            raise listing.lacking(sentence_of(error).replace(str(folder), repository.id)) from None
         if source.split not in splits:
             raise listing.lacking(f"it has no split {source.split!r}, but {', '.join(map(str, splits)) or 'none'}.")
         root = folder.resolve()
@@ -153,7 +154,7 @@ def _read_by_library(path: Path) -> Iterator[Mapping[str, Any]]:
             kept = datasets.load_dataset(_THEIRS[kind], data_files=[str(path)], split="train", cache_dir=cache, **more)
             yield from kept
     except Exception as error:  # whatever the library raises
-        raise DataError(f"{path}: cannot be read: {first_line(error)}") from None
+        raise DataError(f"{path}: cannot be read: {sentence_of(error)}") from None
 
 
 @contextmanager

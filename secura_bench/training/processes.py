@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.wording import first_line
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def is_main() -> bool:
-    """Return whether this is the first process, or the only one; asks the environment, not torch."""
+    """Return whether this is the first process, or the only one. The environment tells, not torch."""
     return os.environ.get("RANK", "0") == "0" or count() == 1
 
 
@@ -36,7 +37,7 @@ def count() -> int:
 
 
 def check_launch() -> None:
-    """Refuse an environment that says that there are other processes, and not how to find them.
+    """Refuse an environment that names other processes, and does not say how to find them.
 
     Raises:
         BenchError: Names the variable, and the way out.
@@ -91,7 +92,7 @@ def join() -> None:
             where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
             raise BenchError(
                 f"not all of the {count()} processes of this run met at {where} within {minutes:g} minutes "
-                f"({str(error).splitlines()[0]}). {_WAY_OUT}"
+                f"({first_line(error)}). {_WAY_OUT}"
             ) from None
         backend = "nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
@@ -99,10 +100,10 @@ def join() -> None:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """Do ``work`` in the first process alone and return its result, or raise its error, in every one."""
+    """Do ``work`` in the first process alone. Return its result, or raise its error, in every process."""
     if count() == 1:
         return work()
-    import torch.distributed as dist
+    from accelerate.utils import broadcast_object_list
 
     outcome: list[Any] = [None, None]
     if is_main():
@@ -110,7 +111,7 @@ def on_main(work: Callable[[], T]) -> T:
             outcome[0] = work()
         except Exception as error:
             outcome[1] = error
-    dist.broadcast_object_list(outcome, src=0)
+    broadcast_object_list(outcome)
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
@@ -120,8 +121,6 @@ def gather(value: T) -> list[T]:
     """Return every process's ``value``, in the order of processes, in every one."""
     if count() == 1:
         return [value]
-    import torch.distributed as dist
+    from accelerate.utils import gather_object
 
-    values: list[Any] = [None] * count()
-    dist.all_gather_object(values, value)
-    return values
+    return list(gather_object([value]))

@@ -1,4 +1,4 @@
-"""What a run would lose if it were killed: changes that no checkpoint holds. Refused, rather than resumed wrong."""
+"""Changes that no checkpoint holds: a run that was killed would lose them, and resume wrong. So they are refused."""
 
 from __future__ import annotations
 

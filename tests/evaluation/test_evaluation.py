@@ -13,9 +13,9 @@ from conftest import real_model_and_data
 from secura_bench.data.chat import SYSTEM, ChatFormat
 from secura_bench.data.dataset import load_data
 from secura_bench.evaluation.evaluate import evaluate, pool
+from secura_bench.evaluation.predicting.generate import generate
+from secura_bench.evaluation.predicting.teacher_forced import teacher_forced
 from secura_bench.evaluation.predictions import Prediction
-from secura_bench.evaluation.protocols.generate import generate
-from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
 from secura_bench.evaluation.text_metrics import char_bleu, corpus_bleu, rouge
 from secura_bench.spec.sections import DataSpec
 

@@ -14,11 +14,12 @@ from secura_bench.data.collate import collate
 from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example
 from secura_bench.evaluation.evaluate import evaluate, pool, split_wrong_answers
-from secura_bench.evaluation.predictions import answerable, long_first
+from secura_bench.evaluation.predicting.choice import choice
+from secura_bench.evaluation.predicting.generate import greedy
+from secura_bench.evaluation.predicting.perplexity import perplexity, windows
+from secura_bench.evaluation.predictions import long_first
 from secura_bench.evaluation.prompt_cache import read_opening
-from secura_bench.evaluation.protocols.choice import choice
-from secura_bench.evaluation.protocols.generate import greedy
-from secura_bench.evaluation.protocols.perplexity import perplexity, windows
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import DataError
 from secura_bench.spec.sections import DataSpec
 from secura_bench.tasks.catalog import load_task
@@ -64,7 +65,7 @@ def test_choice_through_a_sliding_window() -> None:
     """A model that sees 16 positions back: its cache forgets, and prompts are longer than that."""
     from transformers import MistralConfig, MistralForCausalLM
 
-    from secura_bench.evaluation.protocols.choice import log_likelihoods
+    from secura_bench.evaluation.predicting.choice import log_likelihoods
 
     config = MistralConfig(
         vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -179,11 +180,13 @@ def test_a_text_that_is_one_token_has_no_perplexity(tiny) -> None:
 def test_each_protocol_scores_what_it_can(choices) -> None:
     _, examples = choices
     plain = dataclasses.replace(examples[0], row=Row("x", "?", "!"))
-    assert answerable("choice", "answers", [plain, examples[0]]) == [1]
-    assert answerable("generate", "answers", [plain, examples[0]]) == [0, 1]
-    assert answerable("perplexity", "answers", [plain]) == []
-    assert answerable("perplexity", "text", [plain]) == [0]
-    assert all(answerable(protocol, "text", [plain]) == [] for protocol in ("teacher_forced", "generate", "choice"))
+    assert PROTOCOLS["choice"].scorable("answers", [plain, examples[0]]) == [1]
+    assert PROTOCOLS["generate"].scorable("answers", [plain, examples[0]]) == [0, 1]
+    assert PROTOCOLS["perplexity"].scorable("answers", [plain]) == []
+    assert PROTOCOLS["perplexity"].scorable("text", [plain]) == [0]
+    assert all(
+        PROTOCOLS[protocol].scorable("text", [plain]) == [] for protocol in ("teacher_forced", "generate", "choice")
+    )
 
 
 @pytest.mark.parametrize("protocol", ["teacher_forced", "generate", "choice"])
@@ -209,9 +212,9 @@ def _numbers(column) -> np.ndarray:
 
 def test_unsorted_batches_give_the_same_items(tiny, choices, monkeypatch) -> None:
     """Batches as the rows lie, long beside short: all that padding must change is time."""
-    from secura_bench.evaluation.protocols import choice as choosing
-    from secura_bench.evaluation.protocols import generate as generating
-    from secura_bench.evaluation.protocols import teacher_forced as forcing
+    from secura_bench.evaluation.predicting import choice as choosing
+    from secura_bench.evaluation.predicting import generate as generating
+    from secura_bench.evaluation.predicting import teacher_forced as forcing
 
     model, chat, _ = tiny
     file, examples = choices

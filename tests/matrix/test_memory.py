@@ -12,9 +12,9 @@ from torch import nn
 from zoo import ARCHITECTURES, build, config_for, write
 
 from secura_bench.evaluation.memory import Memory, memory_of, note_of
-from secura_bench.evaluation.protocols.choice import choice
-from secura_bench.evaluation.protocols.generate import generate
-from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
+from secura_bench.evaluation.predicting.choice import choice
+from secura_bench.evaluation.predicting.generate import generate
+from secura_bench.evaluation.predicting.teacher_forced import teacher_forced
 from secura_bench.foundation.errors import DataError
 from secura_bench.models.config import memory_mark
 

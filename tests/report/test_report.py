@@ -29,7 +29,8 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Table
 from secura_bench.results.folder import items_file
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.progress import Reporter, RunActivity
+from secura_bench.runs.progress.events import RunActivity
+from secura_bench.runs.progress.person import Reporter
 
 
 def score(stage: int, after: str | None, role: str, task: str, value: float, finished: bool = True) -> dict[str, Any]:
@@ -442,7 +443,7 @@ def test_progress_has_time_left(monkeypatch) -> None:
     import io
 
     clock = iter(range(0, 10_000, 15))
-    monkeypatch.setattr("secura_bench.runs.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("secura_bench.runs.progress.person.time.monotonic", lambda: float(next(clock)))
     stream = io.StringIO()
     with Reporter(100, 2, stream) as reporter:
         reporter.start_run("one-0", "one", 50)

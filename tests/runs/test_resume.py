@@ -132,12 +132,12 @@ def test_every_method_goes_on_as_if_it_had_never_stopped(tmp_path: Path, at_step
 
     (tmp_path / "spec.yaml").write_text(SEQUENCE.replace("methods: [{name: lora, r: 2}]\n", METHODS_OF_ALL_KINDS))
     plan = make_plan(load_spec(str(tmp_path / "spec.yaml")))
-    execute(plan, tmp_path / "peace", progress="quiet")
+    execute([plan], tmp_path / "peace", progress="quiet")
     at_step(5, signal_me(signal.SIGTERM))
     stops = 0
     while True:
         try:
-            outcome = execute(plan, tmp_path / "war", progress="quiet")
+            outcome = execute([plan], tmp_path / "war", progress="quiet")
         except Stopped:
             stops += 1
         else:
@@ -284,11 +284,11 @@ def test_every_optimizer_goes_on_where_it_stopped(tmp_path: Path, at_step, optim
     run = plan.runs[1].name
     stops = 0
     with torch.compiler.set_stance("force_eager"):  # torchao compiles its step, for a minute; the numbers are its own
-        assert not execute(plan, tmp_path / "peace", progress="quiet", only=[run]).failed
+        assert not execute([plan], tmp_path / "peace", progress="quiet", only=[run]).failed
         at_step(3, signal_me(signal.SIGTERM))
         while True:
             try:
-                outcome = execute(plan, tmp_path / "war", progress="quiet", only=[run])
+                outcome = execute([plan], tmp_path / "war", progress="quiet", only=[run])
             except Stopped:
                 stops += 1
             else:
@@ -663,7 +663,7 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(work: Path, plugin: st
 @pytest.mark.parametrize("precision", ["fp32", "bf16_pure"])
 def test_out_of_memory_while_scoring_halves_the_batch_in_fp32(work: Path, monkeypatch, precision: str) -> None:
     """Room for two rows at a time gives what room for five does; in bf16 it would not, and the run fails."""
-    from secura_bench.evaluation.protocols import teacher_forced as protocol
+    from secura_bench.evaluation.predicting import teacher_forced as protocol
 
     spec = ("run", "spec.yaml", "--quiet", "--set", f"train.precision={precision}", "--set", "evaluate.batch_size=5")
     assert secura_bench(*spec, "--results", "roomy", cwd=work).returncode == 0

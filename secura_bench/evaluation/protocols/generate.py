@@ -1,84 +1,69 @@
-"""Scoring by generation: greedy, batched, left-padded, with a KV cache; each row stops at its end of turn."""
+"""Generation: what a model writes after the prompt, greedily, and the answer that is read from it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 
-import torch
-from torch import nn
-
-from secura_bench.data.chat import ChatFormat
-from secura_bench.data.example import Example
-from secura_bench.evaluation.memory import memory_of, opening_of
-from secura_bench.evaluation.predictions import Prediction, Scored, long_first
-from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, read
-from secura_bench.evaluation.uncached import greedy_uncached
+from secura_bench.evaluation.outcome import Evaluation, Judged
+from secura_bench.evaluation.predictions import Prediction, Scored
+from secura_bench.evaluation.protocols.protocol import Asked
+from secura_bench.evaluation.protocols.texts import TextProtocol, read_back, rouge_columns
+from secura_bench.evaluation.text_metrics import corpus_bleu, corpus_chrf
 
 
-@torch.no_grad()
-def generate(
-    model: nn.Module,
-    examples: Sequence[Example],
-    chat: ChatFormat,
-    batch_size: int,
-    max_new_tokens: int,
-    known: Collection[int] = (),
-) -> Iterator[Scored]:
-    """Yield the predictions of every example, batch by batch; the batch size changes memory and time alone."""
-    model.eval()
-    cached = memory_of(model).cached
-    opening = opening_of(model, [example.prompt_ids for example in examples])
-    for numbers in long_first(examples, batch_size, known, length=lambda example: len(example.prompt_ids)):
-        prompts = [examples[i].prompt_ids for i in numbers]
-        if cached:
-            answers = greedy(model, prompts, chat, max_new_tokens, opening)
-        else:
-            answers = greedy_uncached(model, prompts, chat, max_new_tokens)
-        scored = []
-        for i, answer in zip(numbers, answers, strict=True):
-            stopped = bool(answer) and answer[-1] in chat.stop_ids
-            scored.append((i, Prediction(text=chat.decode(answer), cut=not stopped)))
-        yield scored
+class Generate(TextProtocol):
+    """Greedy generation from the prompt alone."""
+
+    def predict(self, asked: Asked) -> Iterator[Scored]:
+        """Return what the model writes, up to its end of turn or the task's ``max_new_tokens``."""
+        from secura_bench.evaluation.predicting.generate import generate
+
+        tokens = asked.file.max_new_tokens
+        return generate(asked.model, asked.examples, asked.chat, asked.batch_size, tokens, asked.known)
+
+    def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
+        """Read an answer out of each text by the task's rule, and compare it with the reference's."""
+        from secura_bench.evaluation.extraction import extract, is_right
+
+        file, examples = asked.file, read_back(asked)
+        pairs = list(zip(examples, predictions, strict=True))
+        extracted = [extract(file.answer, p.text, example.row, file.extract) for example, p in pairs]
+        references = [example.row.target for example in examples]
+        right = [is_right(file.answer, answer, e.row) for e, answer in zip(examples, extracted, strict=True)]
+        columns = {
+            "accuracy": [100.0 * verdict for verdict in right],
+            **rouge_columns(predictions, references, file.tokenize),
+            "cut": [100.0 * bool(prediction.cut) for prediction in predictions],
+        }
+        return Judged(examples, extracted, references, columns, {})
+
+    def whole(self, items: Evaluation) -> tuple[dict[str, float], dict[str, str]]:
+        """Return the scores and signatures of the whole, with BLEU and chrF of the corpus."""
+        scores, signatures = super().whole(items)
+        texts = [prediction.text for prediction in items.predictions]
+        scores["bleu"], signatures["bleu"] = _bleu(texts, items)
+        scores["chrf"], signatures["chrf"] = corpus_chrf(texts, items.references)
+        return scores, signatures
 
 
-@torch.no_grad()
-def greedy(
-    model: nn.Module,
-    prompts: Sequence[tuple[int, ...]],
-    chat: ChatFormat,
-    max_new_tokens: int,
-    opening: Opening = NO_OPENING,
-) -> list[list[int]]:
-    """Return the most likely continuation of each prompt, up to and with its end of turn, at most ``max_new_tokens``.
+def _bleu(texts: Sequence[str], items: Evaluation) -> tuple[float, str]:
+    """Return the corpus BLEU and its signature; NaN of tasks pooled that are not taken apart by one tokenizer."""
+    if len(items.tokenizers) > 1:
+        named = ", ".join(tokenizer or "13a" for tokenizer in items.tokenizers)
+        return math.nan, f"none of the whole: its tasks have tokenizers of their own ({named})"
+    return corpus_bleu(texts, items.references, items.tokenizers[0])
 
-    Rows that have ended leave the batch, and their part of the cache with them.
-    """
-    prefix = read(model, prompts, chat.pad_id, opening)
-    cache, mask, best = prefix.cache, prefix.mask, prefix.logits.argmax(dim=-1)
-    positions = prefix.lengths[:, None]
-    device = mask.device
-    stops = torch.tensor(sorted(chat.stop_ids), device=device)
-    answers: list[list[int]] = [[] for _ in prompts]
-    alive = torch.arange(len(prompts), device=device)
-    for left in range(max_new_tokens - 1, -1, -1):
-        for row, token in zip(alive.tolist(), best.tolist(), strict=True):
-            answers[row].append(token)
-        going = ~torch.isin(best, stops)
-        if not left or not going.any():
-            break
-        if not going.all():
-            keep = going.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            alive, best, mask, positions = alive[keep], best[keep], mask[keep], positions[keep]
-        mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
-        output = model(
-            input_ids=best[:, None],
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        best = output.logits[:, -1].argmax(dim=-1)
-        positions = positions + 1
-    return answers
+
+GENERATE = Generate(
+    "generate",
+    metrics=("accuracy", "bleu", "rouge1", "rougeL"),
+    learned=("accuracy", "rouge1"),
+    meaning="greedy generation from the prompt alone",
+    signatures={
+        "accuracy": "the extracted answer is the reference's",
+        "cut": "no end of turn within the task's max_new_tokens",
+    },
+    row_cost=4.0,
+    generates=True,
+)

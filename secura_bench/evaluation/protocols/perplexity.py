@@ -1,78 +1,65 @@
-"""Perplexity of plain text: token-level, by sliding windows, each token predicted exactly once.
-
-Windows overlap by half, so that every token but those of a text's first window is predicted from at least half a
-window of text before it. This is the strided evaluation of the transformers documentation ("Perplexity of fixed-length
-models"). A text's first token is predicted from the beginning-of-sequence token; where the tokenizer has none it has
-no context, and is left out.
-"""
+"""Perplexity: how well a model predicts plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Iterator, Sequence
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
-from secura_bench.data.chat import ChatFormat
-from secura_bench.data.collate import collate
 from secura_bench.data.example import Example
-from secura_bench.evaluation.predictions import Prediction, Scored, long_first
-from secura_bench.evaluation.prompt_cache import config_of
-from secura_bench.models.head import answer_logits
+from secura_bench.evaluation.outcome import Column, Evaluation, Judged
+from secura_bench.evaluation.predictions import Prediction, Scored
+from secura_bench.evaluation.protocols.protocol import Asked, Protocol
 
 
-@torch.no_grad()
-def perplexity(
-    model: nn.Module,
-    examples: Sequence[Example],
-    chat: ChatFormat,
-    batch_size: int,
-    window: int,
-    known: Collection[int] = (),
-) -> Iterator[Scored]:
-    """Yield the predictions of every text, batch by batch; ``window`` is in tokens, and so is ``tokens``.
+class Perplexity(Protocol):
+    """Plain text by sliding windows."""
 
-    ``loss`` is the mean over the text's predicted tokens in nats, None where there is no such token.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    for numbers in long_first(examples, batch_size, known):
-        nats = dict.fromkeys(numbers, 0.0)
-        tokens = dict.fromkeys(numbers, 0)
-        pieces = [(i, piece) for i in numbers for piece in windows(examples[i], window)]
-        pieces.sort(key=lambda piece: -len(piece[1]))  # stable
-        for start in range(0, len(pieces), batch_size):
-            chunk = pieces[start : start + batch_size]
-            batch = collate([piece for _, piece in chunk], chat.pad_id).to(device)
-            losses = F.cross_entropy(answer_logits(model, batch).float(), batch.targets, reduction="none").double()
-            for row, (i, _) in enumerate(chunk):
-                mine = losses[batch.rows == row]
-                nats[i] += mine.sum().item()
-                tokens[i] += len(mine)
-        yield [(i, Prediction(loss=nats[i] / tokens[i] if tokens[i] else None, tokens=tokens[i])) for i in numbers]
+    def scorable(self, kind: str, examples: Sequence[Example]) -> list[int]:
+        """Return the positions of all texts, and of nothing else."""
+        return list(range(len(examples))) if kind == "text" else []
 
+    def predict(self, asked: Asked) -> Iterator[Scored]:
+        """Return the loss of each text, in windows of ``context`` tokens, or fewer where the model reads less."""
+        from secura_bench.evaluation.predicting.perplexity import perplexity, window_of
 
-def windows(example: Example, window: int) -> Iterator[Example]:
-    """Yield the text in windows: ``prompt_ids`` are context alone, ``answer_ids`` what is predicted there."""
-    ids = example.prompt_ids + example.answer_ids
-    done = len(example.prompt_ids)
-    end = 0
-    while end < len(ids):
-        begin = max(0, end - (window - stride_of(window)))
-        end = min(begin + window, len(ids))
-        piece = replace(example, prompt_ids=ids[begin:done], answer_ids=ids[done:end])
-        if len(piece) > 1 and piece.answer_ids:
-            yield piece
-        done = end
+        window = window_of(asked.model, asked.context)
+        return perplexity(asked.model, asked.examples, asked.chat, asked.batch_size, window, asked.known)
+
+    def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
+        """Return each text's loss and number of tokens."""
+        from secura_bench.evaluation.predicting.perplexity import stride_of, window_of
+
+        examples, window = asked.examples, window_of(asked.model, asked.context)
+        columns: dict[str, Column] = {"loss": [p.loss for p in predictions], "tokens": [p.tokens for p in predictions]}
+        has_bos = all(example.prompt_ids for example in examples)
+        first = "predicted from the beginning-of-sequence token" if has_bos else "left out"
+        signature = (
+            f"exp of nats a token over all tokens|window:{window}|stride:{stride_of(window)}|first token {first}"
+        )
+        references = [example.row.target for example in examples]
+        return Judged(examples, [None] * len(examples), references, columns, {"perplexity": signature})
+
+    def whole(self, items: Evaluation) -> tuple[dict[str, float], dict[str, str]]:
+        """Return the scores over all tokens, whatever text they are of."""
+        tokens = sum(p.tokens or 0 for p in items.predictions)
+        nats = math.fsum((p.loss or 0.0) * (p.tokens or 0) for p in items.predictions)
+        loss = nats / tokens if tokens else math.nan
+        return {"perplexity": _exp(loss), "loss": loss, "tokens": float(tokens)}, {}
 
 
-def window_of(model: nn.Module, context: int) -> int:
-    """Return the window in tokens: ``context``, or what the model can read if that is less."""
-    return min(context, getattr(config_of(model), "max_position_embeddings", None) or context)
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
-def stride_of(window: int) -> int:
-    """Return how far each window is from the one before it, in tokens."""
-    return max(1, window // 2)
+PERPLEXITY = Perplexity(
+    "perplexity",
+    metrics=("perplexity",),
+    learned=("perplexity",),
+    meaning="plain text by sliding windows, exp of the mean loss a token in nats; lower is better",
+    no_claim="anything about what the models write: perplexity is of given text",
+    wants="tasks of kind: text",
+    row_cost=4.0,
+)

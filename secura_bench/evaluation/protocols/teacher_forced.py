@@ -1,70 +1,50 @@
-"""Teacher-forced scoring: what the paper measures.
-
-One forward over prompt and reference answer; the arg-max at each answer position, decoded, is compared with the
-reference. Every token is predicted from the reference's own beginning, so scores are high without any skill:
-this is not generation.
-"""
+"""Teacher forcing: each answer token predicted from the reference's own beginning. What the paper measures."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from secura_bench.data.chat import ChatFormat
-from secura_bench.data.collate import Batch, collate
-from secura_bench.data.example import Example
-from secura_bench.evaluation.memory import opening_of
-from secura_bench.evaluation.predictions import Prediction, Scored, long_first
-from secura_bench.evaluation.prompt_cache import Opening
-from secura_bench.models.head import answer_logits, head_at
+from secura_bench.evaluation.outcome import Judged
+from secura_bench.evaluation.predictions import Prediction, Scored
+from secura_bench.evaluation.protocols.protocol import Asked
+from secura_bench.evaluation.protocols.texts import TextProtocol, read_back, rouge_columns
+from secura_bench.evaluation.text_metrics import CHAR_BLEU_SIGNATURE, char_bleu
 
 
-@torch.no_grad()
-def teacher_forced(
-    model: nn.Module, examples: Sequence[Example], chat: ChatFormat, batch_size: int, known: Collection[int] = ()
-) -> Iterator[Scored]:
-    """Yield the predictions of every example, batch by batch; the batch size changes memory and time alone.
+class TeacherForced(TextProtocol):
+    """One forward over prompt and reference answer."""
 
-    Special tokens are left out of the text (the public code leaves them in). ``correct`` says whether all answer
-    tokens were right, end of turn included; ``loss`` is the mean cross-entropy of the answer tokens in nats.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    opening = opening_of(model, [example.prompt_ids for example in examples])
-    done = len(opening.ids)
-    for numbers in long_first(examples, batch_size, known):
-        rest = [replace(examples[i], prompt_ids=examples[i].prompt_ids[done:]) for i in numbers]
-        batch = collate(rest, chat.pad_id).to(device)
-        logits = (_logits_after(model, opening, batch) if done else answer_logits(model, batch)).float()
-        guesses = logits.argmax(dim=-1)
-        losses = F.cross_entropy(logits, batch.targets, reduction="none")
-        scored = []
-        for row, i in enumerate(numbers):
-            mine = batch.rows == row
-            answer = Prediction(
-                text=chat.decode(guesses[mine].tolist()),
-                correct=bool((guesses[mine] == batch.targets[mine]).all()),
-                loss=losses[mine].mean().item(),
-            )
-            scored.append((i, answer))
-        yield scored
+    def predict(self, asked: Asked) -> Iterator[Scored]:
+        """Return the arg-max at each answer position, decoded."""
+        from secura_bench.evaluation.predicting.teacher_forced import teacher_forced
+
+        return teacher_forced(asked.model, asked.examples, asked.chat, asked.batch_size, asked.known)
+
+    def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
+        """Compare each text with the reference, or with what the context left of it."""
+        chat, examples = asked.chat, read_back(asked)
+        references = [chat.decode(e.answer_ids) if chat.is_cut(e) else e.row.target for e in examples]
+        pairs = zip(predictions, references, strict=True)
+        columns = {
+            "accuracy": [100.0 * bool(prediction.correct) for prediction in predictions],
+            "char_bleu": [char_bleu(prediction.text, reference) for prediction, reference in pairs],
+            **rouge_columns(predictions, references, asked.file.tokenize),
+            "loss": [prediction.loss for prediction in predictions],
+        }
+        return Judged(examples, [None] * len(examples), references, columns, {})
 
 
-def _logits_after(model: nn.Module, opening: Opening, batch: Batch) -> Tensor:
-    """Return the logits, (N, vocabulary), from which the answer tokens of rows that go on from an opening come."""
-    rows, length = batch.input_ids.shape
-    done = len(opening.ids)
-    places = torch.arange(done, done + length, device=batch.input_ids.device)
-    with head_at(model, batch.predicts):
-        output = model(
-            input_ids=batch.input_ids,
-            attention_mask=torch.cat([batch.attention_mask.new_ones((rows, done)), batch.attention_mask], dim=1),
-            position_ids=places.expand(rows, length),
-            past_key_values=opening.begin(model, rows),
-            use_cache=True,
-        )
-    return output.logits[0]
+TEACHER_FORCED = TeacherForced(
+    "teacher_forced",
+    metrics=("char_bleu", "rouge1", "rougeL", "accuracy"),
+    learned=("char_bleu", "accuracy"),
+    meaning="every answer token is predicted from the reference's own beginning; high without any skill, not to be "
+    "compared with generation",
+    no_claim="anything about what the models write: teacher-forced puts the reference's own beginning before each "
+    "token, and is high without any skill; generate scores what is written",
+    signatures={
+        "accuracy": "all answer tokens right, end of turn included",
+        "char_bleu": CHAR_BLEU_SIGNATURE,
+        "loss": "nats a token, mean of rows",
+    },
+)

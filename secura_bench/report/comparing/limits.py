@@ -8,13 +8,6 @@ from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import listed, probability
 from secura_bench.report.study.placing import Placing
 
-_PROTOCOLS = {
-    "teacher_forced": "anything about what the models write: teacher-forced puts the reference's own beginning before "
-    "each token, and is high without any skill; generate scores what is written",
-    "choice": "anything about what the models write: choice compares the likelihoods of given options",
-    "perplexity": "anything about what the models write: perplexity is of given text",
-}
-
 
 def not_to_be_claimed(pair: Pair) -> Iterator[str]:
     """Yield what may not be claimed, each the end of a sentence that says so."""
@@ -40,8 +33,8 @@ def not_to_be_claimed(pair: Pair) -> Iterator[str]:
             yield f"that {each.method} keeps in spite of learning: it was not shown to learn at all"
     if pair.instead:
         yield f"anything of {pair.protocol.main.heading}, the protocol's main metric: {pair.instead}"
-    if pair.protocol.id in _PROTOCOLS:
-        yield _PROTOCOLS[pair.protocol.id]
+    if pair.protocol.no_claim:
+        yield pair.protocol.no_claim
     if pair.kept.among > 2 and any(side.told in ("more", "less") for side in sides):
         yield (
             f"that one of them is the best: p is of these two alone, as if no other of the {pair.kept.among} methods "

@@ -11,7 +11,6 @@ import math
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,13 +194,13 @@ def quantiles(values: Floats, at: tuple[float, float] = ((1 - LEVEL) / 2, (1 + L
 
 @lru_cache(maxsize=1024)
 def widening(n: float) -> float:
-    """Return √(n/(n-1)) · t / z of n groups; Student's t by Abramowitz and Stegun's expansion 26.7.5."""
+    """Return √(n/(n-1)) · t / z of n groups: of quantiles of Student's t, with n - 1 degrees of freedom, and normal."""
+    from scipy.special import ndtri, stdtrit
+
     if n <= 1:
         return 1.0
-    z, v = NormalDist().inv_cdf((1 + LEVEL) / 2), n - 1
-    t = z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    return math.sqrt(n / v) * t / z
+    upper = (1 + LEVEL) / 2
+    return float(math.sqrt(n / (n - 1)) * stdtrit(n - 1, upper) / ndtri(upper))
 
 
 @lru_cache(maxsize=128)

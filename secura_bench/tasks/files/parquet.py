@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.foundation.errors import DataError
+from secura_bench.foundation.wording import first_line
 from secura_bench.tasks.files.record import Record, Records
 from secura_bench.tasks.values import Number
 
@@ -40,7 +41,7 @@ def _rows(path: Path) -> Records:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: after row {number}, a text is not UTF-8 (byte {error.start}).") from None
     except pa.ArrowException as error:
-        raise DataError(f"{path}: is not parquet that can be read: {str(error).splitlines()[0]}.") from None
+        raise DataError(f"{path}: is not parquet that can be read: {first_line(error)}.") from None
 
 
 def _needs_care(kind: Any) -> bool:

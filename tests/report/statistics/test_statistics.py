@@ -364,9 +364,9 @@ def test_perplexity_weighs_texts_by_their_tokens() -> None:
 
 
 def test_student_is_scipys() -> None:
-    for n in (10, 12, 20, 30, 100, 1000):
+    for n in (1.5, 2, 3, 5, 10, 12, 20, 30, 100, 1000):
         exact = math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1) / stats.norm.ppf(0.975)
-        assert widening(n) == pytest.approx(exact, rel=1e-3)
+        assert widening(n) == pytest.approx(exact, rel=1e-9)
 
 
 def test_reporting_imports_no_torch() -> None:

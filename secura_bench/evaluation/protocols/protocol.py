@@ -1,0 +1,84 @@
+"""What a way of scoring is: its name and metrics, what it can score, how it asks a model, what it makes of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from secura_bench.evaluation.metrics import Metric, metric
+from secura_bench.evaluation.outcome import Evaluation, Judged, mean
+from secura_bench.evaluation.predictions import Prediction, Scored
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secura_bench.data.chat import ChatFormat
+    from secura_bench.data.example import Example
+    from secura_bench.tasks.file import TaskFile
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a model is asked: all that a protocol's predictions depend on.
+
+    ``context`` is the longest window in tokens. ``known`` are the predictions that are there already, by position.
+    """
+
+    model: nn.Module
+    file: TaskFile
+    examples: Sequence[Example]
+    chat: ChatFormat
+    batch_size: int
+    context: int
+    known: Mapping[int, Prediction]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way of scoring. A report may find one in a record that this version does not know: it has a name alone.
+
+    Attributes:
+        metrics: shown of the probe; the first speaks for the protocol. learned: shown of the trained tasks.
+        meaning: what a reader must know of it. no_claim: what its scores do not show, the end of a sentence.
+        signatures: what exactly a metric is, where it is the same of every task.
+        wants: what it can score, in words.
+        row_cost: the expected time of one row, relative to a teacher-forced one.
+        generates: whether it writes answers, of ``max_new_tokens`` at most.
+    """
+
+    id: str
+    metrics: tuple[str, ...]
+    learned: tuple[str, ...]
+    meaning: str
+    no_claim: str = ""
+    signatures: Mapping[str, str] = field(default_factory=dict, hash=False)
+    wants: str = "prompts with answers"
+    row_cost: float = 1.0
+    generates: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The name in titles."""
+        return self.id.replace("_", "-")
+
+    @property
+    def main(self) -> Metric:
+        """The metric that speaks for the protocol: retention and continual metrics are computed from it."""
+        return metric(self.metrics[0])
+
+    def scorable(self, kind: str, examples: Sequence[Example]) -> list[int]:
+        """Return the positions of the examples, of a task of this kind, that the protocol can score."""
+        return [] if kind == "text" else list(range(len(examples)))
+
+    def predict(self, asked: Asked) -> Iterator[Scored]:
+        """Return the predictions, batch by batch, in an order that depends on nothing but what is asked."""
+        raise NotImplementedError(f"{self.id} asks no model")
+
+    def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
+        """Return what the protocol finds of each example. An example that was not scored has an empty prediction."""
+        raise NotImplementedError(f"{self.id} judges no answers")
+
+    def whole(self, items: Evaluation) -> tuple[dict[str, float], dict[str, str]]:
+        """Return the scores of all items together, and the signatures of their metrics."""
+        return {name: mean(values) for name, values in items.columns.items()}, dict(self.signatures)
