@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.schema import slug
-from secura_bench.integrations.method_hooks import MethodHooks, train_spec
+from secura_bench.integrations.method_hooks import MethodHooks, come_early, train_spec
 from secura_bench.integrations.rows import task_named
 from secura_bench.integrations.untouched import untouched
 from secura_bench.integrations.watched_run import WatchedRun
@@ -117,6 +117,7 @@ class ForgettingCallback(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Score the base model, if it has not been, and the model as it starts, if that may be another."""
         self._began = time.monotonic()
+        come_early(self.trainer, self)
         with untouched(self.trainer.model):
             self.run.begin(args.device, state.global_step)
             self.run.score_base(args.device)

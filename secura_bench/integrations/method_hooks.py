@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers import DefaultFlowCallback, TrainerCallback, TrainingArguments, set_seed
 
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
@@ -81,7 +81,9 @@ class MethodHooks(_Trainer):
         self.terms: dict[str, float] = {}
         self._step_loss: torch.Tensor | float = 0.0
         self._resume_from: Path | None = None
-        super().__init__(model, args, callbacks=[_Steps(self), *callbacks], **others)
+        steps = _Steps(self)
+        super().__init__(model, args, callbacks=[steps, *callbacks], **others)
+        come_early(self, steps)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Return the optimizer that the arguments name, with the method's own groups of parameters.
@@ -208,6 +210,17 @@ class _Steps(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._trainer.method.end_task(self._trainer.model, self._trainer.task)
+
+
+def come_early(trainer: Any, callback: TrainerCallback) -> None:
+    """Move a callback before those that show and report, which close when training ends; a method's hooks stay first.
+
+    What decides when to log and save stays before it.
+    """
+    callbacks = trainer.callback_handler.callbacks
+    callbacks.remove(callback)
+    before = [at for at, one in enumerate(callbacks) if isinstance(one, DefaultFlowCallback | _Steps)]
+    callbacks.insert(max(before, default=-1) + 1, callback)
 
 
 def method_of(entry: str | Mapping[str, Any] | Method) -> Method:

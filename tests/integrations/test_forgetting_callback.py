@@ -101,6 +101,24 @@ def test_removing_it_changes_no_weight(tmp_path: Path) -> None:
     assert [step for step, _ in logged(seen, "learned")] == [2, 4, 6]
 
 
+def test_the_end_reaches_whoever_reports_before_they_close(tmp_path: Path) -> None:
+    class Reports(TrainerCallback):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            self.heard += [f"learned at {state.global_step}"] if "learned" in logs else []
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.heard.append("closed")
+
+    trainer, reports = plain_trainer(tmp_path), Reports()
+    trainer.add_callback(reports)
+    watched(trainer, tmp_path)
+    trainer.train()
+    assert reports.heard == ["learned at 2", "learned at 4", "learned at 6", "closed"]
+
+
 def test_generators_and_modes_are_put_back(tmp_path: Path) -> None:
     model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Sequential(torch.nn.Linear(1, 1)))
     model[1].eval()
