@@ -4,8 +4,7 @@
     python examples/sft_method_trainer.py --model HuggingFaceTB/SmolLM2-135M-Instruct --tasks first_rows.jsonl \
         second_rows.jsonl --probe f_task --steps 200
 
-Without arguments it trains the shipped tiny model, offline, in seconds. The first task is watched: a record of a
-Trainer is of one task.
+Without arguments it trains the shipped tiny model, offline, in seconds.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def main() -> None:
             watch = ForgettingCallback(
                 trainer,
                 probe=given.probe,
-                rows=name,
+                rows=given.tasks,
                 every=max(1, given.steps // 2),
                 results=given.results,
                 experiment=given.experiment,
@@ -70,9 +69,10 @@ def main() -> None:
                 probe_rows=given.probe_rows,
                 evaluate=EvaluateSpec(limit=given.limit),
             )
-            trainer.add_callback(watch)
         else:
             trainer = SFTMethodTrainer(args=args, after=trainer, task=task, processing_class=tokenizer)
+            watch = watch.follow(trainer)
+        trainer.add_callback(watch)
         trainer.train()
 
 

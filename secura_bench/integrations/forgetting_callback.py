@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,8 @@ class ForgettingCallback(TrainerCallback):
     Args:
         trainer: The trainer that it is added to.
         probe: A task, a named list or a file of rows: knowledge that was there before.
-        rows: The learned task, or its file of rows; its test side is scored. ``read_task`` gives the other side.
+        rows: The learned task, or its file of rows; its test side is scored. ``read_task`` gives the other side. Of a
+            sequence of tasks all of them, in order: ``follow`` makes the callbacks of the trainers to come.
         every: Optimizer steps between scorings; the end is scored in any case.
         stop_below: A bound in percent; training stops once the whole interval of what is kept lies below it.
         results, experiment: Where the record goes, as for ``secura-bench run``.
@@ -66,7 +69,7 @@ class ForgettingCallback(TrainerCallback):
         trainer: Trainer,
         *,
         probe: str,
-        rows: str,
+        rows: str | Sequence[str],
         every: int,
         stop_below: float | None = None,
         results: str | Path = "results",
@@ -80,20 +83,18 @@ class ForgettingCallback(TrainerCallback):
         if every < 1:
             raise SpecError(f"every: must be a number of steps, 1 or more (here: {every}).")
         hooks = trainer if isinstance(trainer, MethodHooks) else None
-        if hooks and hooks.task.index:
-            raise SpecError(
-                f"task {hooks.task.name!r} is not the first that its model is trained on, and a record of a Trainer is "
-                f"of one task from the base on; `secura-bench run` has sequences of tasks."
-            )
+        tasks = tuple(map(task_named, [rows] if isinstance(rows, str) else rows))
+        self.index = 0
+        self._check_place(trainer, len(tasks))
         self.trainer, self.every, self.stop_below = trainer, every, stop_below
         self.method = hooks.method if hooks else Method()
         precision = _precision(trainer)
         train = train_spec(trainer.args).model_copy(update={"precision": precision})
         spec = ExperimentSpec(
             experiment=experiment,
-            mode="separate",
+            mode="separate" if len(tasks) == 1 else "sequence",
             model=model or _loaded_from(trainer.model),
-            tasks=(task_named(rows),),
+            tasks=tasks,
             probe=task_named(probe),
             probe_rows=probe_rows,
             methods=("base",),
@@ -114,15 +115,41 @@ class ForgettingCallback(TrainerCallback):
         self._stopped: str | None = None
         self._began = self._scoring = 0.0
 
+    def follow(self, trainer: Trainer) -> ForgettingCallback:
+        """Return the callback for the next task's trainer, which goes on with the same record.
+
+        Raises:
+            SpecError: There is no next task, or the trainer is of another.
+        """
+        following = copy.copy(self)
+        following.trainer, following.index = trainer, self.index + 1
+        following._check_place(trainer, len(self.run.tasks))
+        return following
+
+    def _check_place(self, trainer: Trainer, count: int) -> None:
+        if self.index >= count:
+            raise SpecError(f"rows: names {count} of the tasks that are trained, one after another; name them all.")
+        task = trainer.task if isinstance(trainer, MethodHooks) else None
+        if task and (task.index, task.count) != (self.index, count):
+            raise SpecError(
+                f"rows: the trainer's is task {task.index + 1} of {task.count}, and this watches {self.index + 1} of "
+                f"{count}. Name all of them in 'rows', and give each trainer the callback that 'follow' returns."
+            )
+
+    @property
+    def task(self) -> str:
+        """The task that is being trained."""
+        return self.run.tasks[self.index]
+
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Score the base model, if it has not been, and the model as it starts, if that may be another."""
         self._began = time.monotonic()
         come_early(self.trainer, self)
         with untouched(self.trainer.model):
-            self.run.begin(args.device, state.global_step)
+            self.run.begin(args.device, self.index, state.global_step)
             self.run.score_base(args.device)
             known = isinstance(self.trainer, MethodHooks) and self.method.starts_as_base
-            if state.global_step == 0 and not (known and self.run.run.train.precision == "fp32"):
+            if self.index == state.global_step == 0 and not (known and self.run.run.train.precision == "fp32"):
                 self.run.score(self.method, self.trainer.model, Moment(None, 0, True))
         self._scoring = time.monotonic() - self._began
 
@@ -130,7 +157,7 @@ class ForgettingCallback(TrainerCallback):
         """Score every so often; stop where what is kept has surely fallen below the bound."""
         if state.global_step % self.every or state.global_step >= state.max_steps or control.should_training_stop:
             return
-        kept = self._score(Moment(self.run.task, state.global_step, False))
+        kept = self._score(Moment(self.task, state.global_step, False))
         if self.stop_below is not None and kept.high < self.stop_below:
             self._stopped = (
                 f"stopped at step {state.global_step} of {state.max_steps}: kept {kept.value:.1f} "
@@ -148,15 +175,23 @@ class ForgettingCallback(TrainerCallback):
     ) -> None:
         """Keep a step's line for the record's ``log.jsonl``."""
         if logs and "loss" in logs:
-            line = {"task": self.run.task, "step": state.global_step, "loss": logs["loss"]}
+            line = {"task": self.task, "step": state.global_step, "loss": logs["loss"]}
             line |= {"lr": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm"), "terms": {}}
             self.run.folder.log({name: finite(v) if isinstance(v, float) else v for name, v in line.items()})
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Score the end, and write the record."""
-        self._score(Moment(self.run.task, state.global_step, True))
-        with untouched(self.trainer.model):
-            self.run.finish(self._record())
+        """Score the end of the task; after the last, write the record."""
+        self._score(Moment(self.task, state.global_step, True))
+        self.run.seconds = self._seconds()
+        self._began = self._scoring = 0.0
+        if self.index == len(self.run.tasks) - 1:
+            with untouched(self.trainer.model):
+                self.run.finish(self._record())
+
+    def _seconds(self) -> float:
+        """Return how long was trained, of all tasks so far."""
+        under_way = time.monotonic() - self._began - self._scoring if self._began else 0.0
+        return self.run.seconds + max(0.0, under_way)
 
     def _score(self, moment: Moment) -> Cell:
         """Score the model at a moment, log what was kept and learned, and return the first."""
@@ -181,9 +216,8 @@ class ForgettingCallback(TrainerCallback):
             *([self._stopped] if self._stopped else []),
             *self.run.scorer.notes,
         ]
-        seconds = max(0.0, time.monotonic() - self._began - self._scoring)
         tokens = int(self.trainer.state.num_input_tokens_seen)
-        outcome = TrainingOutcome(seconds=seconds, tokens=tokens, notes=tuple(dict.fromkeys(notes)))
+        outcome = TrainingOutcome(seconds=self._seconds(), tokens=tokens, notes=tuple(dict.fromkeys(notes)))
         return self.run.record(self.method, self.trainer.model, outcome, self.trainer.args.device)
 
 

@@ -101,6 +101,12 @@ class MethodHooks(_Trainer):
             self.optimizer = kind([group.settings() for group in groups], **settings)
         return self.optimizer
 
+    def has_no_step_left(self) -> bool:
+        """Return whether every step is done, and say stop: resumed there, a Trainer would do one more."""
+        done: bool = self.state.global_step >= self.state.max_steps
+        self.control.should_training_stop = self.control.should_training_stop or done
+        return done
+
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Do the Trainer's, and once the step's gradient is whole the method's ``after_backward``.
 

@@ -72,7 +72,7 @@ class MethodTrainer(MethodHooks, Trainer):
         self, epoch_iterator: Iterator[list[Example]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Tensor]], float | None]:
         """Return a step's micro-batches, as many as were drawn, after ``mix``; and its weighted answer tokens."""
-        drawn = list(islice(epoch_iterator, num_batches))
+        drawn = [] if self.has_no_step_left() else list(islice(epoch_iterator, num_batches))
         if not drawn:
             return [], None
         rows = self.method.mix([example for batch in drawn for example in batch])

@@ -104,6 +104,8 @@ class SFTMethodMixin(MethodHooks):
             SpecError: The method weighs rows, which TRL's loss does not heed.
         """
         self.terms = {}
+        if self.has_no_step_left():
+            return [], None
         if not self.method.replays:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
         drawn = list(islice(epoch_iterator, num_batches))

@@ -258,12 +258,62 @@ def test_a_model_from_nowhere_is_to_be_named(tmp_path: Path) -> None:
         watched(trainer, tmp_path)
 
 
-def test_a_later_task_is_refused(tmp_path: Path) -> None:
+TASKS = ["tiny_group", "tiny_count"]
+
+
+def sequence_of(folder: Path) -> list[MethodTrainer]:
+    """Return the watched trainers of two tasks, before anything is trained."""
+    tokenizer = load_tokenizer(find_model("tiny"))
+    one, two = (read_task(name, tokenizer, DATA, index=i, count=2) for i, name in enumerate(TASKS))
+    saving = {"save_strategy": "steps", "save_steps": 3}
+    first = MethodTrainer(tiny_model(), args_in(folder / "1", **saving), method="er", task=one)
+    second = MethodTrainer(args=args_in(folder / "2", **saving), after=first, task=two)
+    watch = watched(first, folder, rows=TASKS)
+    second.add_callback(watch.follow(second))
+    return [first, second]
+
+
+def scores_of(folder: Path) -> Any:
+    (run,) = [run for run in read_runs([folder / "results"])[0] if run.record.method["name"] == "er"]
+    return run.record
+
+
+def test_a_sequence_of_tasks_is_one_record(tmp_path: Path) -> None:
+    """And killed in the second task, and started anew as a script is, it is the same."""
+    for trainer in sequence_of(tmp_path / "a"):
+        trainer.train()
+    whole = scores_of(tmp_path / "a")
+    assert (whole.mode, whole.tasks) == ("sequence", tuple(TASKS))
+    ends = [(s.after, s.step, s.task) for s in whole.scores if s.role == "task" and s.finished]
+    assert ends == [("tiny_group", 6, "tiny_group"), ("tiny_count", 6, "tiny_group"), ("tiny_count", 6, "tiny_count")]
+
+    class Killed(TrainerCallback):
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 5:
+                raise KeyboardInterrupt
+
+    first, second = sequence_of(tmp_path / "b")
+    second.add_callback(Killed())
+    first.train()
+    with pytest.raises(KeyboardInterrupt):
+        second.train()
+    for trainer in sequence_of(tmp_path / "b"):
+        trainer.train(resume_from_checkpoint=True)
+    assert scores_of(tmp_path / "b").scores == whole.scores
+
+
+@pytest.mark.parametrize("rows", [TASKS, [*TASKS, "tiny_langid"], "tiny_group"])
+def test_a_watch_that_is_not_of_the_trainers_sequence_is_refused(rows: Any, tmp_path: Path) -> None:
     task = tiny_task()
-    later = Task(task.name, 1, task.train, 2)
-    trainer = MethodTrainer(tiny_model(), args_in(tmp_path), method="seq", task=later)
-    with pytest.raises(SpecError, match="secura-bench run"):
-        watched(trainer, tmp_path)
+    trainer = MethodTrainer(tiny_model(), args_in(tmp_path), method="seq", task=Task(task.name, 1, task.train, 2))
+    with pytest.raises(SpecError, match="follow"):
+        watched(trainer, tmp_path, rows=rows)
+
+
+def test_there_is_no_task_after_the_last(tmp_path: Path) -> None:
+    trainer = plain_trainer(tmp_path)
+    with pytest.raises(SpecError, match="name them all"):
+        watched(trainer, tmp_path).follow(trainer)
 
 
 def test_the_batches_of_this_test_are_the_benchs(tiny: Any) -> None:

@@ -181,7 +181,16 @@ def test_it_goes_on_where_each_trainer_is_taken_up_in_turn(tmp_path: Path) -> No
     again = by_trainers("plugin-agem", tmp_path)
     for number, step in ((0, 6), (1, 2)):
         again[number].train(resume_from_checkpoint=str(tmp_path / str(number + 1) / f"checkpoint-{step}"))
+        assert again[number].state.global_step == STEPS
     assert_same(whole[0].model, again[0].model)
+
+
+def test_taken_up_at_its_end_a_task_trains_no_step_more(tmp_path: Path) -> None:
+    first, _ = by_trainers("lora", tmp_path, 2, save_strategy="steps", save_steps=STEPS)
+    first.train()
+    again, _ = by_trainers("lora", tmp_path, 2)
+    again.train(resume_from_checkpoint=str(tmp_path / "1" / f"checkpoint-{STEPS}"))
+    assert_same(first.model, again.model)
 
 
 def test_a_checkpoint_holds_what_is_trained_and_no_more(tmp_path: Path) -> None:

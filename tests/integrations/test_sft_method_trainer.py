@@ -212,12 +212,17 @@ def test_the_callback_under_trl_changes_nothing_and_keeps_its_lines_apart(tmp_pa
     alone = trainer_of(tmp_path / "a", LORA)
     alone.train()
     seen = trainer_of(tmp_path / "b", LORA)
-    seen.add_callback(ForgettingCallback(seen, results=tmp_path / "results", **WATCHED))
+    names = ["tiny_group", "tiny_count"]
+    watch = ForgettingCallback(seen, results=tmp_path / "results", **{**WATCHED, "rows": names})
+    seen.add_callback(watch)
     seen.train()
     assert same_weights(alone, seen)
     for key in ("loss", "mean_token_accuracy", "entropy"):
         assert logged(alone, key) == logged(seen, key)
     assert len(logged(seen, "learned")) == 2
+    last = after(seen, tmp_path / "c")
+    last.add_callback(watch.follow(last))
+    last.train()
     (run,) = [run for run in read_runs([tmp_path / "results"])[0] if run.record.method["name"] != "base"]
     assert run.record.method["label"] == "lora-sftmethodtrainer"
 

@@ -39,6 +39,6 @@ def test_forgetting_callback(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("trl") is None, reason="trl is not installed: pip install 'secura-bench[trl]'")
 def test_sft_method_trainer(tmp_path: Path) -> None:
     said = run("sft_method_trainer", tmp_path)
-    assert "'ewc'" in said and said.count("'learned'") == 2
+    assert "'ewc'" in said and said.count("'learned'") == 4
     shown = secura_bench("report", "results", cwd=tmp_path)
     assert shown.returncode == 0 and "stack-sftmethodtrainer" in shown.stdout.replace("\n", "")
