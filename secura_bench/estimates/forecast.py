@@ -105,7 +105,7 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
     shape = _shape(spec.model)
     rows, longest, answers = _rows(spec, plan.inputs if plan else None)
-    new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.probe_parts))
+    new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.own_parts))
     scoring = Scoring.of(spec, longest, answers, new_tokens)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
     methods = []

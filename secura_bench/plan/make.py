@@ -9,6 +9,7 @@ from typing import Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
+from secura_bench.harness.load import refuse_code
 from secura_bench.methods.build import build_method
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import shapes_of
@@ -49,6 +50,8 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
     plans = []
     for spec in specs:
         metrics = load_metrics(spec, allow_code)
+        for suite in spec.suites:
+            refuse_code(suite, allow_code)
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
         key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics], sort_keys=True)
         if key not in read:
@@ -73,14 +76,14 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
         name: [each.id for each in PROTOCOLS.values() if each.scorable(inputs.tasks[name].file.kind, mine)]
         for name, mine in rows.items()
     }
-    for protocol in spec.evaluate.protocols:
+    for protocol in spec.protocols:
         if not any(protocol in able for able in can.values()):
             raise SpecError(
                 f"evaluate.protocols: {protocol!r} can score none of {', '.join(rows)}: it is for "
                 f"{PROTOCOLS[protocol].wants}."
             )
     for name, able in can.items():
-        if not {*able} & {*spec.evaluate.protocols}:
+        if not {*able} & {*spec.protocols}:
             way = " or ".join(map(repr, able))
             raise SpecError(f"task {name!r} is scored by none of evaluate.protocols; {way} can score it.")
 
@@ -111,6 +114,8 @@ def _check_limits(spec: ExperimentSpec, inputs: Inputs, shapes: Any) -> None:
     longest = 0
     ids: set[int] = set()
     for name, data in inputs.tasks.items():
+        if data.kind == "lm_eval":  # the harness cuts what is too long by itself
+            continue
         scored = (*inputs.probe.get(name, ()), *inputs.test.get(name, ()))
         for example in (*scored, *(data.train if name in inputs.test else ())):
             ids.update(example.prompt_ids, example.answer_ids)

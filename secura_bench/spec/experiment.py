@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, field_serializer
 
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.schema import Part, Slug
 from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.probe import ProbeEntry, Suite, suites_of
 from secura_bench.spec.sections import CheckpointSpec, DataSpec, EvaluateSpec, LogSpec, TrainSpec
 from secura_bench.spec.types import Count, Names, Order, Seed, as_list
 from secura_bench.tasks.catalog import expand
@@ -24,9 +25,10 @@ class ExperimentSpec(Part):
     are ``given``, ``reversed``, ``shuffle-N`` or lists of all tasks. ``methods`` are names, or mappings with ``name``
     and options. ``train``, ``evaluate``, ``data``, ``log`` and ``checkpoint`` are sections with keys of their own.
     ``seeds`` are those of the runs: one run each of each method. ``mode: sequence`` trains the tasks one after another
-    in each run; ``separate`` trains each from a fresh base. ``model`` is a preset, a Hub id or a folder. ``probe`` (a
-    task or a named list) measures knowledge that was there before; ``probe_rows`` are spread equally over its parts
-    (unset: 500, or what a smaller probe has). ``keep`` says which trained results stay in the run's folder, to be
+    in each run; ``separate`` trains each from a fresh base. ``model`` is a preset, a Hub id or a folder. ``probe``
+    (tasks or named lists) measures knowledge that was there before; ``lm_eval:NAME``, or a mapping with ``lm_eval`` and
+    settings, is a task of lm-evaluation-harness. ``probe_rows`` are spread equally over the parts that are the bench's
+    own (unset: 500, or what a smaller probe has). ``keep`` says which trained results stay in the run's folder, to be
     exported: adapters, whole models too, or none. ``threads`` is the number of CPU threads a run uses (all cores if
     unset); it is part of a run's identity, since sums depend on it.
     """
@@ -36,7 +38,7 @@ class ExperimentSpec(Part):
     model: Annotated[str, StringConstraints(min_length=1)]
     tasks: Names
     orders: Annotated[tuple[Order, ...], BeforeValidator(as_list), Field(min_length=1)] = ("given",)
-    probe: Annotated[str, StringConstraints(min_length=1)] = "f_task"
+    probe: Annotated[tuple[ProbeEntry, ...], BeforeValidator(as_list), Field(min_length=1)] = ("f_task",)
     probe_rows: Count | None = None
     methods: Annotated[tuple[MethodSpec, ...], BeforeValidator(as_list), Field(min_length=1)]
     train: TrainSpec = TrainSpec()
@@ -53,10 +55,37 @@ class ExperimentSpec(Part):
         """The tasks, named lists spelled out."""
         return expand(self.tasks)
 
+    @field_serializer("probe")
+    def _as_written(self, probe: tuple[ProbeEntry, ...]) -> Any:
+        """Return the probe as people write it: of one entry that entry."""
+        entries = [e if isinstance(e, str) else e.model_dump(mode="json", exclude_none=True) for e in probe]
+        return entries[0] if len(entries) == 1 else entries
+
+    @property
+    def probe_name(self) -> str:
+        """What the whole probe is called."""
+        own = [entry for entry in self.probe if isinstance(entry, str) and not [*suites_of(entry)]]
+        return " + ".join([*own, *(suite.part for suite in self.suites)])
+
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The tasks of the bench that the probe is made of."""
+        return expand(tuple(entry for entry in self.probe if isinstance(entry, str) and not [*suites_of(entry)]))
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        """The parts of the probe that are lm-evaluation-harness's."""
+        return tuple(suite for entry in self.probe for suite in suites_of(entry))
+
     @property
     def probe_parts(self) -> tuple[str, ...]:
-        """The tasks that the probe is made of."""
-        return expand(self.probe)
+        """All parts of the probe, those of the harness behind the others."""
+        return (*self.own_parts, *(suite.part for suite in self.suites))
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The ways to score: those of ``evaluate``, and the harness's where it has a part of the probe."""
+        return tuple(dict.fromkeys([*self.evaluate.protocols, *(["lm_eval"] if self.suites else [])]))
 
     def sequences(self, method: MethodSpec) -> dict[str, tuple[str, ...]]:
         """Return the task sequences that a method is run on, by the name that tells them apart."""

@@ -12,6 +12,7 @@ from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.check import check_methods, check_names, located
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.matrix import variants_of
+from secura_bench.spec.probe import place_suites
 from secura_bench.spec.types import as_list
 from secura_bench.tasks.catalog import CATALOG, find_data_file, is_data_file
 
@@ -54,6 +55,7 @@ def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHE
     specs = []
     for variant in variants_of(file):
         _add_data_files(variant)
+        place_suites(variant)
         spec = variant.validate_as(ExperimentSpec)
         check_names(spec, variant)
         for key, check in checks.items():
