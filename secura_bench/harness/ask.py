@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from secura_bench.foundation.errors import DataError
+from secura_bench.foundation.errors import BenchError, DataError
 from secura_bench.foundation.wording import first_line
 from secura_bench.harness.apart import seed
 from secura_bench.harness.load import FEWSHOT_SEED
@@ -54,11 +54,15 @@ def ask(lm: Any, part: str, name: str, task: Any, limit: int | None) -> list[Sai
     task.set_fewshot_seed(seed=FEWSHOT_SEED)
     try:
         found = evaluate(lm, {"tasks": {name: task}}, limit=limit, bootstrap_iters=0, confirm_run_unsafe_code=True)
-    except (MemoryError, RuntimeError):
+    except (BenchError, MemoryError, RuntimeError):
         raise  # memory that runs out, above all: the caller knows the way out
     except Exception as error:
         melted = isinstance(error, AssertionError) and not str(error)
-        why = "a choice's tokens melt into its prompt's, with this tokenizer" if melted else first_line(str(error))
+        why = (
+            "a choice's tokens melt into its prompt's, with this tokenizer"
+            if melted
+            else first_line(str(error)).rstrip(".")
+        )
         raise DataError(f"{part}: lm-eval fails at {name}: {type(error).__name__}: {why}.") from error
     items: dict[int, list[Mapping[str, Any]]] = {}
     for sample in found["samples"][name]:

@@ -15,6 +15,7 @@ from secura_bench.data.dataset import Counts, TaskData
 from secura_bench.data.example import Example
 from secura_bench.harness.apart import apart
 from secura_bench.harness.ask import Said, ask
+from secura_bench.harness.code import foreign_code
 from secura_bench.harness.counted import counted_metric
 from secura_bench.harness.load import Loaded, load
 from secura_bench.harness.task import HarnessTask
@@ -26,17 +27,17 @@ _ELSEWHERE = ("dataset_path", "dataset_kwargs")
 """What of a task's configuration says where its rows lie; the rows themselves are hashed."""
 
 
-def read_suite(suite: Suite, chat: ChatFormat) -> tuple[TaskData, tuple[Example, ...]]:
+def read_suite(suite: Suite, chat: ChatFormat, allow_code: bool) -> tuple[TaskData, tuple[Example, ...]]:
     """Return a part of the probe as a task without training rows, and its items as examples.
 
     An item's id is the hash of its document, as the harness has it; of a group the task's name stands before. Prompt
     and answer tokens are of its first request: what is sent is the harness's own affair.
 
     Raises:
-        SpecError: No such task, or one that cannot be a probe. DataError: It cannot be loaded, or rendered.
+        SpecError: No such task, one that cannot be a probe, or one that is code and not allowed. DataError: It cannot be loaded, or rendered.
     """
-    loaded = load(suite)
-    said = {name: _items(loaded, name) for name in loaded.tasks}
+    loaded = load(suite, allow_code)
+    said = {name: _items(loaded, name, allow_code) for name in loaded.tasks}
     counted = {
         name: counted_metric(suite.part, name, loaded.tasks[name], items[0].figures) for name, items in said.items()
     }
@@ -48,6 +49,7 @@ def read_suite(suite: Suite, chat: ChatFormat) -> tuple[TaskData, tuple[Example,
         max_new_tokens=max(_new_tokens(config) for config in configs.values()),
         suite=suite,
         counted=counted,
+        allow_code=allow_code,
     )
     examples = tuple(example for name, items in said.items() for example in _examples(loaded, name, items, chat))
     identity = json.dumps([version("lm_eval"), configs, counted], sort_keys=True)
@@ -80,8 +82,8 @@ def _silent() -> Any:
     return Silent()
 
 
-def _items(loaded: Loaded, name: str) -> list[Said]:
-    with apart():
+def _items(loaded: Loaded, name: str, allow_code: bool) -> list[Said]:
+    with apart(), foreign_code(loaded.suite.part, allow_code):
         return ask(_silent(), loaded.suite.part, name, loaded.tasks[name], loaded.suite.limit)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from secura_bench.foundation.errors import BenchError, DataError, SpecError, did_you_mean
 from secura_bench.foundation.wording import first_line
 from secura_bench.harness.apart import apart, seed
+from secura_bench.harness.code import foreign_code, refuse_folder
 from secura_bench.spec.probe import Suite, folder_of
 
 FEWSHOT_SEED = 1234
@@ -25,11 +26,6 @@ class Loaded:
     suite: Suite
     tasks: Mapping[str, Any]
 
-    @property
-    def unsafe(self) -> list[str]:
-        """The tasks that run what a model writes."""
-        return [name for name, task in self.tasks.items() if getattr(task, "UNSAFE_CODE", False)]
-
 
 def check_installed(suite: Suite) -> None:
     """Refuse a part of the probe where the harness is not installed.
@@ -41,34 +37,17 @@ def check_installed(suite: Suite) -> None:
         raise SpecError(f"{suite.part}: needs lm-evaluation-harness: pip install 'secura-bench[lm-eval]'.")
 
 
-def refuse_code(suite: Suite, allow_code: bool) -> None:
-    """Refuse what runs code that is not this program's, unless it is allowed; a folder before it is looked into.
-
-    Raises:
-        BenchError: It is not allowed, or the task cannot be loaded.
-    """
-    if allow_code:
-        return
-    if suite.include_path is not None:
-        raise SpecError(
-            f"include_path: {suite.include_path} holds tasks of lm-eval, which are code (its templates are run without "
-            f"a sandbox); if you trust them, say so: --allow-code."
-        )
-    if unsafe := load(suite).unsafe:
-        raise SpecError(
-            f"{suite.part}: {', '.join(unsafe)} runs what the model writes; if this machine may, say so: --allow-code."
-        )
-
-
 @cache
-def load(suite: Suite) -> Loaded:
+def load(suite: Suite, allow_code: bool) -> Loaded:
     """Return the tasks of a part, loaded with their rows, worked examples set as the command line sets them.
 
     Raises:
-        SpecError: The harness is not installed or knows no such name. DataError: It cannot load the task.
+        SpecError: The harness is not installed or knows no such name, or the task is code that is not allowed.
+        DataError: It cannot load the task.
     """
     check_installed(suite)
-    with apart():
+    refuse_folder(suite, allow_code)
+    with apart(), foreign_code(suite.part, allow_code):
         manager = _manager(folder_of(suite))
         if suite.name not in manager.all_tasks:
             near = did_you_mean(suite.name, manager.all_tasks)
@@ -80,14 +59,20 @@ def load(suite: Suite) -> Loaded:
             raise
         except Exception as error:
             raise DataError(
-                f"{suite.part}: lm-eval cannot load it: {type(error).__name__}: {first_line(str(error))}. Of a data "
+                f"{suite.part}: lm-eval cannot load it: {type(error).__name__}: {_said(error)}. Of a data "
                 f"set of the Hub that is not here yet: `secura-bench data fetch {suite.part}`, with a network."
             ) from error
         for name, task in tasks.items():
             if getattr(task, "MULTIMODAL", False):
                 raise SpecError(f"{suite.part}: {name} wants images or sound, and the model is asked in text alone.")
+            if getattr(task, "UNSAFE_CODE", False) and not allow_code:
+                raise SpecError(f"{suite.part}: {name} runs what the model writes; if it may, say so: --allow-code.")
             _set_shots(task, suite.num_fewshot)
     return Loaded(suite, tasks)
+
+
+def _said(error: Exception) -> str:
+    return first_line(str(error)).rstrip(".")
 
 
 def _set_shots(task: Any, wanted: int | None) -> None:

@@ -18,12 +18,14 @@ class HarnessTask(TaskFile):
 
     Attributes:
         suite: what the spec says of it. counted: the metric that is the score, by task.
+        allow_code: whether what of it is not this program's may run.
     """
 
     id: str
     kind: Literal["lm_eval"] = "lm_eval"  # type: ignore[assignment] # no task file may say so
     suite: Suite
     counted: Mapping[str, str]
+    allow_code: bool
 
     @model_validator(mode="after")
     def _has_a_source(self) -> HarnessTask:

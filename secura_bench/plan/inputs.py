@@ -37,7 +37,7 @@ class Inputs:
     metrics: tuple[UserMetric, ...] = ()
 
 
-def read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool) -> Inputs:
+def read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool, allow_code: bool) -> Inputs:
     """Read what the runs of a spec share: model, rows and probe."""
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
     chat = ChatFormat(load_tokenizer(model), spec.data.system, model.label)
@@ -52,7 +52,7 @@ def read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bo
     for suite in spec.suites:
         from secura_bench.harness.data import read_suite  # it takes seconds to import, and few probes want it
 
-        tasks[suite.part], probe[suite.part] = read_suite(suite, chat)
+        tasks[suite.part], probe[suite.part] = read_suite(suite, chat, allow_code)
     test = {name: tasks[name].test[: spec.evaluate.limit] for name in trained}
     notes = {name: _note(data, probe.get(name), test.get(name)) for name, data in tasks.items()}
     return Inputs(model, chat, tasks, probe, test, notes, metrics)

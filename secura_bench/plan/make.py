@@ -9,7 +9,6 @@ from typing import Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
-from secura_bench.harness.load import refuse_code
 from secura_bench.methods.build import build_method
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import shapes_of
@@ -32,7 +31,7 @@ def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
     """Read everything that the runs need but the model's weights, and list the runs. Nothing is written.
 
     Every method is tried on the model's shapes, so that an option that does not fit is refused here. ``allow_code``
-    lets ``evaluate.metrics`` be loaded, which are code.
+    lets ``evaluate.metrics`` be loaded, and tasks of lm-eval, which are code.
 
     Raises:
         BenchError: The model, a task or an option cannot be used.
@@ -50,12 +49,10 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
     plans = []
     for spec in specs:
         metrics = load_metrics(spec, allow_code)
-        for suite in spec.suites:
-            refuse_code(suite, allow_code)
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
         key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics], sort_keys=True)
         if key not in read:
-            read[key] = read_inputs(spec, metrics, fetch)
+            read[key] = read_inputs(spec, metrics, fetch, allow_code)
         _check_protocols(spec, read[key])
         _try_methods(spec, read[key])
         plans.append(Plan(spec, read[key], tuple(_run(planned, read[key]) for planned in planned_runs(spec))))

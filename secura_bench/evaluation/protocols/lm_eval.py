@@ -31,15 +31,16 @@ class LmEval(Protocol):
         """
         from secura_bench.harness.apart import apart
         from secura_bench.harness.ask import ask, language_model
+        from secura_bench.harness.code import foreign_code
         from secura_bench.harness.load import load
 
         file = harness_task(asked)
         inner: Any = asked.model.module if hasattr(asked.model, "module") else asked.model
-        for name, task in load(file.suite).tasks.items():
+        for name, task in load(file.suite, file.allow_code).tasks.items():
             places = [i for i, example in enumerate(asked.examples) if example.task == name]
             if all(i in asked.known for i in places):
                 continue
-            with apart(inner):
+            with apart(inner), foreign_code(file.id, file.allow_code):
                 lm = language_model(inner, asked.chat.tokenizer, asked.batch_size)
                 said = ask(lm, file.id, name, task, file.suite.limit)
             examples = [asked.examples[i] for i in places]

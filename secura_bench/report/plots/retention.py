@@ -39,7 +39,7 @@ def retention_along_the_sequence(study: Study) -> Iterator[Picture]:
                 if metric.percent
                 else f"base's {metric.heading} / {metric.heading}, %"
             )
-            axes.set_ylabel(f"kept of {label(study.probe_name)}\n{share}")
+            axes.set_ylabel(f"kept of {label(study.probe_of(protocol))}\n{share}")
             name_lines(figure, axes, drawn)
             axes.set_title(f"{label(study.model)} · {PROTOCOLS[protocol].heading}")
             yield Picture("-".join(["retention", protocol, *([str(number + 1)] if number else [])]), figure)

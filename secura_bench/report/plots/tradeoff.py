@@ -30,7 +30,7 @@ def learning_against_retention(study: Study) -> Iterator[Picture]:
                 fontsize=6, color="0.35",
             )  # fmt: skip
         axes.set_xlabel(f"learned: {metric.heading} on the new tasks")
-        axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_name)}")
+        axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_of(protocol.id))}")
         axes.set_title(f"{label(study.model)} · {protocol.heading}")
         axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
         axes.set_xlim(left=max(0, axes.get_xlim()[0]) if metric.percent else None)

@@ -159,7 +159,7 @@ def _constant_rows(
     notes: dict[str, DataNote] = {}
     for run in study.runs:
         notes |= run.record.data
-    parts = study.runs[0].record.probe_parts
+    parts = study.parts_of(protocol.id)
     for label, of_task, of_probe in (
         ("majority answer", "majority", "probe_majority"),
         ("random choice", "chance", "probe_chance"),
@@ -197,7 +197,8 @@ def _reading(study: Study, protocol: Protocol) -> str:
     mine, base = f"probe {protocol.main.heading}", f"base's probe {protocol.main.heading}"
     ratio = f"{mine} / {base}" if protocol.main.percent else f"{base} / {mine}, for lower is better"
     kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."
+    learned = f"Learned: test rows of the trained task, {when}{last}. " if protocol.learned else ""
     return (
-        f"Learned: test rows of the trained task, {when}{last}. Probe: at the end of the run; start: the probe before "
+        f"{learned}Probe: at the end of the run; start: the probe before "
         f"the first step, where the method does not start as the base; n: the probe's rows.{kept}"
     )
