@@ -34,7 +34,8 @@ def read_suite(suite: Suite, chat: ChatFormat, allow_code: bool) -> tuple[TaskDa
     and answer tokens are of its first request: what is sent is the harness's own affair.
 
     Raises:
-        SpecError: No such task, one that cannot be a probe, or one that is code and not allowed. DataError: It cannot be loaded, or rendered.
+        SpecError: No such task, one that cannot be a probe, or one that is code and not allowed.
+        DataError: It cannot be loaded, or rendered.
     """
     loaded = load(suite, allow_code)
     said = {name: _items(loaded, name, allow_code) for name in loaded.tasks}
