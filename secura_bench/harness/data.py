@@ -53,7 +53,8 @@ def read_suite(suite: Suite, chat: ChatFormat, allow_code: bool) -> tuple[TaskDa
         allow_code=allow_code,
     )
     examples = tuple(example for name, items in said.items() for example in _examples(loaded, name, items, chat))
-    identity = json.dumps([version("lm_eval"), configs, counted], sort_keys=True)
+    sent = [item.sample["arguments"] for items in said.values() for item in items]  # worked examples and all
+    identity = json.dumps([version("lm_eval"), configs, counted, sent], sort_keys=True, default=str)
     data = TaskData(
         file=file,
         origin=Origin(f"lm_eval:{version('lm_eval')}", _versions(configs), file.licence, None),
@@ -123,6 +124,7 @@ def _row(id_: str, task: Any, sample: Any) -> Row:
 def _configuration(task: Any) -> dict[str, Any]:
     """Return a task's resolved configuration as JSON has it, functions as their source and never by address."""
     whole = {key: value for key, value in task.dump_config().items() if key not in _ELSEWHERE}
+    whole["metadata"] = {k: v for k, v in (whole.get("metadata") or {}).items() if k != "config_source"}
     text = json.dumps({**whole, "VERSION": task.VERSION}, sort_keys=True, default=str)
     return json.loads(re.sub(r" at 0x[0-9a-fA-F]+", "", text))
 
