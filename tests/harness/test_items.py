@@ -84,7 +84,9 @@ def test_a_row_is_what_the_item_asks(tiny: Any, suites: Path) -> None:
     _, examples = read(tiny, suites, "gen_choice", num_fewshot=2)
     row = examples[0].row
     assert row.prompt.startswith("Question 0:") and row.prompt.count("Question") == 1  # the shots are not its question
-    assert row.choices and row.answer_index is not None and row.target == row.choices[row.answer_index] == min(row.choices)
+    assert (
+        row.choices and row.answer_index is not None and row.target == row.choices[row.answer_index] == min(row.choices)
+    )
     assert tiny[1].tokenizer.decode(examples[0].prompt_ids).count("Question") == 3  # they are in what is sent
 
 
@@ -156,7 +158,7 @@ def test_the_first_metric_that_can_count_does(tiny: Any, suites: Path) -> None:
 def test_what_cannot_be_a_probe_is_refused(tiny: Any, suites: Path) -> None:
     with pytest.raises(SpecError, match=r"gen_corpus: of gen_corpus no metric \(mcc\) is the mean"):
         read(tiny, suites, "gen_corpus")
-    with pytest.raises(SpecError, match="no task, group or tag 'gen_chioce'. Did you mean 'gen_choice'"):
+    with pytest.raises(SpecError, match=r"no task, group or tag 'gen_chioce'. Did you mean 'gen_choice'"):
         read(tiny, suites, "gen_chioce")
     with pytest.raises(DataError, match="points of gen_points is 7 of an item"):
         score(tiny, read(tiny, suites, "gen_points", limit=2))
@@ -165,14 +167,14 @@ def test_what_cannot_be_a_probe_is_refused(tiny: Any, suites: Path) -> None:
 def test_a_folder_of_tasks_is_code(tiny: Any, suites: Path) -> None:
     from secura_bench.harness.data import read_suite
 
-    with pytest.raises(SpecError, match="include_path: .* are code .* --allow-code"):
+    with pytest.raises(SpecError, match=r"include_path: .* are code .* --allow-code"):
         read_suite(Suite("gen_choice", include_path=str(suites)), tiny[1], allow_code=False)
 
 
 def test_a_task_that_loads_or_runs_code_wants_to_be_allowed(tiny: Any) -> None:
     from secura_bench.harness.data import read_suite
 
-    with pytest.raises(SpecError, match="humaneval: takes 'code_eval' of evaluate, which is code.*--allow-code"):
+    with pytest.raises(SpecError, match=r"humaneval: takes 'code_eval' of evaluate, which is code.*--allow-code"):
         read_suite(Suite("humaneval"), tiny[1], allow_code=False)
 
 
@@ -184,7 +186,7 @@ def test_a_choice_that_melts_into_the_prompt_is_said(tiny: Any, suites: Path, mo
 
     found = read(tiny, suites, "gen_choice", limit=2)
     monkeypatch.setattr(HFLM, "loglikelihood", melt)
-    with pytest.raises(DataError, match="lm_eval:gen_choice: lm-eval fails .* a choice's tokens melt into its prompt's"):
+    with pytest.raises(DataError, match=r"gen_choice: lm-eval fails .* a choice's tokens melt into its prompt's"):
         score(tiny, found)
 
 

@@ -45,6 +45,7 @@ def write_tasks(folder: Path) -> Path:
         "fewshot_split": "test",
     }
     write_task(folder, "gen_choice", **choice, metric_list=[{"metric": m, **MEAN} for m in ("acc", "acc_norm")])
+    first, number = {"function": "take_first"}, {"function": "regex", "regex_pattern": "([0-9]+)"}
     write_task(
         folder,
         "gen_sums",
@@ -53,12 +54,9 @@ def write_tasks(folder: Path) -> Path:
         doc_to_text="{{q}}",
         doc_to_target="a",
         generation_kwargs={"until": ["\n"], "max_gen_toks": 6, "do_sample": False},
-        filter_list=[
-            {"name": "number", "filter": [{"function": "regex", "regex_pattern": "([0-9]+)"}, {"function": "take_first"}]},
-            {"name": "whole", "filter": [{"function": "take_first"}]},
-        ],
+        filter_list=[{"name": "number", "filter": [number, first]}, {"name": "whole", "filter": [first]}],
         metric_list=[{"metric": "exact_match", **MEAN}],
-    )  # fmt: skip
+    )
     (folder / "both.yaml").write_text(yaml.safe_dump({"group": "gen_both", "task": ["gen_choice", "gen_sums"]}))
     corpus = [{"metric": "mcc", "aggregation": "matthews_corrcoef", "higher_is_better": True}]
     write_task(folder, "gen_corpus", **choice, metric_list=corpus)
