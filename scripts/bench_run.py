@@ -61,7 +61,7 @@ def plan_of(folder: Path, method: str, steps: int) -> Plan:
 def timed_run(plan: Plan, results: Path) -> float:
     """Return the seconds that the plan's second run takes, its folder, log, checkpoints and record included."""
     began = time.perf_counter()
-    outcome = execute(plan, results, progress="quiet", only=[plan.runs[1].name])
+    outcome = execute([plan], results, progress="quiet", only=[plan.runs[1].name])
     if outcome.failed or outcome.held:  # less than the work is no time of the work
         raise RuntimeError(f"the run was not done: {outcome}")
     return time.perf_counter() - began
@@ -130,7 +130,7 @@ def memory_by_task(folder: Path, method: str) -> list[int]:
 
     Session._score = noted  # type: ignore[method-assign]
     try:
-        execute(replace(plan, runs=(run,)), folder / "results", progress="quiet")
+        execute([replace(plan, runs=(run,))], folder / "results", progress="quiet")
     finally:
         Session._score = inner  # type: ignore[method-assign]
     return peaks[-16:]

@@ -125,10 +125,10 @@ def forecast(chosen: Point) -> dict[str, float]:
     shape, train = shape_of(chosen.size), train_of(chosen)
     if shape is None:
         raise TypeError(f"{chosen.size}'s layout is known")
-    method = build_method(chosen.method, **chosen.options)
+    footprint = build_method(chosen.method, **chosen.options).footprint()
     scoring = Scoring(chosen.batch, chosen.context, chosen.answers, 0, ("teacher_forced",))
-    count = restricted(count_on_shape(method, shape, lambda: shapes_of(chosen.size)), shape, train)
-    memory = memory_of(method, count, shape, train, scoring, chosen.answers, chosen.tasks, on_gpu=True)
+    count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(chosen.size)), shape, train)
+    memory = memory_of(footprint, count, shape, train, scoring, chosen.answers, chosen.tasks, on_gpu=True)
     parts = {name: float(getattr(memory, name)) for name in MEMORY}
     return {"total": memory.device, "process": float(PROCESS), **parts}
 
@@ -168,11 +168,11 @@ def measured(chosen: Point, device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"stages": peaks, "reserved": reserved, "before": before, "seconds_to_build": built}
     if not moments:
         return found
-    method, shape = build_method(chosen.method, **chosen.options), shape_of(chosen.size)
+    footprint, shape = build_method(chosen.method, **chosen.options).footprint(), shape_of(chosen.size)
     one_task = moments[: train.steps]
     step = statistics.median(after - before for before, after in pairwise(one_task))
-    tokens = chosen.batch * chosen.context * method.relative_rows
-    flops = training_flops(shape, train, chosen.method in EVERYTHING, method) if shape else 0.0
+    tokens = chosen.batch * chosen.context * footprint.relative_rows
+    flops = training_flops(shape, train, chosen.method in EVERYTHING, footprint) if shape else 0.0
     speed = {"seconds_a_step": step, "tokens_a_second": tokens / step, "operations_a_second": tokens * flops / step}
     return {**found, **speed, "first_loss": losses[0], "last_loss": losses[-1]}
 

@@ -59,7 +59,7 @@ CHAT: Any = SimpleNamespace(pad_id=0, stop_ids=frozenset({1}), decode=lambda ids
 
 def forced(model: Any, examples: Sequence[Any], rows: int) -> None:
     """Score all by teacher forcing."""
-    from secura_bench.evaluation.protocols.teacher_forced import teacher_forced
+    from secura_bench.evaluation.predicting.teacher_forced import teacher_forced
 
     for _ in teacher_forced(model, examples, CHAT, rows):
         pass
@@ -67,7 +67,7 @@ def forced(model: Any, examples: Sequence[Any], rows: int) -> None:
 
 def written(model: Any, examples: Sequence[Any], rows: int, new: int) -> None:
     """Let the model write ``new`` tokens after each prompt."""
-    from secura_bench.evaluation.protocols.generate import generate
+    from secura_bench.evaluation.predicting.generate import generate
 
     for _ in generate(model, examples, CHAT, rows, new):
         pass

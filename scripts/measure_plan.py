@@ -100,10 +100,11 @@ def estimated(point: Point) -> float:
     from secura_bench.estimates.memory import PROCESS, Scoring, memory_of
     from secura_bench.methods.build import build_method
 
-    method, shape, train = build_method(point.method, **point.options), shape_of(point.size), train_of(point)
+    footprint, train = build_method(point.method, **point.options).footprint(), train_of(point)
+    shape = shape_of(point.size)
     scoring = Scoring(point.batch, point.context, point.answers, 0, ("teacher_forced",))
-    count = restricted(count_on_shape(method, shape), shape, train)
-    return memory_of(method, count, shape, train, scoring, point.answers, point.tasks).on_cpu() - PROCESS
+    count = restricted(count_on_shape(footprint, shape), shape, train)
+    return memory_of(footprint, count, shape, train, scoring, point.answers, point.tasks).on_cpu() - PROCESS
 
 
 def measured(point: Point) -> int:
@@ -170,7 +171,7 @@ def stages(
         ids = torch.randint(3, 100, (point.context - number % 2,)).tolist()
         row = Row(id=str(number), prompt="?", target="!")
         rows.append(Example("task", row, tuple(ids[: -point.answers]), tuple(ids[-point.answers :]), 1.0))
-    if method.stream == "none":
+    if not method.trains:
         with torch.inference_mode():
             logits = answer_logits(model.eval(), collate(rows[: point.batch], 0).to(accelerator.device))
             torch.log_softmax(logits.float(), dim=-1)

@@ -17,6 +17,7 @@ __all__ = [
     "Method",
     "Options",
     "RecordError",
+    "RunsRead",
     "SpecError",
     "Stack",
     "__version__",
@@ -29,27 +30,28 @@ __all__ = [
 
 if TYPE_CHECKING:
     from secura_bench.foundation.errors import BenchError, DataError, RecordError, SpecError
-    from secura_bench.methods.base import Method, Options
     from secura_bench.methods.build import build_method
+    from secura_bench.methods.method import Method, Options
     from secura_bench.methods.stack import Stack
     from secura_bench.plan.make import make_plans
-    from secura_bench.report.study.read import read_runs
-    from secura_bench.runs.execute import execute_all as run
+    from secura_bench.report.study.read import RunsRead, read_runs
+    from secura_bench.runs.execute import execute as run
     from secura_bench.spec.load import load_specs
 
 _PLACES = {
     "BenchError": "secura_bench.foundation.errors:BenchError",
     "DataError": "secura_bench.foundation.errors:DataError",
-    "Method": "secura_bench.methods.base:Method",
-    "Options": "secura_bench.methods.base:Options",
+    "Method": "secura_bench.methods.method:Method",
+    "Options": "secura_bench.methods.method:Options",
     "RecordError": "secura_bench.foundation.errors:RecordError",
+    "RunsRead": "secura_bench.report.study.read:RunsRead",
     "SpecError": "secura_bench.foundation.errors:SpecError",
     "Stack": "secura_bench.methods.stack:Stack",
     "build_method": "secura_bench.methods.build:build_method",
     "load_specs": "secura_bench.spec.load:load_specs",
     "make_plans": "secura_bench.plan.make:make_plans",
     "read_runs": "secura_bench.report.study.read:read_runs",
-    "run": "secura_bench.runs.execute:execute_all",
+    "run": "secura_bench.runs.execute:execute",
 }
 """The same as a type checker reads above."""
 

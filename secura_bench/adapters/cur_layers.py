@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from secura_bench.adapters.cur import core_forward, core_weight, initial_a
-from secura_bench.adapters.stand_in import LinearStandIn
+from secura_bench.adapters.stand_in import LinearStandIn, Names
 
 
 class CURLinear(LinearStandIn, ABC):
@@ -20,6 +21,9 @@ class CURLinear(LinearStandIn, ABC):
     Attributes:
         C: (h, r) columns of W, frozen. R: (r, d) rows of W, frozen. K: (r, r) fp32, zero at the start.
     """
+
+    moved_names: ClassVar[Names] = ("K",)
+    held_names: ClassVar[Names] = ("C", "R", "K")
 
     C: Tensor
     R: Tensor
@@ -75,6 +79,8 @@ class CURLinear(LinearStandIn, ABC):
 class CURLoRALinear(CURLinear):
     """CUR-LoRA's: the core is U (r×r), trained, zero at the start."""
 
+    trained_names: ClassVar[Names] = ("U",)
+
     def __init__(self, base: nn.Linear, columns: Tensor, rows: Tensor) -> None:
         super().__init__(base, columns, rows)
         self.U = nn.Parameter(torch.zeros_like(self.K))
@@ -91,6 +97,8 @@ class CURLoRALinear(CURLinear):
 
 class CABRLinear(CURLinear):
     """CABR-LoRA's: the core is A B with A (r×m) and B (m×r) trained, W[:r, :m] and zero at the start."""
+
+    trained_names: ClassVar[Names] = ("A", "B")
 
     def __init__(self, base: nn.Linear, columns: Tensor, rows: Tensor, m: int) -> None:
         super().__init__(base, columns, rows)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secura_bench.adapters.merging import Survival, merge_into
-from secura_bench.adapters.stand_in import LinearStandIn
+from secura_bench.adapters.stand_in import LinearStandIn, Names
 
 
 class DualLoRALinear(LinearStandIn):
@@ -22,6 +23,10 @@ class DualLoRALinear(LinearStandIn):
         long_A, long_B: the long-term pair, buffers; equal to the working pair at the start.
         long_term: which of the two a forward uses.
     """
+
+    trained_names: ClassVar[Names] = ("A", "B")
+    moved_names: ClassVar[Names] = ("long_A", "long_B")
+    held_names: ClassVar[Names] = ("long_A", "long_B")
 
     long_A: Tensor  # noqa: N815
     long_B: Tensor  # noqa: N815

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.adapters.peft_layers import tuner_layers
-from secura_bench.adapters.stand_in import LinearStandIn
+from secura_bench.adapters.stand_in import LinearStandIn, stand_ins
 from secura_bench.foundation.errors import SpecError
 
 _TOKENS = 8
@@ -36,8 +36,7 @@ def refuse_unreached(model: nn.Module) -> None:
 
 
 def _adapted(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    ours = [(path, module) for path, module in model.named_modules() if isinstance(module, LinearStandIn)]
-    return [*ours, *(tuner_layers(model) if hasattr(model, "peft_config") else ())]
+    return [*stand_ins(model), *(tuner_layers(model) if hasattr(model, "peft_config") else ())]
 
 
 def _weight(module: Any) -> Tensor | None:

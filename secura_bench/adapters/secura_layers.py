@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from secura_bench.adapters.cur import core_forward, core_weight
 from secura_bench.adapters.cur_layers import CABRLinear, add_bias, full_precision
 from secura_bench.adapters.merging import Survival, merge_into
 from secura_bench.adapters.signorm import output_restraint, resting_restraint, restraint
+from secura_bench.adapters.stand_in import Names
 
 Merge = Literal["m1", "m2", "none"]
 
@@ -26,6 +27,11 @@ class UnnormedSecuraLinear(CABRLinear):
         adapter_bias: (h,) trained, zero at the start, never reset; None where it is off.
         survival: with ``into_base``, what the last merge and all merges left in W.
     """
+
+    trained_names: ClassVar[Names] = ("A", "B", "adapter_bias")
+    still_names: ClassVar[Names] = ("A",)
+    moved_names: ClassVar[Names] = ("K", "A_f", "B_f")
+    held_names: ClassVar[Names] = ("C", "R", "K", "A_f", "B_f", "W_first")
 
     A_f: Tensor | None
     B_f: Tensor | None
@@ -54,6 +60,11 @@ class UnnormedSecuraLinear(CABRLinear):
         self.adapter_bias = nn.Parameter(torch.zeros(base.out_features, device=self.K.device)) if adapter_bias else None
         self.register_buffer("W_first", base.weight.detach().clone() if into_base else None, persistent=False)
         self.survival: tuple[Survival, Survival] | None = None
+
+    @property
+    def is_still(self) -> bool:
+        """Whether B is zero in every forward, and A with it has no gradient."""
+        return self.always_merged
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (W + C (K + A B) R)ᵀ + bias, by thin products."""

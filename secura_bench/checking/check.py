@@ -15,7 +15,7 @@ from secura_bench.export.write import export, restore
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.wording import in_a_line
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import find_model
 from secura_bench.results.folder import RunFolder
@@ -56,7 +56,7 @@ def check_method(name: str, options: Mapping[str, Any], plugin: Path, work: Path
         yield Verdict("options", False, _without_place(error))
         return
     yield Verdict("options", True, f"{shown or 'none'}{f'; here {_listed(options)}' if options else ''}")
-    if kind.stream == "none":
+    if not alone.run.build().trains:
         yield Verdict("trains", None, "it trains nothing, so there is nothing to resume", needed=False)
         return
     say(f"{name}: {STEPS} steps on each of two tasks, undisturbed")

@@ -108,7 +108,7 @@ def plan_errs(run: Run, inputs: Inputs) -> str | None:
     """Return how a plan's count of parameters differs from the attached model's, None where it does not."""
     shape = shape_of("tiny")
     assert shape is not None  # noqa: S101 - the tiny model's layout is Llama's
-    planned = count_on_shape(run.build(), shape)
+    planned = count_on_shape(run.build().footprint(), shape)
     live = Live(run, inputs)
     counted = live.method.count_parameters(live.model)
     wrong = [

@@ -22,7 +22,7 @@ from secura_bench.plan.run import Run
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.record import MIXED
 from secura_bench.runs.one_run import do_run
-from secura_bench.runs.progress import NoProgress, RunActivity
+from secura_bench.runs.progress.events import NoProgress, RunActivity
 from secura_bench.runs.stopping import Stop
 from secura_bench.spec.load import load_spec
 

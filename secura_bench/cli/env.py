@@ -55,10 +55,11 @@ def _machine() -> dict[str, str]:
 def _caches() -> dict[str, str]:
     """Return the folders where the Hub's libraries keep what they fetch, the user's own as "~"."""
     from secura_bench.foundation.home import without_home
+    from secura_bench.hub.cache import cache_folder
 
     try:
         from huggingface_hub import constants
     except ImportError:  # said above
         return {}
-    folders = {"HF_HOME": constants.HF_HOME, "HF_HUB_CACHE": constants.HF_HUB_CACHE}
+    folders = {"HF_HOME": constants.HF_HOME, "HF_HUB_CACHE": str(cache_folder())}
     return {name: without_home(os.path.expanduser(folder)) for name, folder in folders.items()}  # noqa: PTH111

@@ -50,9 +50,11 @@ def validate(
     allow_code: LoadCode = False,
 ) -> None:
     """Check specs: keys, values, tasks, methods, options; that model and metrics are there. Loads lm-eval's tasks."""
+    from secura_bench.checkpoints.find import check_checkpoint
     from secura_bench.evaluation.metric_there import check_metric
     from secura_bench.harness.load import check_installed, load
     from secura_bench.models.load import model_label
+    from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
 
@@ -71,11 +73,19 @@ def validate(
             else:
                 typer.echo(f"{suite.part}: not loaded, for include_path is code; --allow-code loads it", err=True)
 
+    def checkpoints(spec: ExperimentSpec) -> None:
+        for method in spec.methods:
+            if method.is_checkpoint:
+                named = (method.options.get("path"), *(method.options.get("after") or {}).values())
+                for path in filter(None, named):
+                    check_checkpoint(path)
+
     load_plugins(plugins)
     include_tasks(includes)
     for name in specs:
-        for spec in load_specs(name, overrides, {"model": model, "evaluate.metrics": metrics, "probe": suites}):
-            runs = 1 + len(spec.seeds) * sum(len(spec.sequences(m)) for m in spec.methods if m.name != "base")
+        checks = {"model": model, "evaluate.metrics": metrics, "probe": suites, "methods": checkpoints}
+        for spec in load_specs(name, overrides, checks):
+            runs = len(planned_runs(spec))
             typer.echo(
                 f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "
                 f"{len(spec.task_names)} tasks"

@@ -36,14 +36,14 @@ def run(
         list[str], typer.Option("--report-to", metavar="TRACKER", help="tensorboard, wandb, ...; may be repeated.")
     ] = NONE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, as `plan` does, and do nothing.")] = False,
-) -> None:
+) -> list[Path]:
     """Do an experiment's missing runs, then print its report.
 
     Stopped by Ctrl-C or killed, the same command goes on where it was.
     """
     if dry_run:
         plan(spec, results, 0, overrides, plugins, includes, allow_code)
-        return
+        return []
     from secura_bench.spec.load import load_specs
     from secura_bench.training.processes import MEETING, check_launch, count, is_main
 
@@ -66,7 +66,7 @@ def run(
     from secura_bench.report.formats.terminal import print_tables
     from secura_bench.report.make import make_report
     from secura_bench.report.study.read import read_runs
-    from secura_bench.runs.execute import execute_all
+    from secura_bench.runs.execute import execute
     from secura_bench.runs.stopping import Stopped
 
     refuse_what_cannot_fit(loaded, this_device())
@@ -75,21 +75,21 @@ def run(
     if count() > 1 and is_main():
         say(f"waiting for {count()} processes, {MEETING.total_seconds() / 60:g} minutes at most", quiet)
     try:
-        outcome = execute_all(
+        outcome = execute(
             plans, results, "machine" if json_lines else "quiet" if quiet else "person", only, force, report_to
         )
     except Stopped as stopped:
         say("stopped; the same command goes on from here", False)
         raise typer.Exit(128 + stopped.signal) from None
+    folders = [results / run.folder for run in runs if (results / run.folder).exists()]
     if is_main():
         if outcome.skipped:
             say(f"{len(outcome.skipped)} of {len(runs)} runs were finished before and are left as they are", quiet)
         if json_lines:
-            from secura_bench.runs.progress import JsonLines
+            from secura_bench.runs.progress.machine import JsonLines
 
             JsonLines().event("finished", **vars(outcome))
         else:
-            folders = [results / run.folder for run in runs if (results / run.folder).exists()]
             found, problems = read_runs(folders)
             tell(problems)
             if found:
@@ -102,3 +102,4 @@ def run(
         raise typer.Exit(1)
     if outcome.held:
         raise typer.Exit(3)
+    return folders

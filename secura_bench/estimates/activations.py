@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secura_bench.methods.base import Method
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing
 from secura_bench.models.shape import FAMILIES, Shape
 from secura_bench.spec.sections import TrainSpec
@@ -54,28 +54,28 @@ def computing_of(precision: Precision, on_gpu: bool = False) -> Computing:
 
 
 def activations(
-    method: Method, shape: Shape, train: TrainSpec, everything: bool, batch: Batch, on_gpu: bool = False
+    footprint: Footprint, shape: Shape, train: TrainSpec, everything: bool, batch: Batch, on_gpu: bool = False
 ) -> Activations:
     """Return the bytes of a forward's activations, for one micro-batch.
 
-    ``everything``: whether all weights are trained, or else those of ``method.adapted`` alone.
+    ``everything``: whether all weights are trained, or else those of ``Footprint.adapted`` alone.
 
     Saved: ``layer_bytes`` of every layer, the last norm's, and log-probabilities, 4 vocabulary an answer token (Gemma
     2 keeps its capped logits too, b vocabulary). Under ``gradient_checkpointing`` a layer keeps its input alone, r
     hidden, and one at a time is computed again.
-    While the loss's gradient is made there are two more such tensors, and ``Method.kept_logits`` of the method's own;
+    While the loss's gradient is made there are two more such tensors, and ``Footprint.kept_logits`` of the method's;
     while a layer's is, 3 intermediate of the MLP's inner gradients, and the residual stream's.
     """
     computing = computing_of(train.precision, on_gpu)
     r = residual_bytes(computing, everything)
-    layer, weights = layer_bytes(method, shape, computing, everything, batch)
-    weights += 4.0 * method.kept_weights(shape.hidden * shape.head_dim * (shape.heads + shape.kv_heads))
+    layer, weights = layer_bytes(footprint, shape, computing, everything, batch)
+    weights += 4.0 * footprint.kept_weights * shape.hidden * shape.head_dim * (shape.heads + shape.kv_heads)
     logits = 4.0 * batch.rows * batch.answers * shape.vocabulary
     capped = computing.scalar / 4 * logits if shape.family == "gemma2" else 0.0
     once = (4 + r * everything) * shape.hidden * batch.tokens + logits + capped
     inner = batch.tokens * (3 * computing.scalar * shape.intermediate + r * shape.hidden)
     whole = batch.tokens * layer + weights
-    loss = (2 + method.kept_logits) * logits
+    loss = (2 + footprint.kept_logits) * logits
     if train.gradient_checkpointing:
         return Activations(batch.tokens * r * shape.hidden * shape.layers + once, loss, whole + inner)
     return Activations(whole * shape.layers + once, loss, inner)
@@ -87,7 +87,7 @@ def residual_bytes(computing: Computing, everything: bool) -> int:
 
 
 def layer_bytes(
-    method: Method, shape: Shape, computing: Computing, everything: bool, batch: Batch
+    footprint: Footprint, shape: Shape, computing: Computing, everything: bool, batch: Batch
 ) -> tuple[float, float]:
     """Return what one layer keeps: bytes a token, and bytes whatever the tokens.
 
@@ -117,9 +117,9 @@ def layer_bytes(
         token += b * ((5 if computing.autocast else 2) * hidden + shape.intermediate + eager * q)
         return token, 0.0
     weights, shared = 0.0, set()
-    for name in method.adapted:
+    for name in footprint.adapted:
         source, inputs, outputs = _module(name, shape)
-        kept = method.kept(inputs, outputs, computing)
+        kept = footprint.kept(inputs, outputs, computing)
         token += kept.token
         weights += kept.weights
         if kept.shares and (source != "output" or eager):  # attention's output is there already

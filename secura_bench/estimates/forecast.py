@@ -21,7 +21,8 @@ from secura_bench.estimates.formulas import (
 )
 from secura_bench.estimates.memory import Memory, Scoring, memory_of
 from secura_bench.foundation.errors import DataError, SpecError
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
 from secura_bench.models.shape import Shape
@@ -50,6 +51,7 @@ class MethodForecast:
     """One method's runs, and what one of them takes.
 
     Attributes:
+        footprint: None where a method that is not ours fails to say it.
         runs, done, running: numbers of runs. ``memory`` and ``seconds`` are None where the model's layout is not known.
         seconds: of one run. left: bytes that a run leaves on disk; checkpoint: that it takes meanwhile.
         tasks: of one run. needs: a package that is not installed, if any.
@@ -57,7 +59,7 @@ class MethodForecast:
     """
 
     label: str
-    method: Method
+    footprint: Footprint | None
     train: TrainSpec
     runs: int
     done: int
@@ -180,17 +182,17 @@ def fits(memory: Memory, device: Device, tolerance: float = 1.0) -> bool:
 
 def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> str:
     """Return which settings would fit ``device``, as one sentence."""
-    shape = _shape(spec.model)
-    if shape is None:
+    shape, footprint = _shape(spec.model), estimate.footprint
+    if shape is None or footprint is None:
         return ""
     _, longest, answers = _rows(spec, None)
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
-    count = count_on_shape(estimate.method, shape, lambda: shapes_of(spec.model))
+    count = count_on_shape(footprint, shape, lambda: shapes_of(spec.model))
     scoring = Scoring.of(smaller, longest, answers, 0)
     for savings in accumulate(SAVINGS, lambda before, more: before | more):
         train = estimate.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
-        memory = memory_of(estimate.method, counted, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)
+        memory = memory_of(footprint, counted, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)
         if fits(memory, device):
             changed = {key: value for key, value in savings.items() if getattr(estimate.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
@@ -239,7 +241,7 @@ def _of_method(
     method, train, spec = planned.build(), planned.train, planned.spec
     estimate = MethodForecast(
         label=planned.method.label,
-        method=method,
+        footprint=None,
         train=train,
         runs=0,
         done=0,
@@ -254,10 +256,12 @@ def _of_method(
         needs=missing_extra(train),
     )
     try:
-        estimate = replace(estimate, work=work_of(spec, method, train, len(planned.tasks), rows))
+        footprint = method.footprint()
+        estimate = replace(estimate, footprint=footprint)
+        estimate = replace(estimate, work=work_of(spec, footprint, train, len(planned.tasks), rows))
         if shape is None:
-            return replace(estimate, count=method.count_on(shapes_of(spec.model)))
-        return _estimated(estimate, planned, shape, rows, scoring, answers, device)
+            return replace(estimate, count=footprint.count_on_shapes(shapes_of(spec.model)))
+        return _estimated(estimate, footprint, planned, shape, rows, scoring, answers, device)
     except SpecError as error:
         raise SpecError(f"method {planned.method.label!r} does not fit model {spec.model!r}: {error}") from None
     except Exception as error:
@@ -269,6 +273,7 @@ def _of_method(
 
 def _estimated(
     estimate: MethodForecast,
+    footprint: Footprint,
     planned: PlannedRun,
     shape: Shape,
     rows: Rows,
@@ -277,12 +282,12 @@ def _estimated(
     device: Device,
 ) -> MethodForecast:
     """Return ``estimate`` with what follows from the model's shape."""
-    method, train, work = estimate.method, estimate.train, estimate.work
-    count = restricted(count_on_shape(method, shape, lambda: shapes_of(planned.spec.model)), shape, train)
-    flops = work.tokens * training_flops(shape, train, count.trainable == count.total, method)
+    train, work = estimate.train, estimate.work
+    count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(planned.spec.model)), shape, train)
+    flops = work.tokens * training_flops(shape, train, count.trainable == count.total, footprint)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
-    left, checkpoint = disk_of(planned.spec, count, train, work, method, shape)
-    memory = memory_of(method, count, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)
+    left, checkpoint = disk_of(planned.spec, count, train, work, footprint, shape)
+    memory = memory_of(footprint, count, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)
     seconds = flops / (device.speed(planned.threads) * EFFICIENCY)
     return replace(estimate, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
 from secura_bench.evaluation.protocols import PROTOCOLS
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
 from secura_bench.plan.phases import probed_within, scored_after
 from secura_bench.spec.experiment import ExperimentSpec
@@ -22,35 +23,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def count_on_shape(method: Method, shape: Shape, whole: Callable[[], nn.Module] | None = None) -> ParameterCount:
-    """Return what ``method.count_parameters`` gives once attached to a model of ``shape``, without building it.
+def count_on_shape(footprint: Footprint, shape: Shape, whole: Callable[[], nn.Module] | None = None) -> ParameterCount:
+    """Return what a method's ``count_parameters`` gives once attached to a model of ``shape``, without building it.
 
     Layers are alike, so a count over L layers is n(1) + (L − 1) (n(2) − n(1)), counted on skeletons of one and two
-    layers. ``method`` is not changed: fresh ones of its kind are attached. Where that does not do for a method, it is
-    counted on ``whole()``, the model with all its layers and its configuration.
+    layers. Where that does not do for a method, it is counted on ``whole()``, the model with all its layers and its
+    configuration.
     """
-    if whole is not None and not method.counts_by_layer:
-        return type(method)(method.options).count_on(whole())
-    return _counted(_Kind(method), shape)
-
-
-class _Kind:
-    """A method's class and options, as a key: equal where the options are spelled alike."""
-
-    def __init__(self, method: Method) -> None:
-        self.kind, self.options = type(method), method.options
-        self._key = (self.kind, repr(method.options))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Kind) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
+    if whole is not None and not footprint.counts_by_layer:
+        return footprint.count_on_shapes(whole())
+    return _counted(footprint, shape)
 
 
 @lru_cache(maxsize=1024)  # a matrix has the same method for many rates
-def _counted(key: _Kind, shape: Shape) -> ParameterCount:
-    one, two = (key.kind(key.options).count_on(shape.skeleton(layers)) for layers in (1, 2))
+def _counted(footprint: Footprint, shape: Shape) -> ParameterCount:
+    one, two = (footprint.count_on_shapes(shape.skeleton(layers)) for layers in (1, 2))
 
     def extended(name: str) -> int:
         first, second = getattr(one, name), getattr(two, name)
@@ -84,18 +71,18 @@ class Work:
     """Rows scored, by every protocol of the spec."""
 
 
-def work_of(spec: ExperimentSpec, method: Method, train: TrainSpec, tasks: int, rows: Rows) -> Work:
+def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, tasks: int, rows: Rows) -> Work:
     """Return what a run does. The base scores once; others before training only where the start is not the base.
 
     Steps: ``train.steps`` a task. Tokens: steps · rows a step · a row's tokens. Scored: the probe at the end of each
     task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks`` says.
     """
     everything = rows.probe + tasks * rows.test
-    if method.stream == "none":
+    if not footprint.trains:
         return Work(0, 0, everything)
     steps = train.steps * tasks
-    scored = 0.0 if method.starts_as_base else float(everything)
-    stages = 1 if method.stream == "mixed" else tasks
+    scored = 0.0 if footprint.starts_as_base else float(everything)
+    stages = 1 if footprint.mixes_tasks else tasks
     every = spec.evaluate.every
     length = steps // stages
     scored += stages * (1 + probed_within(length, every)) * rows.probe
@@ -103,7 +90,7 @@ def work_of(spec: ExperimentSpec, method: Method, train: TrainSpec, tasks: int, 
         scored += tasks * rows.test
     else:
         scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
-    return Work(steps, steps * train.batch_size * method.relative_rows * rows.tokens, scored)
+    return Work(steps, steps * train.batch_size * footprint.relative_rows * rows.tokens, scored)
 
 
 @dataclass(frozen=True)
@@ -116,16 +103,16 @@ class Rows:
     exact: bool = False
 
 
-def training_flops(shape: Shape, train: TrainSpec, everything: bool, method: Method) -> float:
+def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: Footprint) -> float:
     """Return the floating-point operations of training on one token.
 
     2 a parameter in the forward pass and 2 for the gradients of activations; 2 more for those of weights where all
-    are trained; 2 more for the second forward of checkpointing; times ``Method.relative_work``. The embedding's
+    are trained; 2 more for the second forward of checkpointing; times ``Footprint.relative_work``. The embedding's
     look-up is none, the head's work on answers is counted as if all positions had it.
     """
     parameters = shape.layers * shape.layer + shape.embedding
     passes = 4 + 2 * everything + 2 * train.gradient_checkpointing
-    return passes * parameters * method.relative_work
+    return passes * parameters * footprint.relative_work
 
 
 def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> float:
@@ -135,7 +122,7 @@ def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> fl
 
 
 def disk_of(
-    spec: ExperimentSpec, count: ParameterCount, train: TrainSpec, work: Work, method: Method, shape: Shape
+    spec: ExperimentSpec, count: ParameterCount, train: TrainSpec, work: Work, footprint: Footprint, shape: Shape
 ) -> tuple[float, float]:
     """Return the bytes that a run leaves, and those that its checkpoint takes meanwhile.
 
@@ -143,8 +130,8 @@ def disk_of(
     A checkpoint: trained tensors, the optimizer's state and what the method holds, twice while it is replaced.
     """
     trained = count.trainable * trained_bytes(train.precision)
-    kept = method.stream != "none" and spec.keeps(count.trainable, count.total)
+    kept = footprint.trains and spec.keeps(count.trainable, count.total)
     left = trained * kept + work.scored * 2_000 * len(spec.evaluate.protocols)
-    if method.stream == "none":
+    if not footprint.trains:
         return left, 0.0
-    return left, 2 * (trained + optimizer_bytes(count.trainable, train, shape) + sum(method.held_memory(count)))
+    return left, 2 * (trained + optimizer_bytes(count.trainable, train, shape) + sum(footprint.held_memory(count)))

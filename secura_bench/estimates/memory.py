@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from secura_bench.estimates.activations import Activations, Batch, activations
 from secura_bench.evaluation.protocols import PROTOCOLS
-from secura_bench.methods.base import Method, ParameterCount
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
@@ -76,7 +77,7 @@ class Scoring:
 
 
 def memory_of(
-    method: Method,
+    footprint: Footprint,
     count: ParameterCount,
     shape: Shape,
     train: TrainSpec,
@@ -88,36 +89,36 @@ def memory_of(
     """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
 
     Whenever: weights, frozen · 2 or 4 + trained · 2 or 4, under autocast (``bf16``) a bf16 copy of the trained ones as
-    well; ``optimizer_bytes``; ``Method.held_memory``. Beside these:
+    well; ``optimizer_bytes``; ``Footprint.held_memory``. Beside these:
 
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
     - while scoring, ``scoring_bytes``;
-    - at the end of every task but the last, what ``Method.boundary_memory`` says, and a step of one row whose
+    - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
       gradients are squared in fp32. What is held is there from the second boundary on: with three tasks.
     """
     trained, bytes_ = count.trainable, trained_bytes(train.precision)
     weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
-    if method.stream == "none":
+    if not footprint.trains:
         return Memory(weights, 0, 0, scoring_bytes(shape, train.precision, scoring), 0)
     if train.precision == "bf16":
         weights += 2 * trained
-    held, host = method.held_memory(count)
+    held, host = footprint.held_memory(count)
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
-    drawn = round(train.batch_size * method.relative_rows)
+    drawn = round(train.batch_size * footprint.relative_rows)
     rows = min(train.micro_batch_size or drawn, drawn)
 
     def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
-        kept = activations(method, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
+        kept = activations(footprint, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
         return _step(kept, shape, train, trained, everything, accumulates, pulls, update)
 
-    gradients, kept, apart = step(rows, rows < drawn, method.anchors_weights, update_bytes(trained, train, shape))
+    gradients, kept, apart = step(rows, rows < drawn, footprint.anchors_weights, update_bytes(trained, train, shape))
     moments = [
         Memory(weights, gradients, optimizer, kept, held, host, apart),
         Memory(weights, 0, optimizer, scoring_bytes(shape, train.precision, scoring), held, host),
     ]
-    on_device, on_host = method.boundary_memory(count)
+    on_device, on_host = footprint.boundary_memory(count)
     if tasks > 1 and on_device + on_host:
         squares = 4.0 * (2 if bytes_ == 4 else 3) * min(trained, shape.largest)
         gradients, kept, apart = step(1, False, False, squares)

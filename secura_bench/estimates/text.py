@@ -55,7 +55,7 @@ def _method_row(estimate: MethodForecast, forecast: Forecast, device: Device) ->
         estimate.runs,
         estimate.done,
         _short(estimate.count.per_layer) if estimate.count.trainable else "–",
-        _short(estimate.method.published_per_layer) if estimate.method.published_per_layer else "–",
+        _short(published) if (published := estimate.footprint and estimate.footprint.published_per_layer) else "–",
         _short(estimate.work.steps) if estimate.work.steps else "–",
         _short(estimate.work.tokens) if estimate.work.steps else "–",
         _gib(needed) if needed else "–",

@@ -37,7 +37,7 @@ class Trial:
         model = attached(
             method,
             load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device),
-            lambda model: prepare_training(model, run.train) if method.stream != "none" else None,
+            lambda model: prepare_training(model, run.train) if method.trains else None,
             lambda base: accelerator.prepare_model(base, evaluation_mode=True),
         )
         moments: list[float] = []
@@ -45,7 +45,7 @@ class Trial:
         def on_step(report: StepReport) -> None:
             moments.append(time.perf_counter())
 
-        if method.stream == "none":
+        if not method.trains:
             model = accelerator.prepare_model(model, evaluation_mode=True)
         else:
             name = run.tasks[0]

@@ -31,12 +31,12 @@ def evaluate(
     on_batch: OnBatch = lambda batch: None,
     metrics: Sequence[UserMetric] = (),
 ) -> Evaluation:
-    """Score ``model`` on ``examples`` of one task; those that the protocol cannot score are counted out.
+    """Score ``model`` on ``examples`` of one task. Examples that the protocol cannot score are not counted.
 
-    ``context`` is the longest window of ``perplexity`` in tokens (a model that reads less sets a shorter one).
-    ``known`` holds predictions by position that an interrupted evaluation of the very same examples has made: they
-    are taken as they are, and batches of nothing else are passed over; where they are all, the model computes nothing.
-    ``on_batch`` is called after each batch that was scored, with its finished predictions.
+    ``context`` is the longest window of ``perplexity`` in tokens. A model that reads less sets a shorter one.
+    ``known`` holds predictions by position, which an interrupted evaluation of the same examples has made. They are
+    taken as they are. A batch of known predictions alone is not computed again.
+    ``on_batch`` is called after each batch that was scored, with the batch's predictions.
     """
     way = PROTOCOLS[protocol]
     asked = Asked(model, file, examples, chat, batch_size, context, known)
@@ -88,11 +88,11 @@ def pool(name: str, parts: Sequence[Evaluation]) -> Evaluation:
 
 
 def split_wrong_answers(generated: Evaluation, chosen: Evaluation) -> Evaluation:
-    """Return ``generated`` with its wrong answers told apart by ``chosen``, the same items scored by ``choice``.
+    """Return ``generated`` with its wrong answers split in two by ``chosen``, the same items scored by ``choice``.
 
-    A wrong item that ended its turn is ``format`` where the right choice was the likeliest (the model knows, and does
-    not say so) and else ``gone``; one that did not end its turn is neither, but ``cut``. Items without choices
-    have no label.
+    A wrong answer is ``format`` if the right choice was the likeliest: the model knows it, and does not say so.
+    It is ``gone`` if another choice was the likeliest. An answer that did not end its turn is neither: it is ``cut``.
+    Items without choices have no label.
     """
     labels: dict[str, list[float | None]] = {"format": [], "gone": []}
     rows = zip(generated.columns["accuracy"], generated.predictions, chosen.columns["accuracy"], strict=True)

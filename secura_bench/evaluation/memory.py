@@ -52,10 +52,10 @@ _KNOWN: WeakKeyDictionary[nn.Module, Memory] = WeakKeyDictionary()
 
 
 def memory_of(model: nn.Module) -> Memory:
-    """Return what of the model's memory agrees with reading every row alone without one; it is asked once.
+    """Return what of the model's memory gives the same logits as reading every row alone. A model is asked once.
 
     Raises:
-        DataError: The model reads ahead, or padding on the right changes what stands before it: no batch is right.
+        DataError: The model reads ahead, or padding on the right changes what stands before it. No batch is right then.
     """
     inner: Any = model.module if hasattr(model, "module") else model
     if inner not in _KNOWN:
@@ -64,12 +64,12 @@ def memory_of(model: nn.Module) -> Memory:
 
 
 def opening_of(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Opening:
-    """Let ``model`` read what all prompts begin with, where that is worth it and changes nothing."""
+    """Let ``model`` read the tokens that all prompts begin with, if that saves time and changes no number."""
     return read_opening(model, prompts) if memory_of(model).opening else NO_OPENING
 
 
 def note_of(model: nn.Module) -> str | None:
-    """Return what a reader of scores must know of the model's memory, if it was asked; None for a plain cache."""
+    """Return what a reader of scores must know of the model's memory, None if the plain cache was used."""
     inner: Any = model.module if hasattr(model, "module") else model
     if _KNOWN.get(inner, PLAIN).cached:
         return None

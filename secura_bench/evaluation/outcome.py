@@ -24,7 +24,7 @@ class Judged:
         examples: the items, as they were compared with. extracted: the answer read from what was written, or None.
         references: the text that the prediction's is compared with: as it comes back from its tokens.
         columns: scores by metric.
-        signatures: what exactly those metrics are that are not the same of every task; the others stand in
+        signatures: what exactly a metric is, where that depends on the task. The others stand in
             ``Protocol.signatures``.
     """
 
@@ -58,7 +58,7 @@ class Evaluation(Judged):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of rows that a metric says nothing of, where it is not all of them."""
+        """Say how many rows ROUGE leaves out, if it leaves out some and not all."""
         untold = sum(value is None for value in self.columns.get("rouge1", ()))
         if not 0 < untold < len(self.examples):
             return ()

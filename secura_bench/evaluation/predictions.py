@@ -38,7 +38,7 @@ class Prediction:
     figures: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the prediction as plain JSON that ``from_json`` reads back exactly; JSON has no NaN, so it is text."""
+        """Return the prediction as plain JSON, which ``from_json`` reads back exactly. NaN is text: JSON has none."""
         known = {name: value for name, value in vars(self).items() if value is not None}
         if self.loss is not None:
             known["loss"] = _plain(self.loss)
@@ -75,10 +75,10 @@ def long_first(
     among: Sequence[int] | None = None,
     length: Callable[[Example], int] = len,
 ) -> Iterator[list[int]]:
-    """Yield batches of positions, longest examples first: little padding, and running out of memory shows early.
+    """Yield batches of positions, longest examples first: little padding, and too little memory shows early.
 
-    Batches are formed over all examples, or those that ``among`` names, and the ones that hold none but ``known``
-    positions are passed over: what a restart still scores, it scores in the same company.
+    Batches are formed over all examples, or over those that ``among`` names. A batch of ``known`` positions alone is
+    left out. So a restart scores each example in the same batch as before.
     """
     positions = range(len(examples)) if among is None else among
     order = sorted(positions, key=lambda i: (-length(examples[i]), i))

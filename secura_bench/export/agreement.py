@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from secura_bench.evaluation.prompt_cache import config_of
 from secura_bench.foundation.errors import BenchError
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 
 _ROWS, _LENGTH = 4, 48
 _ALLOWED, _OF_EFFECT, _LEAST = 2e-3, 0.05, 1e-4  # of the logits' spread; of what training moved; of the spread again
@@ -48,9 +48,9 @@ def logits_of(model: nn.Module, ids: Tensor) -> Tensor:
 def refuse_disagreement(
     method: Method, model: nn.Module, base: nn.Module, written: Callable[[], nn.Module], way_out: str
 ) -> None:
-    """Refuse an export of which ``written`` loads something that computes another thing than the trained ``model``.
+    """Refuse an export that computes other logits than the trained ``model``. ``written`` loads the export.
 
-    ``base`` is the untrained model: an error must be small beside what training moved, too.
+    ``base`` is the untrained model. The error must also be small beside what training moved.
 
     Raises:
         BenchError: Says how far apart the logits are, and the way out.

@@ -8,9 +8,9 @@ from secura_bench.results.record import RunRecord
 
 
 def refuse_another_base(record: RunRecord, base: ModelFolder) -> None:
-    """Refuse to put what a run learned on another model than it learned it on.
+    """Refuse a base model that is not the one that the run trained.
 
-    A folder has a hash and a model of the Hub a commit; a snapshot's folder is named by its commit, and so tells.
+    A folder is known by its hash, and a model of the Hub by its commit. A snapshot's folder is named by its commit.
 
     Raises:
         BenchError: ``base`` is another, or cannot be shown to be the same.

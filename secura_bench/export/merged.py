@@ -10,7 +10,7 @@ from torch import nn
 from secura_bench.adapters.peft_layers import tuner_layers
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.wording import in_a_line
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import ModelFolder, load_model
 from secura_bench.models.tensors import places_of, sharing
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from secura_bench.foundation.errors import BenchError
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method
 from secura_bench.models.load import ModelFolder, load_model
 from secura_bench.models.sound import not_finite
 from secura_bench.models.tensors import named_tensors
@@ -24,10 +24,10 @@ def restore(
     *,
     targets_alone: bool = False,
 ) -> nn.Module:
-    """Return the trained model in fp32: the base with the method attached and its kept tensors put back.
+    """Return the trained model in fp32: the base, with the method attached and its kept tensors put back.
 
-    ``dtype`` is the one in which the run held the base: columns and rows are chosen by norms in it. ``targets_alone``:
-    whether the run trained query and value projections alone (``train.parameters``).
+    ``dtype`` is the dtype in which the run held the base. A CUR method chooses columns and rows by norms in it.
+    ``targets_alone`` says that the run trained query and value projections alone (``train.parameters``).
 
     Raises:
         BenchError: The kept result lacks a tensor, or holds one that is strange, misshapen or no number.

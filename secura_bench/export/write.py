@@ -22,8 +22,9 @@ from secura_bench.export.merged import merged_model
 from secura_bench.export.restore import restore
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.nearest import nearest_path
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
+from secura_bench.models.config import configuration
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
 from secura_bench.models.sound import load_sound
 from secura_bench.results.folder import RunFolder
@@ -99,7 +100,8 @@ def _written(form: Form, folder: Path, base: ModelFolder, dtype: torch.dtype) ->
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    stock = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype, use_safetensors=True).float()
+    config = configuration(base.path)
+    stock = AutoModelForCausalLM.from_pretrained(base.path, config=config, dtype=dtype, use_safetensors=True).float()
     loaded: nn.Module = PeftModel.from_pretrained(stock, str(folder))
     return loaded
 

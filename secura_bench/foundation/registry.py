@@ -67,8 +67,8 @@ class Registry:
 METHODS = Registry(
     "method",
     {
-        "base": "secura_bench.methods.base:Base",
-        "seq": "secura_bench.methods.base:Method",
+        "base": "secura_bench.methods.base_model:Base",
+        "seq": "secura_bench.methods.method:Method",
         "lora": "secura_bench.methods.lora:LoRA",
         "dora": "secura_bench.methods.dora:DoRA",
         "cur_lora": "secura_bench.methods.cur_lora:CURLoRA",
@@ -77,6 +77,7 @@ METHODS = Registry(
         "i_lora": "secura_bench.methods.i_lora:ILoRA",
         "peft": "secura_bench.methods.peft_tuner:Peft",
         "mtl": "secura_bench.methods.mtl:MultiTask",
+        "checkpoint": "secura_bench.methods.checkpoint:Checkpoint",
         "ewc": "secura_bench.methods.ewc:EWC",
         "er": "secura_bench.methods.er:ER",
         "stack": "secura_bench.methods.stack:Stack",

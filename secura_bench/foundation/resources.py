@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-TINY_MODEL = PACKAGE / "models" / "tiny"
 
 
 def shipped(folder: str) -> Path:

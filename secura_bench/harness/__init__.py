@@ -1,4 +1,4 @@
-"""lm-evaluation-harness as a source of probes: its tasks, loaded, read as rows and asked of a model in process.
+"""lm-evaluation-harness for probes: its tasks, loaded, read as rows and asked of a model in process.
 
 Only here is ``lm_eval`` imported, and only when a probe wants it: it takes seconds.
 """

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import explain
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 
 
 def build_method(name: str, **options: Any) -> Method:

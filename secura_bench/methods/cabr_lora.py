@@ -1,4 +1,12 @@
-"""CABR-LoRA (SECURA, arXiv 2502.18168, section 3.1): ΔW = C A B R, without SigNorm and merges along the way."""
+"""CABR-LoRA (SECURA, arXiv 2502.18168, section 3.1): ΔW = C A B R, without SigNorm and merges along the way.
+
+for each W (h×d) to adapt: C ← r of its columns, R ← r of its rows, frozen; K ← 0
+                           A (r×m) ← W[:r, :m], B (m×r) ← 0
+for each step:
+    y = (W + C (K + A B) R) x
+    A, B ← optimizer(A, B, ∇ loss)
+at the end of a task (``boundary: merge``): K ← K + A B,  B ← 0
+"""
 
 from __future__ import annotations
 
@@ -11,9 +19,10 @@ from secura_bench.methods.options import Size, resolve_size
 
 
 class CABROptions(CUROptions):
-    """``m``, the inner size of A (r×m) and B (m×r), is a number or a fraction of the hidden size; m > r."""
+    """Options of a CUR adapter, and the inner size."""
 
     m: Size = 0.0488
+    """The inner size of A (r×m) and B (m×r): a number, or a fraction of the model's hidden size; more than r."""
 
 
 class CABRLoRA(CURAdapter):
@@ -22,6 +31,7 @@ class CABRLoRA(CURAdapter):
     name = "cabr_lora"
     published_per_layer = 120_000
     Options = CABROptions
+    options: CABROptions
 
     def check(self, path: str, linear: nn.Linear, r: int, model: nn.Module) -> None:
         """Refuse ranks that the module cannot hold: r ≤ min(h, d), r < m ≤ d."""

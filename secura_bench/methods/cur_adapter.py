@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,29 +11,36 @@ from torch import Tensor, nn
 from secura_bench.adapters.cur import Selection, lowest_norm, sampled
 from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
+from secura_bench.adapters.stand_in import moved_tensors
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class CUROptions(Options):
-    """Options of every CUR adapter.
-
-    ``r`` is a number, or a fraction of the model's hidden size (0.0366 is 150 at 4096). ``selection: sampled`` draws
-    columns and rows with ``seed`` (Fawi 2024), ``lowest`` takes those of lowest norm (SECURA's code). ``boundary``
-    says whether the trained core is merged at the end of a task (SECURA, section 4.1) or goes on. ``seed`` is that of
-    the draw; unset, the run's. ``target_modules`` are names of the modules to adapt, the last part of their path.
-    """
+    """Options of every CUR adapter."""
 
     r: Size = 0.0366
+    """How many columns and rows of W make C and R: a number, or a fraction of the model's hidden size (0.0366 is 150 at
+    4096)."""
+
     selection: Selection = "lowest"
+    """Which columns and rows: those of ``lowest`` norm (SECURA's code), or ``sampled`` ones (Fawi 2024)."""
+
     seed: OwnSeed = None
+    """The seed of the draw with ``sampled``; unset, the run's."""
+
     target_modules: Targets = DEFAULT_TARGETS
+    """Names of the modules to adapt: the last part of their path in the model."""
+
     boundary: Literal["merge", "continue"] = "merge"
+    """Whether the trained core is merged at the end of a task (SECURA, section 4.1) or goes on."""
 
 
-class CURAdapter(Method):
+class CURAdapter(Method[CUROptions]):
     """Puts a layer with W + C core R into the targeted modules; what the core is made of is the subclass's."""
 
     Options = CUROptions
@@ -40,7 +48,7 @@ class CURAdapter(Method):
     @property
     def merges(self) -> bool:
         """Whether the trained core is moved away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules; its own tensors alone require grad."""
@@ -63,7 +71,11 @@ class CURAdapter(Method):
         inject(model, self.options.target_modules, adapt)
         return model
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """Count by formula."""
+        return replace(super().footprint(), count_on_shapes=self.count_on_shapes)
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula, after the same checks."""
         r = resolve_size(self.options.r, model)
         paths = check_targets(model, self.options.target_modules)
@@ -110,13 +122,13 @@ class CURAdapter(Method):
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the frozen C and R, and what merges fill."""
-        held = sum(buffer.numel() for layer in layers(model) for buffer in layer.buffers())
-        return super().count_parameters(model).with_held(held)
+        effective = sum(layer.effective for layer in layers(model))
+        held = sum(layer.held for layer in layers(model))
+        return super().count_parameters(model).with_effective(effective).with_held(held)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the trained tensors and what was merged into the cores."""
-        held = {name: value for name, value in model.state_dict().items() if name.endswith((".K", ".A_f", ".B_f"))}
-        return super().trained_state(model) | held
+        return super().trained_state(model) | moved_tensors(model)
 
 
 def layers(model: nn.Module) -> Iterator[CURLinear]:

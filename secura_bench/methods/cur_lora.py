@@ -1,4 +1,11 @@
-"""CUR-LoRA (Fawi 2024, arXiv 2408.14572): ΔW = C U R with the r×r core U alone trained."""
+"""CUR-LoRA (Fawi 2024, arXiv 2408.14572): ΔW = C U R with the r×r core U alone trained.
+
+for each W (h×d) to adapt: C ← r of its columns, R ← r of its rows, frozen; U (r×r), K ← 0
+for each step:
+    y = (W + C (K + U) R) x
+    U ← optimizer(U, ∇ loss)
+at the end of a task (``boundary: merge``): K ← K + U,  U ← 0
+"""
 
 from __future__ import annotations
 

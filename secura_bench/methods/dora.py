@@ -1,4 +1,11 @@
-"""DoRA (Liu et al. 2024, arXiv 2402.09353), through PEFT."""
+"""DoRA (Liu et al. 2024, arXiv 2402.09353), through PEFT.
+
+for each W (h×d) to adapt: A, B as LoRA's, μ ← ‖W‖ by row, W frozen
+for each step:
+    V = W + (α / r) B A
+    y = μ V / ‖V‖ x, norms by row
+    A, B, μ ← optimizer(A, B, μ, ∇ loss)
+"""
 
 from __future__ import annotations
 
@@ -20,9 +27,9 @@ class DoRA(LoRA):
         """Return LoRA's and a magnitude a row."""
         return super().trained_by(h, d) + h
 
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+    def kept_by(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return LoRA's, the outputs of W and of B A, which the magnitude scales, and a unit matrix for the norm."""
-        lora = super().kept(inputs, outputs, computing)
+        lora = super().kept_by(inputs, outputs, computing)
         return replace(
             lora, token=lora.token + 2 * outputs * computing.scalar, weights=computing.trained * inputs * inputs
         )

@@ -1,4 +1,12 @@
-"""Experience replay (Rolnick et al. 2019, arXiv 1811.11682; Chaudhry et al. 2019, arXiv 1902.10486)."""
+"""Experience replay (Rolnick et al. 2019, arXiv 1811.11682; Chaudhry et al. 2019, arXiv 1902.10486).
+
+for each step of task t:
+    new ~ the task's rows
+    replayed ~ the buffer, ratio · |new| rows, if t > 1
+    offer each new row to the buffer
+    loss = mean over the answer tokens of new ∪ replayed
+    θ ← optimizer(θ, ∇ loss)
+"""
 
 from __future__ import annotations
 
@@ -10,30 +18,37 @@ from pydantic import Field
 from torch import nn
 
 from secura_bench.data.example import Example, Task
-from secura_bench.methods.base import Method, Options, ParameterCount
 from secura_bench.methods.buffers import BufferKind, halves, new_buffer, together
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.spec.types import Number
 
 
 class EROptions(Options):
-    """The buffer, in examples, how many replayed rows come on each new one, and the loss; the defaults are ours.
-
-    ``buffer`` is what decides which rows are kept, ``capacity`` how many are. ``seed`` draws rows in and out; unset, it
-    is the run's. ``ratio`` is the number of replayed rows that come on each new one. ``loss: tokens`` is the mean over
-    the answer tokens of new and replayed rows together, as in any other step. ``halves`` is (mean over new rows + mean
-    over replayed rows) / 2, a row's loss being the mean over its tokens: below ``ratio`` 1 a replayed row then weighs
-    more than a new one. Records from before there was a choice have ``halves``.
-    """
+    """The buffer, in examples, how many replayed rows come on each new one, and the loss; the defaults are ours."""
 
     buffer: BufferKind = "reservoir"
+    """Which rows are kept: a uniform sample of all (``reservoir``), or one in which tasks have equal shares
+    (``balanced``)."""
+
     capacity: Positive = 1000
+    """How many rows are kept."""
+
     ratio: Annotated[Number, Field(gt=0)] = 1.0
+    """How many replayed rows come on each new one."""
+
     seed: OwnSeed = None
+    """The seed that draws rows in and out; unset, the run's."""
+
     loss: Literal["tokens", "halves"] = "tokens"
+    """What the loss is a mean over: ``tokens`` of new and replayed rows together, as in any other step, or ``halves``,
+    (mean over new rows + mean over replayed rows) / 2, a row's loss being the mean over its tokens: below ``ratio`` 1 a
+    replayed row then weighs more than a new one. Records from before there was a choice have ``halves``."""
 
 
-class ER(Method):
+class ER(Method[EROptions]):
     """Loss over new rows ∪ replayed rows: from the second task on, each step replays rows out of a buffer.
 
     During the first task nothing is replayed, and a step is one as without ER. Rows enter the buffer as they are
@@ -60,7 +75,7 @@ class ER(Method):
     def mix(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Add replayed rows and offer the new ones to the buffer: after drawing, so that none meets itself."""
         replayed: list[Example] = []
-        if extra := self.extra_rows(len(examples), self.task):
+        if extra := self.replayed_rows(len(examples), self.task):
             replayed = self.buffer.draw(extra)
         for example in examples:
             self.buffer.add(example)
@@ -68,14 +83,13 @@ class ER(Method):
             return halves(examples, replayed, mean_over="rows")
         return together(examples, replayed)
 
-    @property
-    def relative_rows(self) -> float:
-        """A new row and, from the second task on, its share of replayed ones."""
-        return float(1 + self.options.ratio)
-
-    def extra_rows(self, rows: int, task: int) -> int:
-        """Return how many rows are replayed."""
+    def replayed_rows(self, rows: int, task: int) -> int:
+        """Return how many rows are replayed in a step of ``rows`` new ones, in task number ``task`` from 0."""
         return max(1, round(self.options.ratio * rows)) if task > 0 else 0
+
+    def footprint(self) -> Footprint:
+        """A new row brings, from the second task on, its share of replayed ones."""
+        return replace(super().footprint(), relative_rows=1 + self.options.ratio, extra_rows=self.replayed_rows)
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the token ids in the buffer by now."""

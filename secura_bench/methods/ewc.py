@@ -1,4 +1,12 @@
-"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796; online: Schwarz et al. 2018, 1805.06370)."""
+"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796; online: Schwarz et al. 2018, 1805.06370).
+
+for each step of task t:
+    loss = cross-entropy + λ/2 Σ F (θ − θ*)², the second from t > 1 on
+    θ ← optimizer(θ, ∇ loss)
+at the end of task t:
+    F_t = mean over rows of (∇ log p(answer))²
+    F ← γ F + F_t,  θ* ← θ
+"""
 
 from __future__ import annotations
 
@@ -14,31 +22,40 @@ from torch.nn import functional as F
 
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
-from secura_bench.methods.base import Method, Options, ParameterCount
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
 from secura_bench.spec.types import Number
 
 
 class EWCOptions(Options):
-    """How strongly weights are held, to what, and where the two tensors that this takes live.
-
-    ``variant: online`` has one penalty, to where the last task ended, ``separate`` one a task. ``lambda`` 400 is
-    TRACE's; it means nothing without the scale of F, so the log has F's mean beside it. ``gamma`` is the share of F
-    that stays at a task's end. ``fisher_samples`` is the number of rows that F is a mean over; ``seed`` draws them.
-    ``device`` says where F and θ* are kept: with the weights (``same``) or on the ``cpu``. ``dtype: bf16`` halves the
-    memory, and rounds an anchor by up to 0.4 % of the weight: more than a small learning rate moves it.
-    """
+    """How strongly weights are held, to what, and where the two tensors that this takes live."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     variant: Literal["online", "separate"] = "online"
+    """What weights are held to: where the last task ended (``online``), or where each task did (``separate``)."""
+
     lambda_: Annotated[Number, Field(alias="lambda", ge=0)] = 400.0
+    """The strength; 400 is TRACE's. It means nothing without the scale of F, so the log has F's mean beside it."""
+
     gamma: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    """The share of F that stays at a task's end."""
+
     fisher_samples: Positive = 200
+    """How many rows F is a mean over."""
+
     device: Literal["same", "cpu"] = "same"
+    """Where F and θ* are kept: with the weights (``same``) or on the ``cpu``."""
+
     dtype: Literal["fp32", "bf16"] = "fp32"
+    """How F and θ* are kept. ``bf16`` halves the memory, and rounds an anchor by up to 0.4 % of the weight: more than a
+    small learning rate moves it."""
+
     seed: OwnSeed = None
+    """The seed that draws the rows of F; unset, the run's."""
 
     @field_validator("gamma")
     @classmethod
@@ -48,7 +65,7 @@ class EWCOptions(Options):
         return value
 
 
-class EWC(Method):
+class EWC(Method[EWCOptions]):
     """Loss + λ/2 Σ F (θ − θ*)², with F the diagonal of the Fisher information at the end of each task.
 
     ``online``: F ← γ F + F_t, and θ* is where the last task ended. ``separate``: one such penalty a task, summed. As a
@@ -121,15 +138,15 @@ class EWC(Method):
         count = super().count_parameters(model)
         return replace(count, held=2 * count.trainable)
 
-    def held_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of F and θ* where they are kept, in the dtype that they are kept in."""
-        size = count.held * (2 if self.options.dtype == "bf16" else 4)
-        return (0, size) if self.options.device == "cpu" else (size, 0)
-
-    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the bytes of the new F, in fp32 beside what is held, and where it is summed."""
-        size = 4 * count.trainable
-        return (0, size) if self.options.device == "cpu" else (size, 0)
+    def footprint(self) -> Footprint:
+        """F and θ* lie where and as the options say; at a boundary the new F comes beside them, in fp32."""
+        held = 2 if self.options.dtype == "bf16" else 4
+        on_cpu = self.options.device == "cpu"
+        return replace(
+            super().footprint(),
+            held_bytes=(0, held) if on_cpu else (held, 0),
+            boundary_bytes=(0, 4) if on_cpu else (4, 0),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return F, θ*, the constant and F's mean."""

@@ -1,4 +1,12 @@
-"""I-LoRA, in two versions: that of SECURA's public code, and that of its paper (Ren et al. 2024, arXiv 2402.18865)."""
+"""I-LoRA, in two versions: that of SECURA's public code, and that of its paper (Ren et al. 2024, arXiv 2402.18865).
+
+for each W to adapt: A drawn, B ← 0; (A, B)_long ← (A, B)
+for each step:
+    loss = cross-entropy + γ d(θ_work, θ_long)
+    θ_work ← optimizer(θ_work, ∇ loss)
+    θ_long ← λ θ_long + (1 − λ) θ_work
+at the end of a task (``boundary: merge``): W ← W + B A,  B ← 0,  θ_long ← θ_work
+"""
 
 from __future__ import annotations
 
@@ -15,13 +23,16 @@ from torch.optim import Optimizer
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject, refuse_shared
 from secura_bench.adapters.lora_pair import DualLoRALinear, dual_layers, long_term
 from secura_bench.adapters.merging import Survival, survival_from
+from secura_bench.adapters.stand_in import base_weights, moved_tensors
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
 from secura_bench.methods.buffers import Reservoir, halves
-from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.kept import Kept
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, Rank, Targets, resolve_seed
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 from secura_bench.models.head import answer_logits, head_at
 from secura_bench.spec.types import Number
 
@@ -31,23 +42,35 @@ _HIDDEN = {"weight": 1.0, "decay": 0.25, "boundary": "continue", "evaluate": "lo
 class ILoRAOptions(Options):
     """The version, and what both have; the defaults shown are those of ``logits``.
 
-    ``consistency`` is the version: ``logits`` is the public code's, ``hidden`` the paper's. ``r`` is the rank of both
-    pairs. ``boundary`` says whether the working pair is merged at the end of a task. ``evaluate`` names the pair that
-    is scored. ``target_modules`` are names of the modules to adapt, the last part of their path. ``weight`` is of the
-    consistency loss (γ), ``decay`` of the average (λ, α). With ``hidden`` they are 1 and 0.25, nothing is merged, and
-    the long-term pair is evaluated (ours). The public code has one λ for both of its places. ``capacity`` (rows) and
-    ``seed`` are of the buffer, which ``hidden`` alone has.
+    With ``hidden`` the weight is 1 and the decay 0.25, nothing is merged, and the long-term pair is scored (ours).
     """
 
     consistency: Literal["logits", "hidden"] = "logits"
+    """The version: ``logits`` is the public code's, ``hidden`` the paper's."""
+
     r: Rank = 8
+    """The rank of both pairs."""
+
     weight: Annotated[Number, Field(ge=0)] = 0.99
+    """The weight of the consistency loss (γ); 1 with ``hidden``. The public code has one λ for this and the decay."""
+
     decay: Annotated[Number, Field(ge=0, le=1)] = 0.99
+    """How much of the average stays at a step (λ, α); at most 0.25 with ``hidden``."""
+
     boundary: Literal["merge", "continue"] = "merge"
+    """Whether the working pair is merged at the end of a task; never with ``hidden``."""
+
     evaluate: Literal["working", "long_term"] = "working"
+    """Which pair is scored; the long-term one with ``hidden``."""
+
     capacity: Positive = 500
+    """How many rows the buffer holds, which ``hidden`` alone has."""
+
     seed: OwnSeed = None
+    """The seed of the buffer; unset, the run's."""
+
     target_modules: Targets = DEFAULT_TARGETS
+    """Names of the modules to adapt: the last part of their path in the model."""
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +93,7 @@ class ILoRAOptions(Options):
         return value
 
 
-class ILoRA(Method):
+class ILoRA(Method[ILoRAOptions]):
     """Loss + γ d(θ_work, θ_long), θ_long ← λ θ_long + (1 − λ) θ_work: LoRA held near its own moving average.
 
     ``logits``, the public code's: loss + λ MSE(logits of the two), mean over answer positions and vocabulary;
@@ -103,7 +126,7 @@ class ILoRA(Method):
     @property
     def merges(self) -> bool:
         """Whether the working pair is merged away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put both pairs into the targeted modules; the working A and B alone require grad."""
@@ -137,7 +160,7 @@ class ILoRA(Method):
     @property
     def replays(self) -> bool:
         """Only ``hidden`` has a buffer."""
-        return bool(self.options.consistency == "hidden")
+        return self.options.consistency == "hidden"
 
     def begin_task(self, model: nn.Module, task: Task) -> None:
         """Note where in the sequence we are."""
@@ -153,10 +176,6 @@ class ILoRA(Method):
         self._replayed = sum(map(len, replayed))
         self._tokens = sum(example.supervised for example in (*examples, *replayed))
         return halves(examples, replayed, mean_over="tokens")
-
-    def extra_rows(self, rows: int, task: int) -> int:
-        """Return how many rows are replayed."""
-        return rows if task > 0 and self.options.consistency == "hidden" else 0
 
     def terms(self, model: nn.Module, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the consistency loss, by a second forward without gradient through the long-term pairs."""
@@ -199,10 +218,8 @@ class ILoRA(Method):
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return both pairs, and the weights that the working one was merged into, if it was."""
-        state = model.state_dict()
-        kept = ("A", "B", "long_A", "long_B", *(("base.weight",) if self.survival is not None else ()))
-        adapted = [path for path, module in model.named_modules() if isinstance(module, DualLoRALinear)]
-        return {f"{path}.{name}": state[f"{path}.{name}"] for path in adapted for name in kept}
+        merged = base_weights(model) if self.survival is not None else {}
+        return super().trained_state(model) | moved_tensors(model) | merged
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return what survived of the last merge, once there was one."""
@@ -215,34 +232,32 @@ class ILoRA(Method):
         with long_term(model) if self.options.evaluate == "long_term" else nullcontext():
             yield model
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """The long-term pairs' forward comes on a forward and a backward of the same size.
+
+        ``hidden``: from the second task on a replayed row comes on each new one. ``logits``: the logits of the
+        long-term pairs are kept, and their difference from the working ones.
+        """
+        hidden = self.options.consistency == "hidden"
+        return replace(
+            super().footprint(),
+            relative_rows=2.0 if hidden else 1.0,
+            relative_work=1.5,
+            kept_logits=0 if hidden else 2,
+            count_on_shapes=self.count_on_shapes,
+            extra_rows=lambda rows, task: rows if hidden and task > 0 else 0,
+            kept=lambda inputs, outputs, computing: Kept(computing.scalar * self.options.r),  # A x; x itself is shared
+        )
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula: r (h + d) a module, and as many held."""
         paths = check_targets(model, self.options.target_modules)
         count = count_adapted(model, paths, lambda h, d: self.options.r * (h + d))
         return count.with_held(count.trainable)
 
-    @property
-    def relative_rows(self) -> float:
-        """With ``hidden``, a replayed row comes on each new one from the second task on."""
-        return 2.0 if self.options.consistency == "hidden" else 1.0
-
-    @property
-    def relative_work(self) -> float:
-        """The long-term pairs' forward comes on a forward and a backward of the same size."""
-        return 1.5
-
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
-        """Return A x; x itself is shared."""
-        return Kept(computing.scalar * self.options.r)
-
-    @property
-    def kept_logits(self) -> int:
-        """With ``logits``, those of the long-term pairs and their difference from the working ones."""
-        return 2 if self.options.consistency == "logits" else 0
-
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are the long-term pairs, and the token ids in the buffer by now."""
-        pairs = sum(layer.long_A.numel() + layer.long_B.numel() for layer in dual_layers(model))
+        pairs = sum(layer.held for layer in dual_layers(model))
         return replace(super().count_parameters(model), held=pairs + self.buffer.tokens)
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from secura_bench.foundation.errors import SpecError
 
 if TYPE_CHECKING:
-    from secura_bench.methods.base import Method
+    from secura_bench.methods.method import Method
 
 
 def attached(

@@ -1,8 +1,16 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685), through PEFT."""
+"""LoRA (Hu et al. 2021, arXiv 2106.09685), through PEFT.
+
+for each W (h×d) to adapt: A (r×d) drawn, B (h×r) ← 0, W frozen
+for each step:
+    y = W x + (α / r) B A dropout(x)
+    A, B ← optimizer(A, B, ∇ loss)
+at the end of a task (``boundary: merge``): W ← W + (α / r) B A,  B ← 0
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -13,29 +21,37 @@ from secura_bench.adapters.peft_layers import effective_weight, lora_layers, mer
 from secura_bench.adapters.towers import other_towers
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method, Options, ParameterCount, count_adapted
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import Fraction, Positive, Rank, Targets
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class LoRAOptions(Options):
-    """Rank, scale and dropout; the defaults are those of SECURA's public code.
-
-    ``r`` is the rank of B A, and ``alpha`` scales it: by alpha / r. ``dropout`` is the share of the adapter's inputs
-    that is dropped in training. ``target_modules`` are names of the modules to adapt, the last part of their path.
-    ``init_lora_weights`` is PEFT's; false starts away from the base. ``boundary`` says whether the
-    adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes on.
-    """
+    """Rank, scale and dropout; the defaults are those of SECURA's public code."""
 
     r: Rank = 8
+    """The rank of B A."""
+
     alpha: Positive = 16
+    """What B A is scaled by, divided by r."""
+
     dropout: Fraction = 0.1
+    """The share of the adapter's inputs that is dropped in training."""
+
     target_modules: Targets = DEFAULT_TARGETS
+    """Names of the modules to adapt: the last part of their path in the model."""
+
     init_lora_weights: bool | Literal["gaussian", "pissa", "olora", "orthogonal"] = True
+    """How A and B start: PEFT's option of that name. ``false`` starts away from the base."""
+
     boundary: Literal["merge", "continue"] = "merge"
+    """Whether the adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes
+    on."""
 
 
-class LoRA(Method):
+class LoRA(Method[LoRAOptions]):
     """W x + (alpha / r) B A dropout(x), with A and B trained and B zero at the start."""
 
     name = "lora"
@@ -56,7 +72,7 @@ class LoRA(Method):
     @property
     def merges(self) -> bool:
         """Whether B is merged away at a boundary."""
-        return bool(self.options.boundary == "merge")
+        return self.options.boundary == "merge"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Return PEFT's model; its adapter's tensors alone require grad."""
@@ -87,15 +103,19 @@ class LoRA(Method):
         )
         return get_peft_model(model, config)
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def footprint(self) -> Footprint:
+        """Count by formula; what a module keeps is the adapter's."""
+        return replace(super().footprint(), count_on_shapes=self.count_on_shapes, kept=self.kept_by)
+
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula."""
         return count_adapted(model, check_targets(model, self.options.target_modules), self.trained_by)
 
     def trained_by(self, h: int, d: int) -> int:
         """Return the scalars of A and B of an h×d module: r (h + d)."""
-        return int(self.options.r * (h + d))
+        return self.options.r * (h + d)
 
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+    def kept_by(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return A x, dropout's mask and what it lets through; without dropout x is shared, but under autocast cast."""
         dropout, own = self.options.dropout > 0, self.options.dropout > 0 or computing.autocast
         token = computing.scalar * (self.options.r + inputs * own) + computing.mask * inputs * dropout

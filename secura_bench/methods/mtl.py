@@ -1,8 +1,15 @@
-"""Multi-task learning: all tasks at once."""
+"""Multi-task learning: all tasks at once.
+
+for each of (tasks · steps) steps:
+    for each row of the step: task ~ uniform, row ~ the task
+    loss = mean over the rows' answer tokens of the cross-entropy
+    θ ← optimizer(θ, ∇ loss)
+score all tasks and the probe
+"""
 
 from __future__ import annotations
 
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 
 
 class MultiTask(Method):

@@ -1,9 +1,16 @@
-"""Any tuner of PEFT, by PEFT's own configuration."""
+"""Any tuner of PEFT, by PEFT's own configuration.
+
+model ← get_peft_model(model, config); what PEFT made trainable is θ
+for each step:
+    loss = cross-entropy (AdaLoRA: + weight · mean ‖P Pᵀ − I‖ and ‖Qᵀ Q − I‖)
+    θ ← optimizer(θ, ∇ loss)
+    AdaLoRA: weigh the ranks by their gradients, and drop the least important
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +25,8 @@ from secura_bench.data.collate import Batch
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.foundation.wording import in_a_line
 from secura_bench.methods.adalora import refuse_schedule, refuse_steps
-from secura_bench.methods.base import Method, Options, StepContext
+from secura_bench.methods.footprint import Footprint
+from secura_bench.methods.method import Method, Options, StepContext
 from secura_bench.methods.options import Targets
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.models.tensors import sharing, without_copies
@@ -42,16 +50,21 @@ _NOT_LINEAR = ("ln_tuning", "trainable_tokens", "adaption_prompt", "shadow")
 
 
 class PeftOptions(Options):
-    """``peft_type`` is PEFT's name of a tuner, in any case; ``config`` are the fields of its configuration.
+    """A tuner of PEFT and its configuration.
 
-    ``target_modules`` is as for every adapter (``q_proj`` and ``v_proj``, where the tuner adapts linear layers);
-    PEFT's own, with its regular expressions, goes into ``config`` instead. All is checked when the options are read,
-    but for what PEFT finds out on the model; PEFT is imported for that, by specs that use this method alone.
+    All is checked when the options are read, but for what PEFT finds out on the model; PEFT is imported for that, by
+    specs that use this method alone.
     """
 
     peft_type: str
+    """PEFT's name of a tuner, in any case."""
+
     target_modules: Targets | None = None
+    """Names of the modules to adapt; unset, ``q_proj`` and ``v_proj`` where the tuner adapts linear layers. PEFT's own
+    key of that name, with its regular expressions, goes into ``config`` instead."""
+
     config: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
+    """The fields of the tuner's configuration in PEFT."""
 
     @field_validator("peft_type")
     @classmethod
@@ -72,7 +85,7 @@ class PeftOptions(Options):
         return config
 
 
-class Peft(Method):
+class Peft(Method[PeftOptions]):
     """The model as ``get_peft_model`` makes it; what PEFT made trainable is trained.
 
     AdaLoRA also gets its orthogonality penalty and, after every step, its rank allocation; its ``total_step`` is the
@@ -153,10 +166,9 @@ class Peft(Method):
                     f"both; take one that draws, such as init_lora_weights: true."
                 )
 
-    @property
-    def counts_by_layer(self) -> bool:
-        """No: patterns, lists of layers and PEFT's own reading of the configuration want the whole model."""
-        return False
+    def footprint(self) -> Footprint:
+        """Patterns, lists of layers and PEFT's own reading of the configuration want the whole model to be counted."""
+        return replace(super().footprint(), counts_by_layer=False)
 
     def check_steps(self, steps: int) -> None:
         """Refuse an AdaLoRA whose ranks would still be allocated when the run ends."""

@@ -37,7 +37,7 @@ def load_plugin(path: Path) -> list[str]:
     Raises:
         SpecError: No such file, it fails, or it defines no ``Method`` with a name of its own.
     """
-    from secura_bench.methods.base import Method
+    from secura_bench.methods.method import Method
 
     found = spec_from_file_location(f"plugin_{path.stem}", path)
     if found is None or found.loader is None or not path.is_file():
@@ -53,7 +53,7 @@ def load_plugin(path: Path) -> list[str]:
         if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
     if not own:
-        raise SpecError(f"plug-in {path}: defines no subclass of secura_bench.methods.base.Method.")
+        raise SpecError(f"plug-in {path}: defines no subclass of secura_bench.Method.")
     for method in own:
         METHODS.add(method.name, method)
     return [method.name for method in own]

@@ -1,8 +1,18 @@
-"""SECURA (arXiv 2502.18168): a CABR adapter under SigNorm, merged along the way."""
+"""SECURA (arXiv 2502.18168): a CABR adapter under SigNorm, merged along the way.
+
+for each W to adapt: C, R, K, A, B as CABR-LoRA's
+for each step:
+    W_m = W + C (K + A B) R,  Res = SigNorm(W + C K R, C A B R)
+    y = (W_m / Res) x
+    A, B ← optimizer(A, B, ∇ loss)
+    every ``fusion_step`` steps: K ← K + A B,  B ← 0    (M1)
+                     or A_f ← A,  B_f ← B_f + B,  K ← A_f B_f,  B ← 0    (M2)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
@@ -13,33 +23,44 @@ from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import check_targets, refuse_shared
 from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.secura_layers import Merge, PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
-from secura_bench.methods.base import ParameterCount, count_adapted
+from secura_bench.adapters.stand_in import base_weights
 from secura_bench.methods.cabr_lora import CABRLoRA, CABROptions
 from secura_bench.methods.cur_adapter import layers
+from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.options import Positive, resolve_size
+from secura_bench.methods.parameters import ParameterCount, count_adapted
 from secura_bench.spec.types import Number
 
 _LAYERS = {"paper": SecuraLinear, "public_code": PublicSecuraLinear, "off": UnnormedSecuraLinear}
 
 
 class SecuraOptions(CABROptions):
-    """SigNorm and merging; the defaults are the paper's settings.
-
-    ``merge``: ``m1`` or ``m2`` of the paper, every ``fusion_step`` steps, or ``none`` (``boundary`` alone decides
-    then). ``fusion_step`` is the number of steps from merge to merge. ``scale`` and ``epsilon`` are SigNorm's.
-    ``signorm``: ``paper`` divides weights (equations 5 to 9), ``public_code`` outputs, as the published code does.
-    ``adapter_bias`` is a trained bias of the adapter's own; unset, it is on with ``public_code`` alone, as published.
-    ``merge_dtype: base`` merges into the base weights in their own dtype, as the published code does; ``core`` exactly.
-    """
+    """SigNorm and merging; the defaults are the paper's settings."""
 
     merge: Merge = "m1"
+    """How B gets into W_former every ``fusion_step`` steps: ``m1`` or ``m2`` of the paper, or ``none`` (``boundary``
+    alone decides then)."""
+
     signorm: Literal["paper", "public_code", "off"] = "paper"
+    """What SigNorm divides: weights (``paper``, equations 5 to 9), outputs (``public_code``, as published), or nothing
+    (``off``)."""
+
     scale: Annotated[Number, Field(gt=0, le=100)] = 6.0
+    """The scale of SigNorm's sigmoid."""
+
     epsilon: Annotated[Number, Field(gt=0, le=1e-6)] = 1e-10
+    """What keeps SigNorm's divisions from zero."""
+
     fusion_step: Positive = 1
+    """The number of steps from merge to merge."""
+
     adapter_bias: Annotated[bool, Strict()] | None = None
+    """Whether a bias of the adapter's own is trained; unset, with ``signorm: public_code`` alone, as published."""
+
     merge_dtype: Literal["core", "base"] = "core"
+    """Where merges go: exactly into an r×r core, or into the base weights in their own dtype, as the published code
+    does."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> SecuraOptions:
@@ -64,6 +85,7 @@ class Secura(CABRLoRA):
 
     name = "secura"
     Options = SecuraOptions
+    options: SecuraOptions
 
     def __init__(self, options: SecuraOptions | None = None) -> None:
         super().__init__(options)
@@ -73,17 +95,17 @@ class Secura(CABRLoRA):
     @property
     def merges(self) -> bool:
         """Whether B is merged away, along the way and at a boundary."""
-        return bool(self.options.merge != "none" or self.options.boundary == "merge")
+        return self.options.merge != "none" or self.options.boundary == "merge"
 
     @property
     def always_merged(self) -> bool:
         """Whether B is zero in every forward."""
-        return bool(self.options.merge != "none" and self.options.fusion_step == 1)
+        return self.options.merge != "none" and self.options.fusion_step == 1
 
     @property
     def starts_as_base(self) -> bool:
         """Not with the paper's SigNorm, which divides the weights before anything is trained."""
-        return bool(self.options.signorm != "paper")
+        return self.options.signorm != "paper"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules."""
@@ -113,7 +135,7 @@ class Secura(CABRLoRA):
         """Return the trained tensors, the cores, and the weights where merges go into them."""
         state = super().trained_state(model)
         if self.options.merge_dtype == "base":
-            state |= {name: p for name, p in model.state_dict().items() if name.endswith(".base.weight")}
+            state |= base_weights(model)
         return state
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> None:
@@ -137,19 +159,12 @@ class Secura(CABRLoRA):
                 }
         return figures
 
-    def count_parameters(self, model: nn.Module) -> ParameterCount:
-        """Count; A is trained by the optimizer and yet has no gradient where B is zero in every forward."""
-        count = super().count_parameters(model)
-        if not self.always_merged:
-            return count
-        still = sum(p.numel() for name, p in model.named_parameters() if name.endswith(".A"))
-        return count.with_effective(count.trainable - still)
-
-    def kept_weights(self, adapted: int) -> int:
+    def footprint(self) -> Footprint:
         """With the paper's SigNorm and B not zero, W_updated and Res of every module are kept."""
-        return 0 if self.always_merged or self.options.signorm != "paper" else 2 * adapted
+        kept = 0 if self.always_merged or self.options.signorm != "paper" else 2
+        return replace(super().footprint(), kept_weights=kept, kept=self.kept_by)
 
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
+    def kept_by(self, inputs: int, outputs: int, computing: Computing) -> Kept:
         """Return, with the published code's SigNorm, Res of every output, in the dtype of the adapter's bias."""
         return Kept(computing.trained * outputs if self.options.signorm == "public_code" else 0.0)
 
@@ -157,11 +172,11 @@ class Secura(CABRLoRA):
     def has_bias(self) -> bool:
         """Whether a bias of the adapter's own is trained."""
         given = self.options.adapter_bias
-        return bool(self.options.signorm == "public_code" if given is None else given)
+        return self.options.signorm == "public_code" if given is None else given
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
+    def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula; of A, half of what is trained but for biases, nothing has a gradient at fusion step 1."""
-        count = super().count_on(model)
+        count = super().count_on_shapes(model)
         if not self.always_merged:
             return count
         still = count_adapted(model, check_targets(model, self.options.target_modules), lambda h, d: self.a_size(model))

@@ -1,8 +1,15 @@
-"""Several methods as one."""
+"""Several methods as one.
+
+model ← attach of the one part that adapts it; start of each
+for each step:
+    rows ← mix of each part in turn
+    loss = cross-entropy + Σ terms of each part
+    after_backward of each;  θ ← optimizer(θ, ∇ loss);  after_step of each
+at the end of a task: end_task of each
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -16,16 +23,18 @@ from secura_bench.data.collate import Batch
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
-from secura_bench.methods.base import Method, Options, ParameterCount, StepContext
 from secura_bench.methods.build import build_method
-from secura_bench.methods.kept import Computing, Kept
+from secura_bench.methods.footprint import Footprint, joined
+from secura_bench.methods.method import Method, Options, StepContext
+from secura_bench.methods.parameters import ParameterCount
 from secura_bench.results.record import EARLIER
 
 
 class StackOptions(Options):
-    """``parts``: methods by name, or mappings with ``name`` and options, in the order of their hooks."""
+    """What is stacked."""
 
     parts: tuple[dict[str, Any], ...]
+    """The methods, by name or as mappings with ``name`` and options, in the order of their hooks."""
 
     @field_validator("parts", mode="before")
     @classmethod
@@ -70,7 +79,7 @@ class StackOptions(Options):
         return built
 
 
-class Stack(Method):
+class Stack(Method[StackOptions]):
     """Runs its parts' hooks in the order given: an adapter first, then replay, penalties and the like.
 
     One forward serves all: the parts' extra terms are joined to the first part's cross-entropy. State is nested by
@@ -177,10 +186,6 @@ class Stack(Method):
                 joined[name if name not in joined else f"{name}-{position}"] = term
         return joined
 
-    def extra_rows(self, rows: int, task: int) -> int:
-        """Sum over the parts."""
-        return sum(part.extra_rows(rows, task) for part in self.parts)
-
     def after_backward(self, model: nn.Module, step: StepContext) -> None:
         """Thread the hook through the parts."""
         for part in self.parts:
@@ -218,57 +223,19 @@ class Stack(Method):
             effective=min(count.effective for count in counts),
         )
 
-    def count_on(self, model: nn.Module) -> ParameterCount:
-        """Count once attached: what the others hold beside an adapter is told by the adapted model alone."""
-        return super().count_on(model)
-
-    @property
-    def counts_by_layer(self) -> bool:
-        """Whether that is so of every part."""
-        return all(part.counts_by_layer for part in self.parts)
-
     def check_steps(self, steps: int) -> None:
         """Ask every part."""
         for part in self.parts:
             part.check_steps(steps)
 
-    @property
-    def relative_rows(self) -> float:
-        """Those of the one part that replays."""
-        return math.prod(part.relative_rows for part in self.parts)
+    def anew(self) -> Method:
+        """Return a stack of such parts."""
+        return Stack([part.anew() for part in self.parts])
 
-    @property
-    def relative_work(self) -> float:
-        """The parts', one on the other."""
-        return math.prod(part.relative_work for part in self.parts)
-
-    def kept_weights(self, adapted: int) -> int:
-        """Return what the parts keep together."""
-        return sum(part.kept_weights(adapted) for part in self.parts)
-
-    def held_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return where the part with the anchors holds them: beside these, what others hold is small."""
-        holder = next((part for part in self.parts if part.anchors_weights), None)
-        return holder.held_memory(count) if holder else super().held_memory(count)
-
-    def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
-        """Return the most that a part takes: they end a task one after another."""
-        each = [part.boundary_memory(count) for part in self.parts]
-        return max(device for device, _ in each), max(host for _, host in each)
-
-    @property
-    def adapted(self) -> Sequence[str]:
-        """Those of the part that adapts the model."""
-        return self._one("attach").adapted
-
-    def kept(self, inputs: int, outputs: int, computing: Computing) -> Kept:
-        """Return what the part that adapts the model keeps."""
-        return self._one("attach").kept(inputs, outputs, computing)
-
-    @property
-    def kept_logits(self) -> int:
-        """Those of all parts."""
-        return sum(part.kept_logits for part in self.parts)
+    def footprint(self) -> Footprint:
+        """Join the parts'; counted once attached: what others hold beside an adapter, the adapted model alone tells."""
+        parts = [part.footprint() for part in self.parts]
+        return joined(parts, super().footprint(), self._one("attach").footprint())
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Join the parts' figures."""

@@ -93,6 +93,15 @@ def configuration(folder: Path) -> Any:
     if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise _refused(folder, f"model_type: {quoted(family)} is no causal language model; take one that is")
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, **_attention(plain))
     except Exception as error:  # whatever the library below raises: a damaged file is told in many ways
         raise _refused(folder, in_a_line(error).rstrip(".")) from None
+
+
+def _attention(plain: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attention that computes what the config says, where the library would pick one that does not.
+
+    PyTorch's fused attention has no soft cap of the logits: some versions of transformers take it for such a model all
+    the same (Gemma 2), and score another model than the one that was trained.
+    """
+    return {"attn_implementation": "eager"} if plain.get("attn_logit_softcapping") else {}

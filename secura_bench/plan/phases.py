@@ -1,14 +1,16 @@
-"""What a run consists of, in order, and how much work that is."""
+"""The phases of a run, in order, and how much work they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from secura_bench.checkpoints.find import Checkpoint
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
 from secura_bench.evaluation.protocols import PROTOCOLS
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED
@@ -20,7 +22,7 @@ TRAINED_ROW = 2.5
 
 
 def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
-    """Yield what is trained one after another: each task for its steps, or all tasks at once for the steps of all."""
+    """Yield each phase: what is trained, its rows, its steps. A phase is one task, or all tasks mixed."""
     steps, sampling = run.train.steps, run.train.sampling
     if method.stream == "mixed":
         pools = [inputs.tasks[name].train for name in run.tasks]
@@ -34,6 +36,32 @@ def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[
     for index, name in enumerate(run.tasks):
         task = Task(name, index, inputs.tasks[name].train, len(run.tasks))
         yield task, RowStream(len(task.train), sampling, f"{run.seed}/{index}/{name}"), steps
+
+
+@dataclass(frozen=True)
+class LoadedPhase:
+    """A training phase that others did: after which task, what is scored then, and the model then.
+
+    Of the base, which nothing was done to, ``after`` and ``checkpoint`` are None.
+    """
+
+    after: str | None
+    tasks: Sequence[str]
+    checkpoint: Checkpoint | None
+
+
+def loaded_phases(run: Run) -> tuple[LoadedPhase, ...]:
+    """Return what a run that trains nothing scores, one after another."""
+    if run.loads is None:
+        return (LoadedPhase(None, run.tasks, None),)
+    if MIXED in run.loads.checkpoints:
+        after = run.tasks[0] if len(run.tasks) == 1 else MIXED
+        return (LoadedPhase(after, run.tasks, run.loads.after(MIXED)),)
+    method = run.build()
+    return tuple(
+        LoadedPhase(task, scored_tasks(run, index, method), run.loads.after(task))
+        for index, task in enumerate(run.tasks)
+    )
 
 
 def scored_tasks(run: Run, index: int, method: Method) -> Sequence[str]:
@@ -54,18 +82,19 @@ def probed_within(steps: int, every: int | None) -> int:
 
 
 def work_units(run: Run, inputs: Inputs) -> int:
-    """Return how much work a run is, in teacher-forced rows, for the time left."""
+    """Return how much work a run is, in teacher-forced rows. Progress tells the time left by it."""
     method = run.build()
+    footprint = method.footprint()
     probe = sum(_scored(run, inputs, part, rows) for part, rows in inputs.probe.items())
     own_units = {task: _scored(run, inputs, task, inputs.test[task]) for task in run.tasks}
     everything = probe + sum(own_units.values())
-    if method.stream == "none":
-        return round(everything)
+    if not footprint.trains:
+        return round(sum(probe + sum(own_units[task] for task in phase.tasks) for phase in loaded_phases(run)))
     every = run.spec.evaluate.every
-    units = 0.0 if method.starts_as_base else everything
+    units = 0.0 if footprint.starts_as_base else everything
     for task, _, steps in training_phases(run, inputs, method):
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
-        rows = run.train.batch_size + method.extra_rows(run.train.batch_size, task.index)
+        rows = run.train.batch_size + footprint.extra_rows(run.train.batch_size, task.index)
         units += probe * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
     return round(units)
 

@@ -50,7 +50,7 @@ class RunFolder:
         return (self.path / RECORD).is_file()
 
     def begin(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-        """Start the run's folder anew, with its resolved spec and manifest; what an unfinished run left goes."""
+        """Make the run's folder new, with its resolved spec and manifest. What an unfinished run left is deleted."""
         if self.path.exists():
             shutil.rmtree(self.path)
         self.describe(spec, manifest)
@@ -61,12 +61,12 @@ class RunFolder:
         write_atomically(self.path / MANIFEST, to_json(manifest))
 
     def lost_lines(self, log_bytes: int) -> str | None:
-        """Return what is wrong with a log that a checkpoint has ``log_bytes`` bytes of, None if they are there."""
+        """Return what is wrong if the log is shorter than a checkpoint counts on, else None."""
         size = self.log_size()
         return f"{self.path / LOG}: has lost lines: {size} bytes of {log_bytes}." if size < log_bytes else None
 
     def resume(self, log_bytes: int) -> None:
-        """Cut the log where a checkpoint has it, and forget what an earlier process failed at or left half written."""
+        """Cut the log to the bytes that a checkpoint counts on. Delete failures and half-written files of before."""
         if self.log_size() > log_bytes:
             os.truncate(self.path / LOG, log_bytes)
         for left in (*self.path.rglob(".*"), self.failure, self.traceback):
@@ -78,7 +78,7 @@ class RunFolder:
         return (self.path / LOG).stat().st_size if (self.path / LOG).exists() else 0
 
     def settle_log(self) -> int:
-        """Make the system put the log on the disk, so that a checkpoint may count on it; return its length."""
+        """Make the system write the log to the disk, so that a checkpoint may count on it. Return its length."""
         for path in (self.path / LOG, self.path):
             if path.exists():
                 sync(path)
@@ -97,7 +97,7 @@ class RunFolder:
             stream.write(json.dumps(entry, sort_keys=True) + "\n")
 
     def write_items(self, score: Score, items: Any, texts: list[Any]) -> None:
-        """Write the scores of every item behind ``score`` (columnar), and apart from them the texts."""
+        """Write the scores of every item behind ``score``, by column, and its texts into a file of their own."""
         path = self.path / items_file(score)
         write_atomically(path, to_json(items))
         lines = (json.dumps(text, ensure_ascii=False, sort_keys=True) for text in texts)
@@ -117,7 +117,7 @@ class RunFolder:
 
     @property
     def shared(self) -> Path:
-        """The folder of what all experiments of these results share: the base model's answers."""
+        """The folder of the base model's answers, which all experiments of these results share."""
         return self.path.parent.parent / ".base"
 
     @property
@@ -141,7 +141,7 @@ class RunFolder:
         return self.path / "adapter" / "trained.safetensors"
 
     def fail(self, reason: str, advice: str, traceback: str) -> None:
-        """Say why the run could not be finished: it is no record, and the run is tried again by the next command."""
+        """Write why the run could not be finished. That is no record: the next command tries the run again."""
         when = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         write_atomically(self.traceback, traceback)
         write_atomically(self.failure, to_json({"reason": reason, "advice": advice, "failed_at": when}))

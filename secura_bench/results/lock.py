@@ -1,4 +1,4 @@
-"""Who does which run: one lock a run, held by the operating system, and a note beside it that says by whom."""
+"""Who does which run: the operating system holds a lock for each run, and a note beside it names the process."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Holder:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there: asked on this machine, elsewhere told by its latest sign of life."""
+        """Whether the process is there. On another machine, its latest sign of life tells."""
         if self.host != socket.gethostname():
             return time.time() - self.updated < SILENT_AFTER
         try:

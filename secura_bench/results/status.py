@@ -1,4 +1,4 @@
-"""Where an experiment stands, from files alone: no model, no data, no process is asked but whether it is there."""
+"""Where an experiment stands, from files alone. No model and no data are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ State = Literal["done", "diverged", "running", "stopped", "failed", "damaged", "
 _LARGEST_NOTE = 1 << 26  # bytes
 
 
-class PlannedRun(BaseModel):
+class NotedRun(BaseModel):
     """A run that a plan stands for: its folder beside the plan's file, and the work it is."""
 
     name: str
@@ -34,7 +34,7 @@ class PlannedRun(BaseModel):
 class PlanNote(BaseModel):
     """The file that a command leaves of its plan."""
 
-    runs: tuple[PlannedRun, ...]
+    runs: tuple[NotedRun, ...]
 
 
 class FailureNote(BaseModel):
@@ -57,7 +57,7 @@ class RunStatus:
 
 
 def read_status(results: Path) -> list[RunStatus]:
-    """Return where every run stands that a command has planned or begun below ``results``, or that has a record there.
+    """Return where every run below ``results`` stands: those that are planned, begun or done.
 
     ``results`` may be an experiment's folder, or a run's.
 
@@ -75,7 +75,7 @@ def read_status(results: Path) -> list[RunStatus]:
 
 
 def seconds_left(runs: list[RunStatus]) -> float | None:
-    """Return the time until everything is done at the pace of the processes that are at work, None without a pace."""
+    """Return the seconds until everything is done, at the pace of the processes at work. None without a pace."""
     now, pace = time.time(), 0.0
     for run in runs:
         if run.holder is not None and run.holder.units > run.holder.before:

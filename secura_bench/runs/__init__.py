@@ -1,1 +1,1 @@
-"""Runs done: one process, many runs, each killed and resumed without a trace in its numbers."""
+"""Does runs. A run that is killed and resumed ends with the same numbers."""

@@ -14,7 +14,7 @@ from secura_bench.methods.plugins import plugin_fault
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.runs.manifest import changed_since
-from secura_bench.runs.progress import Progress
+from secura_bench.runs.progress.events import Progress
 from secura_bench.training.checkpoints import CheckpointError, latest_checkpoint, read_checkpoint
 
 _ANEW = "--force moves the run's folder aside and begins it anew."

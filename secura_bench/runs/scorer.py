@@ -21,12 +21,12 @@ from secura_bench.evaluation.outcome import Evaluation
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.evaluation.predictions import Prediction
 from secura_bench.evaluation.protocols import PROTOCOLS
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder, as_file
 from secura_bench.results.record import LARGEST, Score
-from secura_bench.runs.progress import Progress, RunActivity
+from secura_bench.runs.progress.events import Progress, RunActivity
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
 from secura_bench.training.memory import release_memory
@@ -54,9 +54,10 @@ def stage_cache(folder: Path) -> PredictionCache:
 
 @dataclass
 class Scorer:
-    """Scores a run's model at its moments and files what it finds. ``check`` is called after each batch.
+    """Scores a run's model at its moments and writes what it finds to the run's folder.
 
-    Where memory runs out, half as many rows are scored at once, which in fp32 changes no number; ``notes`` say so.
+    ``check`` is called after each batch. If memory runs out, half as many rows are scored at once, and ``notes`` say
+    so. In fp32 that changes no number.
     """
 
     run: Run
@@ -258,7 +259,7 @@ def _with_wrong_answers_split(generated: Sequence[Evaluation], chosen: Sequence[
 
 
 def either(known: str | None, signature: str) -> str:
-    """Return the signatures of tasks that are scored by one metric, each once: tokenizers may differ."""
+    """Return the signatures of one metric on several tasks, each once. Tasks may have other tokenizers."""
     return " or ".join(dict.fromkeys([*(known.split(" or ") if known else []), *signature.split(" or ")]))
 
 

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from secura_bench.data.example import Task
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.models.tensors import named_tensors
 from secura_bench.plan.inputs import Inputs
-from secura_bench.plan.phases import TRAINED_ROW, scored_tasks, training_phases
+from secura_bench.plan.phases import scored_tasks, training_phases
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
-from secura_bench.runs.progress import Progress, RunActivity
-from secura_bench.runs.scorer import Scorer, finite, stage_cache
+from secura_bench.runs.position import Position
+from secura_bench.runs.progress.events import Meter
+from secura_bench.runs.scorer import Scorer, stage_cache
+from secura_bench.runs.step_log import StepLog
 from secura_bench.runs.stopping import Stop
-from secura_bench.runs.trackers import Trackers
 from secura_bench.training.checkpoints import save_checkpoint
 from secura_bench.training.loop import Diverged, StepReport, TrainingLoop
-from secura_bench.training.processes import gather, is_main, on_main
+from secura_bench.training.processes import gather, on_main
 from secura_bench.training.seeds import generator_states, load_generator_states
 from secura_bench.training.unsaved import Unsaved
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What training came to: its seconds and tokens, where it diverged, and what a reader must know."""
 
     seconds: float = 0.0
@@ -42,37 +43,8 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class _Position:
-    """Where a run is: ``step`` steps into course number ``course``, with a scoring due or not.
-
-    ``due`` is ``start`` (before any training), ``way`` (the probe, within a task) or ``end`` (the task's end, its
-    boundary behind it).
-    """
-
-    course: int = 0
-    step: int = 0
-    due: Literal["start", "way", "end"] | None = None
-
-
-class Meter:
-    """Counts the units that are done, for the checkpoint, and passes everything on."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.units = 0.0
-
-    def advance(self, units: float, at: RunActivity) -> None:
-        """Count units of work that are done, and say so."""
-        self.units += units
-        self._progress.advance(units, at)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._progress, name)
-
-
 class Session:
-    """A run that trains, under way: what it is made of, where it is, and how that gets to the disk and back."""
+    """A run that trains: its parts, its position, and how both get to the disk and back."""
 
     def __init__(
         self,
@@ -92,42 +64,41 @@ class Session:
         self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log)
         self.phases = list(training_phases(run, inputs, method))
         self.unsaved = Unsaved(method, model)
-        self.at = _Position()
+        self.at = Position()
         self.seconds, self.tokens, self.steps = 0.0, 0, 0
         self.notes: list[str] = []
-        self.trackers: Trackers | None = None
+        self.log = StepLog(folder, meter)
         self._saved: Path | None = None
         self._saved_at = self._ticked = time.monotonic()
 
-    def go(self) -> Outcome:
+    def go(self) -> TrainingOutcome:
         """Do what is left of the run."""
         diverged = None
         try:
             self._score()
-            while self.at.course < len(self.phases):
+            while self.at.phase < len(self.phases):
                 self._train()
                 self._score()
         except Diverged as outcome:
             self._tick()
-            diverged = {"task": self.phases[self.at.course][0].name, "step": outcome.step}
-        return Outcome(self.seconds, self.tokens, diverged, (*self._own_notes(), *self.loop.notes))
+            diverged = {"task": self.phases[self.at.phase][0].name, "step": outcome.step}
+        return TrainingOutcome(self.seconds, self.tokens, diverged, (*self._own_notes(), *self.loop.notes))
 
     def _own_notes(self) -> tuple[str, ...]:
         """Return the notes of this process and those before it, each once; the loop keeps its own."""
         return tuple(dict.fromkeys((*self.notes, *self.scorer.notes)))
 
     def _train(self) -> None:
-        """Train the rest of a course, and end it."""
-        task, stream, steps = self.phases[self.at.course]
+        """Train the rest of a phase, and end it."""
+        task, stream, steps = self.phases[self.at.phase]
         self._ticked = time.monotonic()
         if self.at.step == 0:
             self._begin(task)
         self.loop.run_task(task, stream, steps, self._on_step, self.at.step)
         self.method.end_task(self.model, task)
-        if figures := self.method.measures(self.model):  # of the boundary's merge, after which no step may follow
-            self._log({"task": task.name, "step": steps, "boundary": True, **figures})
+        self.log.boundary(task.name, steps, self.method.measures(self.model))
         self._tick()
-        self.at = _Position(self.at.course, steps, "end")
+        self.at = Position(self.at.phase, steps, "end")
 
     def _begin(self, task: Task) -> None:
         """Begin a task: when it comes, and the first one on a resume too, on the model as it was then."""
@@ -136,14 +107,14 @@ class Session:
             self.unsaved.began()
 
     def _on_step(self, report: StepReport) -> None:
-        task, _, steps = self.phases[self.at.course]
+        task, _, steps = self.phases[self.at.phase]
         every = self.run.spec.evaluate.every
         before = self.seconds
         self._tick()
         self.tokens += report.fed
         self.steps += 1
         self.at.step = report.step
-        self._note(task, steps, report, report.fed / max(1e-9, self.seconds - before))
+        self.log.step(task.name, steps, report, self.seconds - before, self.steps)
         if report.step == steps:
             return  # the end of the task is saved, boundary and all
         if every and report.step % every == 0:
@@ -161,7 +132,7 @@ class Session:
         """Do the scoring that is due, if one is: from a checkpoint, on which its predictions build."""
         if self.at.due is None:
             return
-        task, _, _ = self.phases[self.at.course]
+        task, _, _ = self.phases[self.at.phase]
         after = None if self.at.due == "start" else task.name
         tasks = {
             "start": self.run.tasks,
@@ -177,7 +148,7 @@ class Session:
         cache, step = stage_cache(predictions), self.at.step
         on_main(lambda: self.scorer.score(self.method, self.model, after, step, finished, tasks, cache))
         self._saved = None
-        self.at = _Position(self.at.course + 1) if self.at.due == "end" else _Position(self.at.course, self.at.step)
+        self.at = self.at.scored()
 
     def _asked_to_stop(self) -> bool:
         """Return whether any process of the run was asked to stop; then all of them were."""
@@ -198,13 +169,13 @@ class Session:
             SpecError: It would not be the whole state.
         """
         self.unsaved.check()
-        _, stream, _ = self.phases[self.at.course]
+        _, stream, _ = self.phases[self.at.phase]
         generators = gather(generator_states())
 
         def write() -> Path:
             run = {
                 "fingerprint": self.run.fingerprint,
-                "at": asdict(self.at),
+                "at": self.at.state_dict(),
                 "seconds": self.seconds,
                 "tokens": self.tokens,
                 "steps": self.steps,
@@ -232,14 +203,14 @@ class Session:
     def load(self, state: Mapping[str, Any], folder: Path) -> None:
         """Go on from a checkpoint; the model is as it was before the first step."""
         run = state["run"]
-        self.at = _Position(**run["at"])
-        if self.at.course or self.at.step:
+        self.at = Position.of(run["at"])
+        if self.at.begun:
             self._begin(self.phases[0][0])
         self.seconds, self.tokens, self.steps = run["seconds"], run["tokens"], run["steps"]
         self.meter.units = run["units"]
         self.notes += [note for note in run["notes"] if note not in self.notes]
         self.scorer.load_state_dict(state["scores"])
-        self.phases[self.at.course][1].load_state_dict(state["stream"])
+        self.phases[self.at.phase][1].load_state_dict(state["stream"])
         own = named_tensors(self.model)
         with torch.no_grad():
             for name, tensor in state["model"].items():
@@ -255,28 +226,3 @@ class Session:
         now = time.monotonic()
         self.seconds += now - self._ticked
         self._ticked = now
-
-    def _note(self, task: Task, steps: int, report: StepReport, speed: float) -> None:
-        figures = {name: finite(value) for name, value in report.figures.items()}
-        self._log(
-            {
-                "task": task.name,
-                "step": report.step,
-                "lr": report.lr,
-                "loss": report.loss,
-                "terms": report.terms,
-                "grad_norm": finite(report.grad_norm),
-                "answer_tokens": report.tokens,
-                "tokens": report.fed,
-                **figures,
-            }
-        )
-        if self.trackers:
-            numbers = {"loss": report.loss, "lr": report.lr, "grad_norm": report.grad_norm, "tokens_per_second": speed}
-            self.trackers.log({**numbers, **report.terms, **report.figures}, self.steps)
-        at = RunActivity("training", task.name, report.step, steps, report.loss, speed)
-        self.meter.advance(report.rows * TRAINED_ROW, at)
-
-    def _log(self, entry: Mapping[str, Any]) -> None:
-        if is_main():
-            self.folder.log(entry)

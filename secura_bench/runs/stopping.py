@@ -1,4 +1,4 @@
-"""Stopping on a signal: what is under way is finished and saved, and the same command goes on later."""
+"""Stopping on a signal: the step is finished and saved, and the same command goes on later."""
 
 from __future__ import annotations
 

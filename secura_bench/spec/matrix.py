@@ -86,7 +86,7 @@ def _multiply_methods(file: YamlFile, axes: Mapping[str, list[Any]]) -> None:
     old = {key: place for key, place in file.places.items() if key[0] == "methods"}
     for index, entry in enumerate(entries):
         method = file.check(MethodSpec, entry, ("methods", index))
-        for choice in _choices(axes) if method.name != "base" else [{}]:
+        for choice in [{}] if method.is_base else _choices(axes):
             new = len(multiplied)
             for key, place in old.items():
                 if key[1:2] == (index,):

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Strict, StringConstr
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.home import from_home, without_home
 from secura_bench.foundation.nearest import nearest_path
-from secura_bench.foundation.schema import Part
+from secura_bench.foundation.schema import Explained
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.types import Count, as_list
 
@@ -22,19 +22,20 @@ PREFIX = "lm_eval:"
 _Name = Annotated[str, StringConstraints(pattern=r"^[^\s/\\:]+$")]
 
 
-class LmEvalProbe(Part):
-    """Tasks of lm-evaluation-harness (the extra ``lm-eval``) as parts of the probe, each scored by itself.
-
-    ``lm_eval`` names tasks, groups or tags of it; each is a part. ``num_fewshot`` is how many worked examples stand
-    before each item (unset: as the task has it; a task that is written for none keeps to that). ``limit`` caps the
-    items of a task, of a group those of each of its tasks. ``include_path`` is a folder with task files of one's own;
-    they are code, and need ``--allow-code``.
-    """
+class LmEvalProbe(Explained):
+    """Tasks of lm-evaluation-harness (the extra ``lm-eval``) as parts of the probe, each scored by itself."""
 
     lm_eval: Annotated[tuple[_Name, ...], BeforeValidator(as_list), Field(min_length=1)]
+    """The harness's own names of tasks, groups or tags; each is a part."""
+
     num_fewshot: Annotated[int, Strict(), Field(ge=0)] | None = None
+    """How many worked examples stand before each item; unset: as the task has it. One written for none keeps none."""
+
     limit: Count | None = None
+    """How many items of a task are scored at most; of a group, of each of its tasks."""
+
     include_path: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """A folder with task files of one's own for the harness. They are code, and need ``--allow-code``."""
 
 
 ProbeEntry = Annotated[

@@ -127,7 +127,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Put back what ``optimizer_state`` returned, in the very dtypes in which it was held.
+    """Put back what ``optimizer_state`` returned, in the dtypes in which it was held.
 
     ``Optimizer.load_state_dict`` would cast moments to their parameter's dtype.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from secura_bench.foundation.errors import SpecError, unknown_name
-from secura_bench.methods.base import Method
+from secura_bench.methods.method import Method
 from secura_bench.spec.sections import TrainSpec
 
 _KEYS = ("params", "lr", "lr_scale", "weight_decay")

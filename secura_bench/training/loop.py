@@ -14,7 +14,7 @@ from torch import nn
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
-from secura_bench.methods.base import Method, StepContext
+from secura_bench.methods.method import Method, StepContext
 from secura_bench.spec.sections import LogSpec, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
 from secura_bench.training.groups import check_order, groups_of
@@ -61,9 +61,9 @@ class StepReport:
 class TrainingLoop:
     """Trains one run's model, task after task, with one optimizer throughout.
 
-    Every process draws the same rows and takes its share of a step's micro-batches, so a step is the same step on
-    any number of processes; the loss of a step is its sum over tokens divided by the tokens of all micro-batches
-    of all processes.
+    Every process draws the same rows and takes its share of a step's micro-batches. So a step is the same on any
+    number of processes. The loss of a step is the sum over its tokens, divided by the number of tokens of all
+    micro-batches of all processes.
     """
 
     def __init__(
@@ -101,8 +101,8 @@ class TrainingLoop:
     ) -> None:
         """Train ``steps`` optimizer steps on ``task``; ``on_step`` is called after each.
 
-        ``done`` of them were done before: the stream, the optimizer and the model are as they were after those. An
-        ``on_step`` that leaves training mode (it may score the model) comes back to it with ``resume_training``.
+        ``done`` steps were done before: the stream, the optimizer and the model are as they were after those. If
+        ``on_step`` scores the model, it must call ``resume_training`` afterwards.
 
         Raises:
             Diverged: The loss or its gradient is not finite; the weights are as after the step before.

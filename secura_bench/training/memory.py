@@ -15,7 +15,7 @@ _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def release_memory() -> None:
-    """Give back what nothing refers to any more: between runs, and after an operation that ran out of memory."""
+    """Give back memory that nothing refers to: between runs, and after an operation that ran out of memory."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

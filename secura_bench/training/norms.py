@@ -26,7 +26,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
 
 
 def total_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Return the L2 norm over all gradients, as ``clip_grad_norm_`` does, whose pass over them to clip it spares."""
+    """Return the L2 norm over all gradients, as ``clip_grad_norm_`` does, without clipping them."""
     norms = [torch.linalg.vector_norm(p.grad) for p in parameters if p.grad is not None]
     return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 

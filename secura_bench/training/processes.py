@@ -23,7 +23,7 @@ _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def is_main() -> bool:
-    """Return whether this is the first process, or the only one; asks the environment, not torch."""
+    """Return whether this is the first process, or the only one. The environment tells, not torch."""
     return os.environ.get("RANK", "0") == "0" or count() == 1
 
 
@@ -37,7 +37,7 @@ def count() -> int:
 
 
 def check_launch() -> None:
-    """Refuse an environment that says that there are other processes, and not how to find them.
+    """Refuse an environment that names other processes, and does not say how to find them.
 
     Raises:
         BenchError: Names the variable, and the way out.
@@ -100,7 +100,7 @@ def join() -> None:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """Do ``work`` in the first process alone and return its result, or raise its error, in every one."""
+    """Do ``work`` in the first process alone. Return its result, or raise its error, in every process."""
     if count() == 1:
         return work()
     from accelerate.utils import broadcast_object_list

@@ -1,4 +1,4 @@
-"""Every generator that a run uses, seeded from the run's seed, and their positions."""
+"""The process's generators of random numbers: seeding them, and their positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run would lose if it were killed: changes that no checkpoint holds. Refused, rather than resumed wrong."""
+"""Changes that no checkpoint holds: a run that was killed would lose them, and resume wrong. So they are refused."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.lending import bits_of
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack, is_ours
 from secura_bench.training.marks import Marker
 
@@ -131,7 +131,7 @@ def _watched(part: Method) -> Iterator[tuple[str, Any]]:
     for name, value in vars(part).items():
         if name not in covered and name != "options" and not (name == "base" and part.needs_base):
             yield name, value
-    foreign = [one for one in kind.__mro__ if one is not object and not is_ours(one)]
+    foreign = [one for one in kind.__mro__ if one not in Method.__mro__ and not is_ours(one)]
     for one in foreign:
         yield from ((f"{one.__name__}.{name}", value) for name, value in _data_of(one))
     for module in dict.fromkeys(one.__module__ for one in foreign):

@@ -61,7 +61,7 @@ def test_parameters_are_counted_exactly_without_building_the_model(name: str, op
     method = build_method(name, **options)
     real = build_method(name, **options)
     model = real.attach(load_model(find_model("tiny")))
-    assert count_on_shape(method, shape_of("tiny")) == real.count_parameters(model)
+    assert count_on_shape(method.footprint(), shape_of("tiny")) == real.count_parameters(model)
 
 
 def test_shapes_are_built_once_for_the_same_method(monkeypatch) -> None:
@@ -69,17 +69,18 @@ def test_shapes_are_built_once_for_the_same_method(monkeypatch) -> None:
     built, inner = [], Shape.skeleton
     monkeypatch.setattr(Shape, "skeleton", lambda self, layers: built.append(layers) or inner(self, layers))
     shape = shape_of("tiny")
-    counts = [count_on_shape(build_method("lora", r=rank), shape).trainable for rank in (5, 5, 7, 5)]
+    counts = [count_on_shape(build_method("lora", r=rank).footprint(), shape).trainable for rank in (5, 5, 7, 5)]
     assert counts[0] == counts[1] == counts[3] != counts[2] and built == [1, 2, 1, 2]
-    assert count_on_shape(build_method("lora", r=5), shape_of("smollm2-135m")).trainable != counts[0]
+    assert count_on_shape(build_method("lora", r=5).footprint(), shape_of("smollm2-135m")).trainable != counts[0]
 
 
 @pytest.mark.parametrize(("name", "times"), [("lora", 1.0), ("i_lora", 1.5)])
 def test_the_work_of_a_method_is_in_its_time(name: str, times: float) -> None:
     shape, train = shape_of("tiny"), TrainSpec(gradient_checkpointing=True)
     expected = times * (4 + 2) * (shape.layers * shape.layer + shape.embedding)
-    assert training_flops(shape, train, False, build_method(name)) == expected
-    assert training_flops(shape, train, True, build_method(name)) == expected * 8 / 6
+    footprint = build_method(name).footprint()
+    assert training_flops(shape, train, False, footprint) == expected
+    assert training_flops(shape, train, True, footprint) == expected * 8 / 6
 
 
 def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("*lora*/record.json")
     scores = json.loads(path.read_text())["scores"]
     scored = sum(s["n"] for s in scores if s["role"] != "part" and s["protocol"] == "teacher_forced")
-    work = work_of(spec, build_method("lora"), spec.train, 2, Rows(probe=6, test=3, tokens=1))
+    work = work_of(spec, build_method("lora").footprint(), spec.train, 2, Rows(probe=6, test=3, tokens=1))
     assert (work.steps, work.scored) == (10, scored)
     stages = {(s["after"], s["step"], s["finished"]) for s in scores}
     assert ("tiny_group", 2, False) in stages and ("tiny_group", 4, False) in stages, "evaluate.every"

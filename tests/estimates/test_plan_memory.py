@@ -16,8 +16,8 @@ from secura_bench.data.collate import collate
 from secura_bench.estimates.activations import Batch, activations
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.estimates.memory import Scoring, memory_of, optimizer_bytes
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import find_model, load_model, shape_of
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.groups import groups_of
@@ -118,8 +118,8 @@ def test_activations_are_those_that_autograd_keeps(
         cast = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
         head = shape.embedding * everything
         measured -= 2 * (sum(p.numel() for p in cast) if not train.gradient_checkpointing else head)
-    estimate = activations(method, shape, train, everything, Batch(3, length, 8)).saved
-    estimate += method.kept_logits / 2 * 3 * 8 * shape.vocabulary * 4  # of which half is kept
+    estimate = activations(method.footprint(), shape, train, everything, Batch(3, length, 8)).saved
+    estimate += method.footprint().kept_logits / 2 * 3 * 8 * shape.vocabulary * 4  # of which half is kept
     assert estimate == pytest.approx(measured, rel=LIMIT)
 
 
@@ -185,11 +185,11 @@ def test_a_runs_peak_is_what_a_plan_says(
 )
 def test_a_new_fisher_comes_beside_the_old_one(options: dict[str, Any], on_device: int, on_host: int) -> None:
     """At the second boundary of three tasks; at the only one of two there is no old one yet."""
-    method, shape = build_method("ewc", **options), shape_of("llama3-8b")
-    count, train = count_on_shape(method, shape), TrainSpec(precision="bf16_stochastic", gradient_checkpointing=True)
-    held, host = method.held_memory(count)
+    footprint, shape = build_method("ewc", **options).footprint(), shape_of("llama3-8b")
+    count, train = count_on_shape(footprint, shape), TrainSpec(precision="bf16_stochastic", gradient_checkpointing=True)
+    held, host = footprint.held_memory(count)
     scoring = Scoring(1, 512, 64, 0, ("teacher_forced",))
-    two, three = (memory_of(method, count, shape, train, scoring, 64, tasks) for tasks in (2, 3))
+    two, three = (memory_of(footprint, count, shape, train, scoring, 64, tasks) for tasks in (2, 3))
     new = count.trainable
     assert (three.held, three.host) == (held + on_device * new, host + on_host * new)
     assert two.held + two.host == max(held + host, (on_device + on_host) * new)
@@ -197,10 +197,10 @@ def test_a_new_fisher_comes_beside_the_old_one(options: dict[str, Any], on_devic
 
 def test_a_sum_counts_gradients_and_activations_as_they_meet() -> None:
     """Few rows: all gradients at the end of the pass. Many: all activations at its start. Never both."""
-    method, shape, train = build_method("seq"), shape_of("smollm2-135m"), TrainSpec(precision="fp32")
-    count, scoring = count_on_shape(method, shape), Scoring(1, 128, 16, 0, ("teacher_forced",))
+    footprint, shape, train = build_method("seq").footprint(), shape_of("smollm2-135m"), TrainSpec(precision="fp32")
+    count, scoring = count_on_shape(footprint, shape), Scoring(1, 128, 16, 0, ("teacher_forced",))
     few, many, split = (
-        memory_of(method, count, shape, train.model_copy(update=changes), scoring, 1)
+        memory_of(footprint, count, shape, train.model_copy(update=changes), scoring, 1)
         for changes in ({"batch_size": 1}, {"batch_size": 64}, {"batch_size": 64, "micro_batch_size": 32})
     )
     assert few.gradients + few.activations - few.apart == few.gradients + 8 * shape.largest

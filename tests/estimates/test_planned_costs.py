@@ -33,10 +33,10 @@ def test_relative_work_is_of_the_forwards_that_a_step_makes(
     model.register_forward_hook(lambda *_: calls.append(1))
     method.loss(model, collate([example(9, 2, seed=0)], pad_id=0))
     assert len(calls) == forwards
-    assert method.relative_work == 1 + (forwards - 1) / 2
+    assert method.footprint().relative_work == 1 + (forwards - 1) / 2
     shape, train = shape_of("tiny"), TrainSpec()
-    plain = training_flops(shape, train, False, build_method("lora"))
-    assert training_flops(shape, train, False, method) == plain * method.relative_work
+    plain = training_flops(shape, train, False, build_method("lora").footprint())
+    assert training_flops(shape, train, False, method.footprint()) == plain * method.footprint().relative_work
 
 
 def kept_by_autograd(method: Any, model: torch.nn.Module) -> int:
@@ -71,7 +71,7 @@ def test_kept_weights_are_those_that_autograd_keeps(llama: Any, options: dict[st
     method = build_method("secura", **RANKS, **options)
     model = method.attach(llama())
     adapted = 32 * 32 + 16 * 32
-    assert method.kept_weights(adapted) == each * adapted
+    assert method.footprint().kept_weights == each
     in_the_first = max(0, each - 1)  # nothing below it has a gradient, so its W_updated is not asked for again
     assert kept_by_autograd(method, model) == (each + in_the_first) * adapted
 
@@ -96,12 +96,13 @@ def test_anchors_take_what_their_tensors_take(
     method.end_task(model, Task("task", 0, examples, 2))
     held = sum(t.nbytes for t in (*method.fisher.values(), *method.anchors.values()))
     count = method.count_parameters(model)
-    assert method.held_memory(count) == (on_device * count.trainable, on_host * count.trainable)
-    assert held == sum(method.held_memory(count))
+    footprint = method.footprint()
+    assert footprint.held_memory(count) == (on_device * count.trainable, on_host * count.trainable)
+    assert held == sum(footprint.held_memory(count))
 
     shape, train = shape_of("smollm2-135m"), TrainSpec(micro_batch_size=2)
     anchored, without = (
-        memory_of(one, count_on_shape(one, shape), shape, train, SCORING, 16) for one in (method, plain)
+        memory_of(one, count_on_shape(one, shape), shape, train, SCORING, 16) for one in (footprint, plain.footprint())
     )
     assert (anchored.held, anchored.host) == (on_device * shape.parameters, on_host * shape.parameters)
     assert (

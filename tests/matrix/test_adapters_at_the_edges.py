@@ -14,8 +14,8 @@ from zoo import build, shapes, write
 from secura_bench.adapters.towers import other_towers
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import shape_of
 
 EDGES: list[tuple[str, dict[str, Any]]] = [
@@ -47,7 +47,7 @@ def test_a_plan_counts_what_a_run_trains(tmp_path: Path, kind: str, config: dict
     method, model = peft(kind, config), build("llama")
     real = method.count_parameters(method.attach(model))
     folder = write("llama", tmp_path / "m")
-    planned = count_on_shape(peft(kind, config), shape_of(str(folder)), lambda: shapes("llama"))
+    planned = count_on_shape(peft(kind, config).footprint(), shape_of(str(folder)), lambda: shapes("llama"))
     assert planned.trainable == real.trainable > 0
     assert planned.total == real.total
 

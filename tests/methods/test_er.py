@@ -17,11 +17,11 @@ from scipy import stats
 from sessions import Session, assert_resumes, build_model, new_method, rows_of, tasks
 from torch.nn import functional as F
 
-from secura_bench.methods.base import Method
 from secura_bench.methods.buffers import Balanced, Buffer, Reservoir, halves, new_buffer
 from secura_bench.methods.er import ER, EROptions
 from secura_bench.methods.ewc import EWC
 from secura_bench.methods.lora import LoRA
+from secura_bench.methods.method import Method
 from secura_bench.methods.mtl import MultiTask
 from secura_bench.methods.stack import Stack, check_parts
 

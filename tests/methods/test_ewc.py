@@ -10,9 +10,9 @@ from sessions import Session, assert_resumes, build_model, new_method, rows_of
 from torch.func import functional_call, grad
 
 from secura_bench.data.collate import collate
-from secura_bench.methods.base import Method
 from secura_bench.methods.ewc import EWC, absorb, diagonal_fisher, trained
 from secura_bench.methods.lora import LoRA
+from secura_bench.methods.method import Method
 
 
 def tasks(count: int, rows: int = 6) -> list:

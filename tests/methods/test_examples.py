@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from secura_bench.data.collate import collate
 from secura_bench.foundation.registry import METHODS
-from secura_bench.methods.base import Method, StepContext
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached
+from secura_bench.methods.method import Method, StepContext
 from secura_bench.methods.plugins import load_plugin
 
 FILES = {

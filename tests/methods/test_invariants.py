@@ -11,6 +11,7 @@ import torch
 from sessions import Session, assert_resumes, build_model, tasks
 
 from secura_bench.adapters.signorm import resting_restraint
+from secura_bench.adapters.stand_in import stand_ins
 from secura_bench.data.collate import collate
 from secura_bench.methods.build import build_method
 from secura_bench.models.head import answer_logits
@@ -108,6 +109,29 @@ def test_loss_falls_and_no_frozen_tensor_moves(case: Case, kind: str) -> None:
             if ".long" in name or "long_" in name:
                 continue  # I-LoRA's average moves, without a gradient
             assert torch.equal(parameter, frozen[name]), name
+
+
+@ON_LLAMA
+def test_layers_declare_what_is_trained_moved_and_held(case: Case) -> None:
+    """Beside what happens: a buffer that moves and that nobody declares would be lost by an export."""
+    ours = session(case)
+    layers = [layer for _, layer in stand_ins(ours.model)]
+    before = [{name: tensor.clone() for name, tensor in layer.named_buffers()} for layer in layers]
+    first, second = tasks(2)
+    ours.begin(first)
+    ours.steps(first, 2)
+    ours.method.loss(ours.model, collate(first.train, pad_id=0)).sum.backward()
+    for layer in layers:
+        own = {name: p for name, p in layer.named_parameters() if not name.startswith("base.")}
+        assert {name for name, _ in layer.tensors(layer.trained_names)} == own.keys()
+        assert layer.effective == sum(p.numel() for p in own.values() if p.grad.any())
+    ours.method.end_task(ours.model, first)
+    ours.task(second, 4)
+    for layer, was in zip(layers, before, strict=True):
+        buffers = dict(layer.named_buffers())
+        assert {name for name, _ in layer.tensors(layer.held_names)} == buffers.keys()
+        moved = {name for name, tensor in buffers.items() if not torch.equal(tensor, was[name])}
+        assert moved and moved <= set(layer.moved_names)
 
 
 @ON_LLAMA

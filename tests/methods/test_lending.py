@@ -12,9 +12,9 @@ from sessions import Session, assert_resumes, build_model, tasks
 from secura_bench.data.collate import collate
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached, bits_of
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.head import answer_logits
 from secura_bench.models.load import shape_of
@@ -119,9 +119,10 @@ def test_a_plan_counts_what_is_copied(name: str | None, options: dict[str, Any],
     without = fresh.count_parameters(fresh.attach(load_model(find_model("tiny")))).held if name != "i_lora" else None
     if without is not None:
         assert count.held == without + more
+    footprint = method.footprint()
     if name is None:
-        assert count_on_shape(method, shape) == count and method.held_memory(count) == (4 * more, 0)
-    assert method.relative_work == pytest.approx(1.5 * fresh.relative_work)
+        assert count_on_shape(footprint, shape) == count and footprint.held_memory(count) == (4 * more, 0)
+    assert footprint.relative_work == pytest.approx(1.5 * fresh.footprint().relative_work)
 
 
 def test_bits_tell_values_apart_and_shapes_alone_are_nothing() -> None:

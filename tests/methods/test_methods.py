@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from inspect import get_annotations
+from typing import Any, get_args
+
 import pytest
 import torch
 
@@ -10,11 +13,13 @@ from secura_bench.data.collate import collate
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS, Registry
-from secura_bench.methods.base import Base, Method
+from secura_bench.methods.base_model import Base
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lora import LoRA
+from secura_bench.methods.method import Method, Options
 from secura_bench.methods.secura import Secura
 from secura_bench.methods.stack import Stack
+from secura_bench.models.load import shape_of
 
 SIZES = {name: {"r": 4, "m": 6} for name in ("secura", "cabr_lora")} | {"cur_lora": {"r": 4}}
 
@@ -156,3 +161,56 @@ def test_build_method_is_public() -> None:
         secura_bench.build_method("lorra")
     with pytest.raises(AttributeError):
         _ = secura_bench.nothing
+
+
+def test_the_base_model_alone_of_ours_trains_nothing() -> None:
+    built = {name: METHODS.get(name) for name in METHODS.names() if name not in ("stack", "peft")}
+    assert [name for name, kind in built.items() if not kind().trains] == ["base"]
+
+
+class SpeaksAsBefore(Method):
+    name = "speaks_as_before"
+    relative_work = 2.0
+
+    def extra_rows(self, rows, task):
+        return rows
+
+
+def test_a_plan_hears_what_a_plug_in_says_by_the_former_hooks() -> None:
+    footprint = SpeaksAsBefore().footprint()
+    assert footprint.relative_work == 2.0 and footprint.extra_rows(3, 0) == 3
+    assert (footprint.relative_rows, footprint.held_bytes) == (1.0, (4, 0))
+
+
+@pytest.mark.parametrize("hook", ["count_on", "kept_weights", "held_memory", "boundary_memory"])
+def test_a_former_hook_that_no_plan_asks_is_refused_by_name(hook: str) -> None:
+    kind = type("Before", (Method,), {"name": "before", hook: lambda self, *_: 0})
+    with pytest.raises(SpecError, match=rf"method 'before': Before\.{hook} is not asked any more; say it by"):
+        kind().footprint()
+
+
+def test_footprints_are_equal_where_class_and_options_are() -> None:
+    def of(rank: int) -> Any:
+        return build_method("stack", parts=[{"name": "lora", "r": rank}, "er"]).footprint()
+
+    assert of(4) == of(4) and hash(of(4)) == hash(of(4)) and of(4) != of(5)
+    by_hand = [Stack([build_method("lora", r=rank)]).footprint() for rank in (4, 4, 5)]
+    assert by_hand[0] == by_hand[1] != by_hand[2], "a stack of parts alone has no options of its own"
+    assert by_hand[0].count_on_shapes(shape_of("tiny").skeleton(1)).trainable > 0
+
+
+def said_options(kind: type[Method]) -> Any:
+    """Return the kind of options that a type checker reads of a method: of the nearest class that says one."""
+    for each in kind.__mro__:
+        if said := get_annotations(each, eval_str=True).get("options"):
+            return said
+        for base in vars(each).get("__orig_bases__", ()):
+            if get_args(base):
+                return get_args(base)[0]
+    return None
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_type_checker_reads_the_options_that_a_method_has(name: str) -> None:
+    kind = METHODS.get(name)
+    assert kind.Options is Options or said_options(kind) is kind.Options

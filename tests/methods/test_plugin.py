@@ -194,3 +194,29 @@ def test_what_a_plugin_would_forget_ends_its_run_at_the_first_checkpoint(own, tm
     (log,) = tmp_path.glob("results/trial/*remembers*/log.jsonl")
     assert len(log.read_text().splitlines()) == 2, "not a step further"
     assert not list(tmp_path.rglob("state.json"))
+
+
+STILL = """\
+from secura_bench import Method
+
+
+class Still(Method):
+    name = "still"
+    stream = "none"
+
+    def attach(self, model):
+        return model.requires_grad_(False)
+"""
+
+
+def test_a_method_that_trains_nothing_has_nothing_to_keep(own, tmp_path: Path) -> None:
+    """It is not the base model: it has a run of its own, and no second run asks for what the first did not keep."""
+    own(STILL, "still")
+    with (tmp_path / "spec.yaml").open("a") as spec:
+        spec.write("keep: adapters\n")
+    for _ in range(2):
+        METHODS._objects.pop("still", None)
+        done = secura_bench("run", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "without keeping" not in done.stderr
+    assert len(list(tmp_path.glob("results/trial/*still*/record.json"))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from secura_bench.data.collate import collate
 from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.estimates.memory import Scoring, memory_of
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.kept import Kept
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.load import shape_of
 from secura_bench.spec.sections import TrainSpec
@@ -22,7 +24,7 @@ from secura_bench.spec.sections import TrainSpec
 RANKS = {"r": 8, "m": 12}
 NOT_THREADED = {
     "name", "Options", "__init__", "__doc__", "__module__",  # a class's own
-    "stream", "published_per_layer",  # parts that decide what is trained are refused; no stack is published
+    "stream", "trains", "published_per_layer",  # parts that decide what is trained are refused; none is published
     "loss",  # parts that replace it are refused; what they add is in 'terms'
     "base",  # 'lend' hands it on
 }  # fmt: skip
@@ -35,6 +37,12 @@ def test_a_stack_says_again_whatever_a_method_has() -> None:
     assert {"loss", "base", "stream", "published_per_layer"} <= own, "no exception that is none any more"
 
 
+COSTS = {
+    "counts_by_layer": False, "relative_rows": 3.0, "relative_work": 5.0, "adapted": ("told",), "kept_weights": 17,
+    "kept_logits": 37, "held_bytes": (19, 23), "boundary_bytes": (41, 0),
+}  # fmt: skip
+
+
 class Told(Method):
     """Notes which of its hooks are called, and answers so that a stack's answer shows it."""
 
@@ -44,8 +52,6 @@ class Told(Method):
     merging = False
     merges = property(lambda self: self.merging)
     starts_as_base = property(lambda self: False)
-    relative_rows = property(lambda self: 3.0)
-    relative_work = property(lambda self: 5.0)
 
     def __init__(self, options=None):
         super().__init__(options)
@@ -73,9 +79,6 @@ class Told(Method):
     def mix(self, examples):
         return self.note("mix", [*examples, examples[0]])
 
-    def extra_rows(self, rows, task):
-        return self.note("extra_rows", 11)
-
     def terms(self, model, batch, logits):
         return self.note("terms", {"told": torch.ones(())})
 
@@ -96,11 +99,15 @@ class Told(Method):
     def count_parameters(self, model):
         return self.note("count_parameters", super().count_parameters(model).with_held(13).with_effective(1))
 
-    def kept_weights(self, adapted):
-        return self.note("kept_weights", 17)
+    def anew(self):
+        return self.note("anew", Told())
 
-    def held_memory(self, count):
-        return self.note("held_memory", (19, 23))
+    def footprint(self):
+        return self.note("footprint", replace(super().footprint(), **COSTS, kept=self.kept_by, extra_rows=max))
+
+    @staticmethod
+    def kept_by(inputs, outputs, computing):
+        return Kept(7.0)
 
     def measures(self, model):
         return self.note("measures", {"told": 29.0})
@@ -135,19 +142,24 @@ def test_every_hook_of_a_part_is_called_and_heard() -> None:
     stack.end_task(model, task)
     stack.load_state_dict(stack.state_dict())
     assert stack.parameter_groups(model)[0]["lr"] == 7.0
-    assert len(stack.mix(task.train)) == len(task.train) + 1 and stack.extra_rows(1, 1) == 11
+    assert len(stack.mix(task.train)) == len(task.train) + 1
     assert set(stack.loss(model, batch).terms) == {"told"}
     with stack.evaluating(model) as view:
         assert view is model
     count = stack.count_parameters(model)
     assert (count.effective, count.held) == (1, 13)
-    assert stack.kept_weights(1) == 17 and stack.held_memory(count) == (19, 23)
     assert stack.measures(model) == {"told": 29.0}
     assert next(stack.weights(model))[0] == "told" and next(stack.former_weights(model))[0] == "former"
     assert stack.trained_state(model).keys() == {"told"}
     assert stack.merges and stack.replays and not stack.starts_as_base and stack.anchors_weights and stack.needs_base
-    assert (stack.relative_rows, stack.relative_work) == (3.0, 5.0)
-    threaded = {name for name, value in vars(Told).items() if callable(value)} - {"__init__", "note"}
+    assert isinstance(stack.anew().parts[1], Told) and stack.anew().parts[1] is not part
+    footprint = stack.footprint()
+    assert {name: getattr(footprint, name) for name in COSTS} == COSTS
+    assert footprint.trains and footprint.anchors_weights and not footprint.starts_as_base
+    assert footprint.extra_rows(5, 2) == 5 and footprint.kept(1, 1, None) == Kept(7.0)
+    assert footprint.held_memory(count) == (19 * 13, 23 * 13)
+    assert footprint.boundary_memory(count) == (41 * count.trainable, 0)
+    threaded = {name for name, value in vars(Told).items() if callable(value)} - {"__init__", "note", "kept_by"}
     assert set(part.told) >= threaded - {"name"}
 
 
@@ -165,8 +177,9 @@ def test_a_stack_needs_what_its_largest_part_needs(parts: list, as_much_as: tupl
     """Rows of a micro-batch are the same for both: what is compared is what is held and kept."""
     shape, train = shape_of("smollm2-135m"), TrainSpec(batch_size=2, micro_batch_size=1)
     scoring = Scoring(1, 64, 16, 0, ("teacher_forced",))
-    stack, alone = build_method("stack", parts=parts), build_method(as_much_as[0], **as_much_as[1])
-    together, single = (memory_of(m, count_on_shape(m, shape), shape, train, scoring, 16) for m in (stack, alone))
+    name, options = as_much_as
+    stack, alone = build_method("stack", parts=parts).footprint(), build_method(name, **options).footprint()
+    together, single = (memory_of(of, count_on_shape(of, shape), shape, train, scoring, 16) for of in (stack, alone))
     assert vars(together) == vars(single)
 
 

@@ -132,12 +132,12 @@ def test_every_method_goes_on_as_if_it_had_never_stopped(tmp_path: Path, at_step
 
     (tmp_path / "spec.yaml").write_text(SEQUENCE.replace("methods: [{name: lora, r: 2}]\n", METHODS_OF_ALL_KINDS))
     plan = make_plan(load_spec(str(tmp_path / "spec.yaml")))
-    execute(plan, tmp_path / "peace", progress="quiet")
+    execute([plan], tmp_path / "peace", progress="quiet")
     at_step(5, signal_me(signal.SIGTERM))
     stops = 0
     while True:
         try:
-            outcome = execute(plan, tmp_path / "war", progress="quiet")
+            outcome = execute([plan], tmp_path / "war", progress="quiet")
         except Stopped:
             stops += 1
         else:
@@ -161,7 +161,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(work: Path, peace: Path, at
     at_step(6, signal_me(number))
     done = secura_bench("run", "spec.yaml", cwd=work)
     assert done.returncode == code and "Traceback" not in done.stderr
-    assert "stopped; the same command goes on" in done.stderr
+    assert "stopping after this batch" in done.stderr and "stopped; the same command goes on" in done.stderr
     folder = next((work / "results" / "trial").glob("*lora*"))
     assert read_checkpoint(latest_checkpoint(folder / "checkpoint")[0])["run"]["at"]["step"] == 2
     again = secura_bench("run", "spec.yaml", cwd=work)
@@ -284,11 +284,11 @@ def test_every_optimizer_goes_on_where_it_stopped(tmp_path: Path, at_step, optim
     run = plan.runs[1].name
     stops = 0
     with torch.compiler.set_stance("force_eager"):  # torchao compiles its step, for a minute; the numbers are its own
-        assert not execute(plan, tmp_path / "peace", progress="quiet", only=[run]).failed
+        assert not execute([plan], tmp_path / "peace", progress="quiet", only=[run]).failed
         at_step(3, signal_me(signal.SIGTERM))
         while True:
             try:
-                outcome = execute(plan, tmp_path / "war", progress="quiet", only=[run])
+                outcome = execute([plan], tmp_path / "war", progress="quiet", only=[run])
             except Stopped:
                 stops += 1
             else:
@@ -610,7 +610,7 @@ def test_a_held_run_is_passed_over_and_its_holder_named(work: Path) -> None:
 
 PLUGIN = """\
 import torch
-from secura_bench.methods.base import Method, Options
+from secura_bench.methods.method import Method, Options
 
 class RoomOptions(Options):
     rows: int = 1

@@ -128,7 +128,7 @@ def test_finished_runs_are_left_as_they_are(results: Path) -> None:
 
 def test_same_seed_same_record(results: Path, tmp_path: Path) -> None:
     plan = make_plan(load_spec(str(results / "spec.yaml")))
-    execute(plan, tmp_path / "other", progress="quiet")
+    execute([plan], tmp_path / "other", progress="quiet")
     ours, other = records(results), records(tmp_path / "other")
     assert ours.keys() == other.keys()
     for label in ours:
@@ -157,7 +157,7 @@ def test_no_model_stays_in_memory_beside_the_next_runs(tmp_path: Path, monkeypat
     plan = make_plan(load_spec(str(tmp_path / "spec.yaml"), methods))
     gc.disable()  # a collection by chance would hide what is kept
     try:
-        execute(plan, tmp_path / "other", progress="quiet")
+        execute([plan], tmp_path / "other", progress="quiet")
     finally:
         gc.enable()
     assert len(alive) == len(plan.runs) > 1 and not any(alive)
@@ -168,7 +168,7 @@ def test_an_unfinished_run_is_done_again(results: Path, tmp_path: Path) -> None:
     folder = tmp_path / plan.runs[0].folder
     (folder / "evals").mkdir(parents=True)
     (folder / "evals" / "stale.json").write_text("{")
-    execute(plan, tmp_path, progress="quiet")
+    execute([plan], tmp_path, progress="quiet")
     assert not (folder / "evals" / "stale.json").exists()
     assert without_times(records(tmp_path)["base"]) == without_times(records(results)["base"])
 
@@ -312,7 +312,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
     answers = iter([False] * len(plan.runs) + [True] * 10)  # nothing is finished when the list is made
     real = RunFolder.finished.fget
     monkeypatch.setattr(RunFolder, "finished", property(lambda self: next(answers) and real(self)))
-    outcome = execute(plan, tmp_path / "results", progress="quiet")
+    outcome = execute([plan], tmp_path / "results", progress="quiet")
     assert len(outcome.done) == len(plan.runs)
     assert {path: path.read_bytes() for path in tmp_path.rglob("record.json")} == before
 

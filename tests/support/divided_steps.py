@@ -13,8 +13,8 @@ from conftest import example, random_llama
 
 from secura_bench.data.example import Task
 from secura_bench.data.streams import RowStream
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.loop import TrainingLoop
 from secura_bench.training.precision import new_accelerator, prepare_training

@@ -2,7 +2,7 @@
 
 import re
 
-from secura_bench.methods.base import Method, Options
+from secura_bench.methods.method import Method, Options
 
 
 class LayerRatesOptions(Options):

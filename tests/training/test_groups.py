@@ -11,8 +11,8 @@ from layer_rates import LayerRates
 from secura_bench.data.example import Task
 from secura_bench.data.streams import RowStream
 from secura_bench.foundation.errors import SpecError
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.groups import groups_of

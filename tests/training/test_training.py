@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from secura_bench.data.collate import collate
 from secura_bench.data.example import Task
 from secura_bench.data.streams import RowStream
-from secura_bench.methods.base import Method
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.loop import Diverged, TrainingLoop, learning_rate
 from secura_bench.training.precision import new_accelerator, prepare_training

@@ -36,11 +36,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way of scoring. One of an older or a newer version, which a report finds in a record, has its name alone.
+    """A way of scoring. A report may find one in a record that this version does not know: it has a name alone.
 
     Attributes:
         metrics: shown of the probe; the first speaks for the protocol. learned: shown of the trained tasks.
-        meaning: what a reader must know of it. no_claim: what its scores do not show, the end of a sentence.
+        meaning: what a reader must know of it. warning: of that what misleads who does not know it.
+        no_claim: what its scores do not show, the end of a sentence.
         signatures: what exactly a metric is, where it is the same of every task.
         wants: what it can score, in words.
         row_cost: the expected time of one row, relative to a teacher-forced one.
@@ -51,6 +52,7 @@ class Protocol:
     metrics: tuple[str, ...]
     learned: tuple[str, ...]
     meaning: str
+    warning: str = ""
     no_claim: str = ""
     signatures: Mapping[str, str] = field(default_factory=dict, hash=False)
     wants: str = "prompts with answers"
@@ -76,7 +78,7 @@ class Protocol:
         raise NotImplementedError(f"{self.id} asks no model")
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
-        """Return what the protocol finds of each example, given a prediction each (an empty one where it has none)."""
+        """Return what the protocol finds of each example. An example that was not scored has an empty prediction."""
         raise NotImplementedError(f"{self.id} judges no answers")
 
     def whole(self, items: Evaluation) -> tuple[dict[str, float], dict[str, str]]:

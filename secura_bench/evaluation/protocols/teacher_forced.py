@@ -21,7 +21,7 @@ class TeacherForced(TextProtocol):
         return teacher_forced(asked.model, asked.examples, asked.chat, asked.batch_size, asked.known)
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
-        """Compare each text with the reference; of an answer that the context cuts, with what is left of it."""
+        """Compare each text with the reference, or with what the context left of it."""
         chat, examples = asked.chat, read_back(asked)
         references = [chat.decode(e.answer_ids) if chat.is_cut(e) else e.row.target for e in examples]
         pairs = zip(predictions, references, strict=True)
@@ -40,6 +40,7 @@ TEACHER_FORCED = TeacherForced(
     learned=("char_bleu", "accuracy"),
     meaning="every answer token is predicted from the reference's own beginning; high without any skill, not to be "
     "compared with generation",
+    warning="every token is predicted from the reference's own beginning; high without any skill",
     no_claim="anything about what the models write: teacher-forced puts the reference's own beginning before each "
     "token, and is high without any skill; generate scores what is written",
     signatures={
