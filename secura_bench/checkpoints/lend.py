@@ -28,6 +28,7 @@ class Lender:
         self._of: Any = None  # folder, dtype, device
         self._held: nn.Module | None = None
         self._bits: Bits = {}
+        self._told: list[str] = []  # of the base's files, for every record that rests on them
 
     def use(self, base: ModelFolder, dtype: torch.dtype, device: torch.device) -> None:
         """Say which base is lent from now on, in which dtype and where; another is let go of."""
@@ -48,7 +49,10 @@ class Lender:
             yield load_model(checkpoint.folder, dtype, tell).to(device)
             return
         if self._held is None:
-            self._held = load_model(base, dtype, tell).to(device)
+            self._told = []
+            self._held = load_model(base, dtype, self._told.append).to(device)
+        for note in self._told:
+            tell(note)
         if checkpoint is None:
             yield self._held
             return

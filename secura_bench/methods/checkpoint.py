@@ -1,4 +1,9 @@
-"""A model or adapter that others trained, in a method's place."""
+"""A model or adapter that others trained, in a method's place: each training phase loads, and takes no step.
+
+for each task, or for all at once:
+    load: an adapter on the base, unmerged; or a whole model in the base's place
+    score the task and the probe
+"""
 
 from __future__ import annotations
 
@@ -31,11 +36,7 @@ class CheckpointOptions(Options):
 
 
 class Checkpoint(Base):
-    """Scores what was trained elsewhere: each training phase loads a checkpoint and takes no step.
-
-    for task in tasks: load after[task]; score the task and the probe. Adapters go on the one base, unmerged, through
-    PEFT; a whole model takes the base's place and leaves before the next.
-    """
+    """Scores what was trained elsewhere: each training phase loads a checkpoint and takes no step."""
 
     name = "checkpoint"
     Options = CheckpointOptions

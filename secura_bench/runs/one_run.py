@@ -70,7 +70,7 @@ def do_run(
     if not method.trains:
         norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
         on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
-        outcome, count = TrainingOutcome(notes=tuple(scorer.notes)), count_loaded(run, inputs)
+        outcome, count = TrainingOutcome(notes=tuple(dict.fromkeys(scorer.notes))), count_loaded(run, inputs)
     else:
         lender.release()
         release_memory()

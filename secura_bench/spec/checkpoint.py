@@ -36,13 +36,19 @@ def place_checkpoints(file: YamlFile) -> None:
 
 
 def check_checkpoint(method: MethodSpec, spec: ExperimentSpec) -> None:
-    """Refuse an entry ``checkpoint`` that has not one checkpoint for each task, in the one order that there is.
+    """Refuse an entry ``checkpoint`` that is to be trained, or has not one for each task in the one order there is.
 
     Raises:
         SpecError: Names the tasks.
     """
     after: Mapping[str, Any] = method.options.get("after") or {}
-    if not method.is_checkpoint or not after:
+    if not method.is_checkpoint:
+        return
+    if method.train:
+        raise SpecError(
+            "train: a checkpoint was trained elsewhere; leave it out, and set what holds of all in the spec's."
+        )
+    if not after:
         return
     tasks: Sequence[str] = spec.task_names
     if strange := [task for task in after if task not in tasks]:

@@ -101,3 +101,20 @@ def test_what_fails_on_the_way_leaves_no_half_base(out: Path, lender: Lender, lo
         raise RuntimeError
     assert torch.equal(logits(lender, None), base) and len(loads) == 2
     assert torch.equal(untouched()[0].eval()(input_ids=IDS).logits, base)
+
+
+def test_what_is_said_of_the_bases_files_is_said_to_every_run(
+    out: Path, lender: Lender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = lend.load_model
+
+    def tells(folder: Any, dtype: Any, tell: Any) -> Any:
+        tell("its files hold more")
+        return load(folder, dtype, tell)
+
+    monkeypatch.setattr(lend, "load_model", tells)
+    said: list[str] = []
+    for name in ("lora", "ia3"):
+        with lender.lend(find_checkpoint(str(out / name)), said.append):
+            pass
+    assert said == ["its files hold more"] * 2

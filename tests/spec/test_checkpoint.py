@@ -58,6 +58,7 @@ def test_what_a_run_writes_down_names_no_home(tmp_path: Path, monkeypatch: pytes
         ({"after": {"tiny_group": "a", "tiny_cuont": "b"}}, {}, "Did you mean 'tiny_count'?"),
         ({"after": dict.fromkeys(TASKS, "a")}, {"orders": ["given", "reversed"]}, "came of one order of tasks"),
         ({"path": "a", "template": "mine"}, {}, "template"),
+        ({"path": "a", "train": {"precision": "bf16"}}, {}, "was trained elsewhere"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_line(
@@ -86,3 +87,9 @@ def test_validate_looks_whether_it_is_there(tmp_path: Path) -> None:
         done = secura_bench("validate", write(tmp_path, {"path": path}, mode="separate"), cwd=tmp_path)
         assert done.returncode == code and said in done.stdout + done.stderr, done
         assert code == 0 or "spec.yaml:" in done.stderr
+
+
+def test_a_matrix_multiplies_what_is_trained_here_alone(tmp_path: Path) -> None:
+    entries = [{"name": "checkpoint", "label": "ours", "path": "a"}, {"name": "lora", "label": "lora"}]
+    spec = load(tmp_path, {}, methods=entries, matrix={"train.lr": [1.0e-3, 1.0e-4]})
+    assert [method.label for method in spec.methods] == ["ours", "lora-lr-0.001", "lora-lr-0.0001"]
