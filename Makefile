@@ -6,7 +6,7 @@ JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test test-fast kill-test matrix simulate check bench agree gpu-check docs format clean
+.PHONY: setup demo test test-fast kill-test matrix simulate check bench agree gpu-check docs docs-site format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +20,8 @@ help:
 	@echo "make bench      side-by-side timings"
 	@echo "make agree      scores against lm-eval, transformers and the metric libraries, item by item, on SmolLM2"
 	@echo "make gpu-check  what only a CUDA device shows, in ten minutes, as one page to send back (docs/gpu.md)"
-	@echo "make docs       docs/results anew from the records in results/ that are under version control"
+	@echo "make docs       docs/results anew from the records under version control; docs/reference and schemas from the types"
+	@echo "make docs-site  the documentation as a site, in site/, every link checked"
 	@echo "make format     let ruff rewrite the files"
 
 # The stamp is newer than what it was made from, so a changed dependency sets up again. What builds packages is named
@@ -72,11 +73,18 @@ gpu-check: setup
 docs: setup
 	$(BIN)/python scripts/make_docs.py
 	$(BIN)/python scripts/draw_rooms.py
+	$(BIN)/python scripts/run_pages.py
 	$(BIN)/python scripts/write_schemas.py
+	$(BIN)/python scripts/write_reference.py
+
+# Of what builds it, nothing is fetched but the packages themselves, once.
+docs-site: setup
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist site

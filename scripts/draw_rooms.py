@@ -1,7 +1,7 @@
-"""Write docs/architecture.md from the package itself: its folders as rooms, each above all that it imports.
+"""Draw docs/architecture.md from the package itself: its folders as rooms, each above all that it imports; its files.
 
-``python scripts/draw_rooms.py``. Imports are read, not followed: nothing of the package is loaded. A test holds the
-page and the package together.
+``python scripts/draw_rooms.py`` writes what stands between the page's markers. Imports are read, not followed: nothing
+of the package is loaded. A test holds the page and the package together.
 """
 
 from __future__ import annotations
@@ -14,23 +14,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "secura_bench"
 PAGE = ROOT / "docs" / "architecture.md"
-TEXT = """\
-# Architecture
-
-The package is a house: a folder is a room, and a room imports those below it alone, never one above or beside it.
-`tests/test_rooms.py` holds that order, `tests/` has a folder for each room, and `python scripts/draw_rooms.py` draws
-this page from the imports and from the first line of each room's `__init__.py`.
-
-```text
-{picture}
-```
-
-A spec becomes runs from the top down: `cli` reads the words, `spec` the file, `plan` makes runs of it, `estimates` says
-what they take, `runs` does those that are missing and leaves a folder each, laid out as `results` has it. A row becomes
-a score from the bottom up: `tasks` reads it, `data` makes an example of it, `training` feeds it to a model that one of
-`methods` adapted, `evaluation` asks for the answer, `answers` reads it. `integrations` lends methods and scoring to
-trainers of others. `report` knows records, and no model: neither it nor `--help` imports torch.
-"""
 
 
 def modules() -> dict[str, Path]:
@@ -105,12 +88,38 @@ def floors() -> dict[str, int]:
 
 
 def page() -> str:
-    """Return the page's text."""
-    at, lines = floors(), []
-    for room in sorted(at, key=lambda room: (-at[room], room)):
-        tree = ast.parse((ROOT / PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
-        lines.append(f"{at[room]:>2}  {room + '/':<13} {(ast.get_docstring(tree) or '').splitlines()[0]}")
-    return TEXT.format(picture="\n".join(lines))
+    """Return the page's text, its drawings made anew."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, lines in (("rooms", rooms()), ("tree", tree())):
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, after = text.partition(begin)[0], text.partition(end)[2]
+        text = "\n".join([f"{before}{begin}```text", *lines, f"```\n{end}{after}"])
+    return text
+
+
+def rooms() -> list[str]:
+    """Return the rooms, a line each, the highest floor first."""
+    at = floors()
+    return [
+        f"{at[room]:>2}  {room + '/':<13} {_says(ROOT / PACKAGE / room / '__init__.py')}"
+        for room in sorted(at, key=lambda room: (-at[room], room))
+    ]
+
+
+def tree() -> list[str]:
+    """Return the package's folders and files, a line each, with the first line of what each says of itself."""
+    lines = []
+    for folder in sorted({path.parent for path in modules().values()}):
+        depth = len(folder.relative_to(ROOT).parts) - 1
+        said = f"{'  ' * depth + folder.name + '/':<30} {_says(folder / '__init__.py')}"
+        files = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
+        lines += [said, *(f"{'  ' * (depth + 1) + path.name:<30} {_says(path)}" for path in files)]
+    return lines
+
+
+def _says(path: Path) -> str:
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return said.partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 ``python scripts/make_docs.py``. It is what ``secura-bench report results/`` prints in a fresh clone; a test holds the
 two together. Runs of your own in ``results/`` are left out: only records under version control count.
 
-What the README and docs/findings.md quote of comparisons is written anew, too: what ``secura-bench compare`` says,
-between ``<!-- compared: EXPERIMENT PROTOCOL ONE OTHER -->`` (a task may follow) and ``<!-- end of compared -->``.
+What other pages quote is written anew, too: what ``secura-bench compare`` says, between ``<!-- compared: EXPERIMENT
+PROTOCOL ONE OTHER -->`` (a task may follow) and ``<!-- end of compared -->``; and rows of docs/results/report.md,
+between ``<!-- rows: TITLE; TRAINED ON; METHOD, …; COLUMN, … -->`` and ``<!-- end of rows -->``.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from secura_bench.report.study.study import Study
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "results"
-QUOTING = (ROOT / "README.md", ROOT / "docs" / "findings.md")
+QUOTING = (ROOT / "README.md", ROOT / "docs" / "index.md", ROOT / "docs" / "findings.md")
 _COMPARED = re.compile(
     r"(<!-- compared: (\S+) (\S+) (\S+) (\S+)(?: (\S+))? -->\n).*?(<!-- end of compared -->)", flags=re.DOTALL
 )
+_ROWS = re.compile(r"(<!-- rows: ([^;]+); ([^;]+); ([^;]+); ([^>]+) -->\n).*?(<!-- end of rows -->)", flags=re.DOTALL)
 
 
 def tracked_results(folder: Path) -> Path:
@@ -81,6 +83,27 @@ def requoted(page: str, studies: Sequence[Study]) -> str:
     return _COMPARED.sub(quote, page)
 
 
+def with_rows(page: str, report: str) -> str:
+    """Return a page with the rows and columns that it quotes of the report's tables, as they stand there.
+
+    Raises:
+        ValueError: The report has no such table, row or column.
+    """
+
+    def quote(match: re.Match[str]) -> str:
+        begin, title, task, methods, columns, end = match.groups()
+        _, found, rest = report.partition(f"### {title}\n\n")
+        table = [line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines()]
+        rows = {row[1].replace("\\", ""): row for row in table[2:] if row[0] == task}
+        if not found or not rows.keys() >= (wanted := dict.fromkeys(methods.split(", "))).keys():
+            raise ValueError(f"{begin.strip()}: docs/results/report.md has no such rows.")
+        kept = [table[0].index(column) for column in columns.split(", ")]
+        lines = [table[0], table[1], *(rows[method] for method in wanted)]
+        return begin + "".join("| " + " | ".join(line[i] for i in kept) + " |\n" for line in lines) + end
+
+    return _ROWS.sub(quote, page)
+
+
 def main() -> int:
     """Write the folder anew, and what pages quote."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +112,8 @@ def main() -> int:
         for name, report in reports.items():
             write_atomically(DOCS / name, render(report, "markdown"))
         for page in QUOTING:
-            page.write_text(requoted(page.read_text(encoding="utf-8"), reports["report.md"].studies), encoding="utf-8")
+            text = requoted(page.read_text(encoding="utf-8"), reports["report.md"].studies)
+            page.write_text(with_rows(text, (DOCS / "report.md").read_text(encoding="utf-8")), encoding="utf-8")
         write_pictures(reports["report.md"].studies, DOCS / "pictures", formats=("png",))
     return 0
 

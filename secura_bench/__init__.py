@@ -17,6 +17,7 @@ __all__ = [
     "Method",
     "Options",
     "RecordError",
+    "RunsRead",
     "SpecError",
     "Stack",
     "__version__",
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from secura_bench.methods.method import Method, Options
     from secura_bench.methods.stack import Stack
     from secura_bench.plan.make import make_plans
-    from secura_bench.report.study.read import read_runs
+    from secura_bench.report.study.read import RunsRead, read_runs
     from secura_bench.runs.execute import execute as run
     from secura_bench.spec.load import load_specs
 
@@ -43,6 +44,7 @@ _PLACES = {
     "Method": "secura_bench.methods.method:Method",
     "Options": "secura_bench.methods.method:Options",
     "RecordError": "secura_bench.foundation.errors:RecordError",
+    "RunsRead": "secura_bench.report.study.read:RunsRead",
     "SpecError": "secura_bench.foundation.errors:SpecError",
     "Stack": "secura_bench.methods.stack:Stack",
     "build_method": "secura_bench.methods.build:build_method",

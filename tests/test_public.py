@@ -17,7 +17,7 @@ import secura_bench
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 NAMES = {
     "build_method", "Method", "Options", "Stack", "load_specs", "make_plans", "run", "read_runs", "BenchError",
-    "SpecError", "DataError", "RecordError", "__version__",
+    "SpecError", "DataError", "RecordError", "RunsRead", "__version__",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import draw_rooms
 
 ORDER = (
     "foundation", "answers", "hub", "results", "tasks", "spec", "data", "models", "adapters", "evaluation", "methods",
-    "training", "plan", "estimates", "export", "report", "runs", "integrations", "checking", "cli",
+    "checkpoints", "training", "plan", "estimates", "export", "report", "runs", "integrations", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 

@@ -10,10 +10,11 @@ from secura_bench.methods.options import Positive, resolve_seed
 
 
 class AGEMOptions(Options):
-    """``memory``: rows of earlier tasks that are held. ``rows``: how many of them each step looks at."""
-
     memory: Positive = 256
+    """How many rows of earlier tasks are held."""
+
     rows: Positive = 16
+    """How many of them each step looks at."""
 
 
 class AGEM(Method):

@@ -20,6 +20,7 @@ from secura_bench.cli.report import compare, report
 from secura_bench.cli.results import export, status
 from secura_bench.cli.run import run
 from secura_bench.cli.schema import schema
+from secura_bench.cli.score import score
 from secura_bench.foundation.errors import BenchError, StoppedEarly
 from secura_bench.foundation.version import __version__
 
@@ -63,6 +64,7 @@ def _of_all(
 
 app.command()(init)
 app.command()(run)
+app.command()(score)
 app.command()(status)
 app.command()(plan)
 app.command()(validate)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from secura_bench.cli.listing import Listing, deviation
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.wording import first_line
-from secura_bench.spec.described import Described, in_words, sentence_about, sentences_of
+from secura_bench.spec.described import Described, in_words, meaning_of, sentences_of
 
 
 def one_method(name: str) -> Listing:
@@ -28,7 +28,7 @@ def one_method(name: str) -> Listing:
     for field, info in options.model_fields.items():
         key = info.alias or field
         default = "required" if info.is_required() else _spelled(info.get_default(call_default_factory=True))
-        rows.append((key, in_words(schemas[key]), default, sentence_about(options, field)))
+        rows.append((key, in_words(schemas[key]), default, meaning_of(options, field).replace("`", "")))
     source = paper(method)
     sentence = next(iter(sentences_of(method.__doc__)), "").replace("``", "")
     about = [f"{name}: {sentence}", *([f"From: {source}"] if source else [])]

@@ -44,8 +44,10 @@ def validate(
     includes: Includes = NO_FILES,
 ) -> None:
     """Check specs: keys, values, tasks, methods, options; that model and metrics are there. Loads none of them."""
+    from secura_bench.checkpoints.find import check_checkpoint
     from secura_bench.evaluation.metric_there import check_metric
     from secura_bench.models.load import model_label
+    from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
 
@@ -56,11 +58,18 @@ def validate(
         for metric in spec.evaluate.metrics:
             check_metric(metric)
 
+    def checkpoints(spec: ExperimentSpec) -> None:
+        for method in spec.methods:
+            if method.is_checkpoint:
+                named = (method.options.get("path"), *(method.options.get("after") or {}).values())
+                for path in filter(None, named):
+                    check_checkpoint(path)
+
     load_plugins(plugins)
     include_tasks(includes)
     for name in specs:
-        for spec in load_specs(name, overrides, {"model": model, "evaluate.metrics": metrics}):
-            runs = 1 + len(spec.seeds) * sum(len(spec.sequences(m)) for m in spec.methods if not m.is_base)
+        for spec in load_specs(name, overrides, {"model": model, "evaluate.metrics": metrics, "methods": checkpoints}):
+            runs = len(planned_runs(spec))
             typer.echo(
                 f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "
                 f"{len(spec.task_names)} tasks"

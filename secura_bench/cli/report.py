@@ -53,6 +53,9 @@ def report(
         str | None, typer.Option(metavar="METHOD", help="Table of differences from this method, not from the best.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write files to a new folder.")] = None,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="In the terminal, all that stands under the tables; files have it anyway.")
+    ] = False,
     require: Require = _NONE,
 ) -> None:
     """Print the tables of finished runs, from their records alone."""
@@ -84,7 +87,7 @@ def report(
     elif format is None or format == "terminal":
         from secura_bench.report.formats.terminal import print_tables
 
-        print_tables(made.tables)
+        print_tables(made.tables, notes)
     else:
         typer.echo(render(made, format), nl=False)
     status = judge(made.studies, required) if required else 0

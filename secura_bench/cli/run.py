@@ -36,14 +36,14 @@ def run(
         list[str], typer.Option("--report-to", metavar="TRACKER", help="tensorboard, wandb, ...; may be repeated.")
     ] = NONE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, as `plan` does, and do nothing.")] = False,
-) -> None:
+) -> list[Path]:
     """Do an experiment's missing runs, then print its report.
 
     Stopped by Ctrl-C or killed, the same command goes on where it was.
     """
     if dry_run:
         plan(spec, results, 0, overrides, plugins, includes)
-        return
+        return []
     from secura_bench.spec.load import load_specs
     from secura_bench.training.processes import MEETING, check_launch, count, is_main
 
@@ -81,6 +81,7 @@ def run(
     except Stopped as stopped:
         say("stopped; the same command goes on from here", False)
         raise typer.Exit(128 + stopped.signal) from None
+    folders = [results / run.folder for run in runs if (results / run.folder).exists()]
     if is_main():
         if outcome.skipped:
             say(f"{len(outcome.skipped)} of {len(runs)} runs were finished before and are left as they are", quiet)
@@ -89,7 +90,6 @@ def run(
 
             JsonLines().event("finished", **vars(outcome))
         else:
-            folders = [results / run.folder for run in runs if (results / run.folder).exists()]
             found, problems = read_runs(folders)
             tell(problems)
             if found:
@@ -102,3 +102,4 @@ def run(
         raise typer.Exit(1)
     if outcome.held:
         raise typer.Exit(3)
+    return folders

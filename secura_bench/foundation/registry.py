@@ -77,6 +77,7 @@ METHODS = Registry(
         "i_lora": "secura_bench.methods.i_lora:ILoRA",
         "peft": "secura_bench.methods.peft_tuner:Peft",
         "mtl": "secura_bench.methods.mtl:MultiTask",
+        "checkpoint": "secura_bench.methods.checkpoint:Checkpoint",
         "ewc": "secura_bench.methods.ewc:EWC",
         "er": "secura_bench.methods.er:ER",
         "stack": "secura_bench.methods.stack:Stack",

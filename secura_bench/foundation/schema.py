@@ -17,6 +17,12 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Explained(Part):
+    """A part of what people write: the text under each key is what they are told of it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
 def slug(text: str, otherwise: str) -> str:
     """Return ``text`` as a ``Slug``: lower case, anything else a hyphen; ``otherwise`` where nothing is left."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:80] or otherwise

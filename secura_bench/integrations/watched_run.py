@@ -125,7 +125,7 @@ class WatchedRun:
         scorer.score(method, model, None, 0, True, self.base.tasks, cache)
         outcome = TrainingOutcome(notes=tuple(scorer.notes))
         count = method.count_parameters(model)
-        record = record_of(self.base, self.inputs, method, model, count, None, scorer, outcome, device)
+        record = record_of(self.base, self.inputs, method, count, None, scorer, outcome, device)
         self.base_folder.finish(record)
         del model
         release_memory()
@@ -154,7 +154,7 @@ class WatchedRun:
     def record(self, method: Method, model: nn.Module, outcome: TrainingOutcome, device: Any) -> RunRecord:
         """Return the run's record, as far as it has come."""
         count = method.count_parameters(model)
-        found = record_of(self.run, self.inputs, method, model, count, None, self.scorer, outcome, device)
+        found = record_of(self.run, self.inputs, method, count, None, self.scorer, outcome, device)
         named = {**self.run.method.named, "options": self.options, "train": self.train}
         return RunRecord.model_validate({**found.model_dump(), "method": named})
 

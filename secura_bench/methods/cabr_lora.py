@@ -19,9 +19,10 @@ from secura_bench.methods.options import Size, resolve_size
 
 
 class CABROptions(CUROptions):
-    """``m``, the inner size of A (r×m) and B (m×r), is a number or a fraction of the hidden size; m > r."""
+    """Options of a CUR adapter, and the inner size."""
 
     m: Size = 0.0488
+    """The inner size of A (r×m) and B (m×r): a number, or a fraction of the model's hidden size; more than r."""
 
 
 class CABRLoRA(CURAdapter):

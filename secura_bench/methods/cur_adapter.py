@@ -21,19 +21,23 @@ from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class CUROptions(Options):
-    """Options of every CUR adapter.
-
-    ``r`` is a number, or a fraction of the model's hidden size (0.0366 is 150 at 4096). ``selection: sampled`` draws
-    columns and rows with ``seed`` (Fawi 2024), ``lowest`` takes those of lowest norm (SECURA's code). ``boundary``
-    says whether the trained core is merged at the end of a task (SECURA, section 4.1) or goes on. ``seed`` is that of
-    the draw; unset, the run's. ``target_modules`` are names of the modules to adapt, the last part of their path.
-    """
+    """Options of every CUR adapter."""
 
     r: Size = 0.0366
+    """How many columns and rows of W make C and R: a number, or a fraction of the model's hidden size (0.0366 is 150 at
+    4096)."""
+
     selection: Selection = "lowest"
+    """Which columns and rows: those of ``lowest`` norm (SECURA's code), or ``sampled`` ones (Fawi 2024)."""
+
     seed: OwnSeed = None
+    """The seed of the draw with ``sampled``; unset, the run's."""
+
     target_modules: Targets = DEFAULT_TARGETS
+    """Names of the modules to adapt: the last part of their path in the model."""
+
     boundary: Literal["merge", "continue"] = "merge"
+    """Whether the trained core is merged at the end of a task (SECURA, section 4.1) or goes on."""
 
 
 class CURAdapter(Method[CUROptions]):

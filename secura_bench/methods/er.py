@@ -27,20 +27,25 @@ from secura_bench.spec.types import Number
 
 
 class EROptions(Options):
-    """The buffer, in examples, how many replayed rows come on each new one, and the loss; the defaults are ours.
-
-    ``buffer`` is what decides which rows are kept, ``capacity`` how many are. ``seed`` draws rows in and out; unset, it
-    is the run's. ``ratio`` is the number of replayed rows that come on each new one. ``loss: tokens`` is the mean over
-    the answer tokens of new and replayed rows together, as in any other step. ``halves`` is (mean over new rows + mean
-    over replayed rows) / 2, a row's loss being the mean over its tokens: below ``ratio`` 1 a replayed row then weighs
-    more than a new one. Records from before there was a choice have ``halves``.
-    """
+    """The buffer, in examples, how many replayed rows come on each new one, and the loss; the defaults are ours."""
 
     buffer: BufferKind = "reservoir"
+    """Which rows are kept: a uniform sample of all (``reservoir``), or one in which tasks have equal shares
+    (``balanced``)."""
+
     capacity: Positive = 1000
+    """How many rows are kept."""
+
     ratio: Annotated[Number, Field(gt=0)] = 1.0
+    """How many replayed rows come on each new one."""
+
     seed: OwnSeed = None
+    """The seed that draws rows in and out; unset, the run's."""
+
     loss: Literal["tokens", "halves"] = "tokens"
+    """What the loss is a mean over: ``tokens`` of new and replayed rows together, as in any other step, or ``halves``,
+    (mean over new rows + mean over replayed rows) / 2, a row's loss being the mean over its tokens: below ``ratio`` 1 a
+    replayed row then weighs more than a new one. Records from before there was a choice have ``halves``."""
 
 
 class ER(Method[EROptions]):

@@ -31,24 +31,31 @@ from secura_bench.spec.types import Number
 
 
 class EWCOptions(Options):
-    """How strongly weights are held, to what, and where the two tensors that this takes live.
-
-    ``variant: online`` has one penalty, to where the last task ended, ``separate`` one a task. ``lambda`` 400 is
-    TRACE's; it means nothing without the scale of F, so the log has F's mean beside it. ``gamma`` is the share of F
-    that stays at a task's end. ``fisher_samples`` is the number of rows that F is a mean over; ``seed`` draws them.
-    ``device`` says where F and θ* are kept: with the weights (``same``) or on the ``cpu``. ``dtype: bf16`` halves the
-    memory, and rounds an anchor by up to 0.4 % of the weight: more than a small learning rate moves it.
-    """
+    """How strongly weights are held, to what, and where the two tensors that this takes live."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     variant: Literal["online", "separate"] = "online"
+    """What weights are held to: where the last task ended (``online``), or where each task did (``separate``)."""
+
     lambda_: Annotated[Number, Field(alias="lambda", ge=0)] = 400.0
+    """The strength; 400 is TRACE's. It means nothing without the scale of F, so the log has F's mean beside it."""
+
     gamma: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    """The share of F that stays at a task's end."""
+
     fisher_samples: Positive = 200
+    """How many rows F is a mean over."""
+
     device: Literal["same", "cpu"] = "same"
+    """Where F and θ* are kept: with the weights (``same``) or on the ``cpu``."""
+
     dtype: Literal["fp32", "bf16"] = "fp32"
+    """How F and θ* are kept. ``bf16`` halves the memory, and rounds an anchor by up to 0.4 % of the weight: more than a
+    small learning rate moves it."""
+
     seed: OwnSeed = None
+    """The seed that draws the rows of F; unset, the run's."""
 
     @field_validator("gamma")
     @classmethod

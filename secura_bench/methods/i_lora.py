@@ -42,23 +42,35 @@ _HIDDEN = {"weight": 1.0, "decay": 0.25, "boundary": "continue", "evaluate": "lo
 class ILoRAOptions(Options):
     """The version, and what both have; the defaults shown are those of ``logits``.
 
-    ``consistency`` is the version: ``logits`` is the public code's, ``hidden`` the paper's. ``r`` is the rank of both
-    pairs. ``boundary`` says whether the working pair is merged at the end of a task. ``evaluate`` names the pair that
-    is scored. ``target_modules`` are names of the modules to adapt, the last part of their path. ``weight`` is of the
-    consistency loss (γ), ``decay`` of the average (λ, α). With ``hidden`` they are 1 and 0.25, nothing is merged, and
-    the long-term pair is evaluated (ours). The public code has one λ for both of its places. ``capacity`` (rows) and
-    ``seed`` are of the buffer, which ``hidden`` alone has.
+    With ``hidden`` the weight is 1 and the decay 0.25, nothing is merged, and the long-term pair is scored (ours).
     """
 
     consistency: Literal["logits", "hidden"] = "logits"
+    """The version: ``logits`` is the public code's, ``hidden`` the paper's."""
+
     r: Rank = 8
+    """The rank of both pairs."""
+
     weight: Annotated[Number, Field(ge=0)] = 0.99
+    """The weight of the consistency loss (γ); 1 with ``hidden``. The public code has one λ for this and the decay."""
+
     decay: Annotated[Number, Field(ge=0, le=1)] = 0.99
+    """How much of the average stays at a step (λ, α); at most 0.25 with ``hidden``."""
+
     boundary: Literal["merge", "continue"] = "merge"
+    """Whether the working pair is merged at the end of a task; never with ``hidden``."""
+
     evaluate: Literal["working", "long_term"] = "working"
+    """Which pair is scored; the long-term one with ``hidden``."""
+
     capacity: Positive = 500
+    """How many rows the buffer holds, which ``hidden`` alone has."""
+
     seed: OwnSeed = None
+    """The seed of the buffer; unset, the run's."""
+
     target_modules: Targets = DEFAULT_TARGETS
+    """Names of the modules to adapt: the last part of their path in the model."""
 
     @model_validator(mode="before")
     @classmethod

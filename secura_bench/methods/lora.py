@@ -29,20 +29,26 @@ from secura_bench.methods.parameters import ParameterCount, count_adapted
 
 
 class LoRAOptions(Options):
-    """Rank, scale and dropout; the defaults are those of SECURA's public code.
-
-    ``r`` is the rank of B A, and ``alpha`` scales it: by alpha / r. ``dropout`` is the share of the adapter's inputs
-    that is dropped in training. ``target_modules`` are names of the modules to adapt, the last part of their path.
-    ``init_lora_weights`` is PEFT's; false starts away from the base. ``boundary`` says whether the
-    adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes on.
-    """
+    """Rank, scale and dropout; the defaults are those of SECURA's public code."""
 
     r: Rank = 8
+    """The rank of B A."""
+
     alpha: Positive = 16
+    """What B A is scaled by, divided by r."""
+
     dropout: Fraction = 0.1
+    """The share of the adapter's inputs that is dropped in training."""
+
     target_modules: Targets = DEFAULT_TARGETS
+    """Names of the modules to adapt: the last part of their path in the model."""
+
     init_lora_weights: bool | Literal["gaussian", "pissa", "olora", "orthogonal"] = True
+    """How A and B start: PEFT's option of that name. ``false`` starts away from the base."""
+
     boundary: Literal["merge", "continue"] = "merge"
+    """Whether the adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes
+    on."""
 
 
 class LoRA(Method[LoRAOptions]):

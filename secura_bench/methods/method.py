@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 class Options(BaseModel):
-    """A method's options: typed, unknown ones refused."""
+    """A method's options: typed, unknown ones refused; the text under an option is what users are told of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 OptionsT = TypeVar("OptionsT", bound=Options, default=Options, covariant=True)

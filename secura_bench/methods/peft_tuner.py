@@ -50,16 +50,21 @@ _NOT_LINEAR = ("ln_tuning", "trainable_tokens", "adaption_prompt", "shadow")
 
 
 class PeftOptions(Options):
-    """``peft_type`` is PEFT's name of a tuner, in any case; ``config`` are the fields of its configuration.
+    """A tuner of PEFT and its configuration.
 
-    ``target_modules`` is as for every adapter (``q_proj`` and ``v_proj``, where the tuner adapts linear layers);
-    PEFT's own, with its regular expressions, goes into ``config`` instead. All is checked when the options are read,
-    but for what PEFT finds out on the model; PEFT is imported for that, by specs that use this method alone.
+    All is checked when the options are read, but for what PEFT finds out on the model; PEFT is imported for that, by
+    specs that use this method alone.
     """
 
     peft_type: str
+    """PEFT's name of a tuner, in any case."""
+
     target_modules: Targets | None = None
+    """Names of the modules to adapt; unset, ``q_proj`` and ``v_proj`` where the tuner adapts linear layers. PEFT's own
+    key of that name, with its regular expressions, goes into ``config`` instead."""
+
     config: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
+    """The fields of the tuner's configuration in PEFT."""
 
     @field_validator("peft_type")
     @classmethod

@@ -36,22 +36,31 @@ _LAYERS = {"paper": SecuraLinear, "public_code": PublicSecuraLinear, "off": Unno
 
 
 class SecuraOptions(CABROptions):
-    """SigNorm and merging; the defaults are the paper's settings.
-
-    ``merge``: ``m1`` or ``m2`` of the paper, every ``fusion_step`` steps, or ``none`` (``boundary`` alone decides
-    then). ``fusion_step`` is the number of steps from merge to merge. ``scale`` and ``epsilon`` are SigNorm's.
-    ``signorm``: ``paper`` divides weights (equations 5 to 9), ``public_code`` outputs, as the published code does.
-    ``adapter_bias`` is a trained bias of the adapter's own; unset, it is on with ``public_code`` alone, as published.
-    ``merge_dtype: base`` merges into the base weights in their own dtype, as the published code does; ``core`` exactly.
-    """
+    """SigNorm and merging; the defaults are the paper's settings."""
 
     merge: Merge = "m1"
+    """How B gets into W_former every ``fusion_step`` steps: ``m1`` or ``m2`` of the paper, or ``none`` (``boundary``
+    alone decides then)."""
+
     signorm: Literal["paper", "public_code", "off"] = "paper"
+    """What SigNorm divides: weights (``paper``, equations 5 to 9), outputs (``public_code``, as published), or nothing
+    (``off``)."""
+
     scale: Annotated[Number, Field(gt=0, le=100)] = 6.0
+    """The scale of SigNorm's sigmoid."""
+
     epsilon: Annotated[Number, Field(gt=0, le=1e-6)] = 1e-10
+    """What keeps SigNorm's divisions from zero."""
+
     fusion_step: Positive = 1
+    """The number of steps from merge to merge."""
+
     adapter_bias: Annotated[bool, Strict()] | None = None
+    """Whether a bias of the adapter's own is trained; unset, with ``signorm: public_code`` alone, as published."""
+
     merge_dtype: Literal["core", "base"] = "core"
+    """Where merges go: exactly into an r×r core, or into the base weights in their own dtype, as the published code
+    does."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> SecuraOptions:

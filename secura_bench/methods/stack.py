@@ -31,9 +31,10 @@ from secura_bench.results.record import EARLIER
 
 
 class StackOptions(Options):
-    """``parts``: methods by name, or mappings with ``name`` and options, in the order of their hooks."""
+    """What is stacked."""
 
     parts: tuple[dict[str, Any], ...]
+    """The methods, by name or as mappings with ``name`` and options, in the order of their hooks."""
 
     @field_validator("parts", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -17,8 +18,10 @@ Part = Literal["nothing", "config", "tokenizer", "all"]
 """How much of a model is fetched where it is not here: each has what stands before it."""
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")  # of the repository's root: below it lie other formats
 _TEMPLATES = "additional_chat_templates/*.jinja"
+_MODEL, _ADAPTER = "a folder that holds the model: --set model=FOLDER", "a folder that holds the adapter"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -62,6 +65,29 @@ def bring_weights(hub_id: str, commit: str) -> None:
         raise DataError(f"model {hub_id}: {_said(error)}") from None
 
 
+def bring_adapter(hub_id: str) -> Path | None:
+    """Return the folder of a PEFT adapter of the Hub, which is there and sound; None where it is no adapter.
+
+    Raises:
+        DataError: The Hub does not give it, or it has no weights that are read here.
+    """
+    repository = Repository("model", hub_id)
+    try:
+        commit = resolve(repository, None)
+        listing = files_of(repository, commit)
+        by_path = {entry.path: entry for entry in listing.entries}
+        if ADAPTER_CONFIG not in by_path:
+            return None
+        if whole := by_path.keys() & {WEIGHTS, INDEX}:
+            raise HubError(f"it has an adapter and a whole model ({min(whole)}); give a folder that holds one of them.")
+        if ADAPTER_WEIGHTS not in by_path:
+            _refuse_pickles(by_path, ADAPTER_WEIGHTS, _ADAPTER)
+            raise listing.lacking(f"it has no {ADAPTER_WEIGHTS}: no weights of an adapter.")
+        return fetch(repository, commit, [*_beside_weights(listing), by_path[ADAPTER_WEIGHTS]])
+    except HubError as error:
+        raise DataError(f"adapter {hub_id}: {_said(error, _ADAPTER)}") from None
+
+
 def small_files(listing: Listing) -> list[Entry]:
     """Return the files that are not weights: configuration, tokenizer, templates.
 
@@ -70,12 +96,26 @@ def small_files(listing: Listing) -> list[Entry]:
     """
     if all(entry.path != CONFIG for entry in listing.entries):
         raise listing.lacking(f"it has no {CONFIG}, so that it is no model for transformers.")
+    return _beside_weights(listing)
+
+
+def _beside_weights(listing: Listing) -> list[Entry]:
     return [
         entry
         for entry in listing.entries
         if ("/" not in entry.path and any(fnmatchcase(entry.path, pattern) for pattern in _SMALL))
         or fnmatchcase(entry.path, _TEMPLATES)
     ]
+
+
+def _refuse_pickles(paths: Iterable[str], better: str, folder: str) -> None:
+    """Refuse weights that are pickles, where no others are there."""
+    pickles = [path for path in paths if "/" not in path and any(fnmatchcase(path, kind) for kind in _PICKLES)]
+    if pickles:
+        raise HubError(
+            f"its weights are pickles alone ({pickles[0]}), which can run any code when they are loaded. Take a "
+            f"revision with {better}, or convert them and give {folder}."
+        )
 
 
 def weights_named(listing: Listing) -> Entry:
@@ -88,12 +128,7 @@ def weights_named(listing: Listing) -> Entry:
     for name in (WEIGHTS, INDEX):
         if name in by_path:
             return by_path[name]
-    pickles = [path for path in by_path if "/" not in path and any(fnmatchcase(path, kind) for kind in _PICKLES)]
-    if pickles:
-        raise HubError(
-            f"its weights are pickles alone ({pickles[0]}), which can run any code when they are loaded. Take a "
-            f"revision with {WEIGHTS}, or convert them and give the folder: --set model=FOLDER."
-        )
+    _refuse_pickles(by_path, WEIGHTS, _MODEL)
     raise listing.lacking(f"it has neither {WEIGHTS} nor {INDEX}: no weights of a whole model.")
 
 
@@ -117,14 +152,11 @@ def weight_files(listing: Listing, folder: Path) -> list[Entry]:
     return [by_path[name] for name in shards]
 
 
-def _said(error: HubError) -> str:
-    """Return what came of asking the Hub, with the way out that a model has."""
+def _said(error: HubError, folder: str = _MODEL) -> str:
+    """Return what came of asking the Hub, with the way out: a ``folder``."""
     if isinstance(error, DamagedError):
         return str(error)
     if isinstance(error, HubAwayError):
         cached = "" if "cache" in str(error) else " It is not in the cache either."
-        return (
-            f"cannot be fetched: {error}{cached} Without a network, give a folder that holds the model: --set "
-            f"model=FOLDER."
-        )
+        return f"cannot be fetched: {error}{cached} Without a network, give {folder}."
     return f"cannot be fetched: {error}"

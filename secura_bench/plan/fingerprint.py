@@ -12,6 +12,7 @@ from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.config import memory_mark
+from secura_bench.plan.checkpoints import Loads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
@@ -29,8 +30,12 @@ def fingerprint_of(
     tasks: tuple[str, ...],
     seed: int,
     threads: int,
+    loads: Loads | None = None,
 ) -> str:
-    """Return ten hex digits over everything that changes a number of the run, and nothing else."""
+    """Return ten hex digits over everything that changes a number of the run, and nothing else.
+
+    Of a run that loads checkpoints that is the content of their files, and not where they lie.
+    """
     identity: dict[str, Any] = {
         "model": inputs.model.identity,
         "template": inputs.chat.template_hash,
@@ -51,7 +56,13 @@ def fingerprint_of(
         "threads": threads,
         "device": device_kind(),
     }
-    if not method.is_base:  # the base run trains nothing: its scores are shared by all that score the same
+    if loads is not None:
+        identity |= {
+            "mode": spec.mode,
+            "method": [method.name, loads.options.template, loads.identity(tasks)],
+            "evaluate": spec.evaluate.tasks,
+        }
+    elif not method.is_base:  # the base run trains nothing: its scores are shared by all that score the same
         identity |= {
             "mode": spec.mode,
             "method": [method.name, resolved_options(method), _foreign_code(method)],

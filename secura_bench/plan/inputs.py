@@ -37,10 +37,12 @@ class Inputs:
     metrics: tuple[UserMetric, ...] = ()
 
 
-def read_inputs(spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool) -> Inputs:
-    """Read what the runs of a spec share: model, rows and probe."""
+def read_inputs(
+    spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool, chat: ChatFormat | None = None
+) -> Inputs:
+    """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
-    chat = ChatFormat(load_tokenizer(model), spec.data.system, model.label)
+    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label)
     trained = spec.task_names
     shares = -(-(spec.probe_rows or PROBE_ROWS) // len(spec.probe_parts))
     tasks: dict[str, TaskData] = {}

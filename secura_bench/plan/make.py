@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
-from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.models.load import shapes_of
+from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs
+from secura_bench.plan.limits import check_limits
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.spec.experiment import ExperimentSpec
 
@@ -25,6 +26,10 @@ class Plan:
     spec: ExperimentSpec
     inputs: Inputs
     runs: tuple[Run, ...]
+
+    def inputs_of(self, run: Run) -> Inputs:
+        """Return what a run reads: what all do, but for one whose prompts are its checkpoint's own."""
+        return (run.loads and run.loads.inputs) or self.inputs
 
 
 def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
@@ -55,15 +60,18 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
             read[key] = read_inputs(spec, metrics, fetch)
         _check_protocols(spec, read[key])
         _try_methods(spec, read[key])
-        plans.append(Plan(spec, read[key], tuple(_run(planned, read[key]) for planned in planned_runs(spec))))
+        loads = checkpoints_of(spec, read[key], partial(read_inputs, spec, metrics, fetch))
+        runs = tuple(_run(planned, read[key], loads.get(planned.method.label)) for planned in planned_runs(spec))
+        plans.append(Plan(spec, read[key], runs))
     return tuple(plans)
 
 
-def _run(planned: PlannedRun, inputs: Inputs) -> Run:
+def _run(planned: PlannedRun, inputs: Inputs, loads: Loads | None) -> Run:
+    mine = (loads and loads.inputs) or inputs
     fingerprint = fingerprint_of(
-        planned.spec, inputs, planned.method, planned.train, planned.tasks, planned.seed, planned.threads
+        planned.spec, mine, planned.method, planned.train, planned.tasks, planned.seed, planned.threads, loads
     )
-    return Run(**vars(planned), fingerprint=fingerprint)
+    return Run(**vars(planned), fingerprint=fingerprint, loads=loads)
 
 
 def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
@@ -99,23 +107,8 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
                 continue
             shapes = shapes_of(spec.model)
             if not tried:
-                _check_limits(spec, inputs, shapes)
+                check_limits(spec, inputs, inputs.model.label, shapes)
             tried.add(key)
             built.attach(shapes)
         except SpecError as error:
             raise SpecError(f"method {method.label!r} does not fit model {model.label!r}: {error}") from None
-
-
-def _check_limits(spec: ExperimentSpec, inputs: Inputs, shapes: Any) -> None:
-    """Refuse rows that the model's tables cannot look up."""
-    longest = 0
-    ids: set[int] = set()
-    for name, data in inputs.tasks.items():
-        scored = (*inputs.probe.get(name, ()), *inputs.test.get(name, ()))
-        for example in (*scored, *(data.train if name in inputs.test else ())):
-            ids.update(example.prompt_ids, example.answer_ids)
-            if data.file.kind != "text":  # those are read in windows of the model's own size
-                longest = max(longest, len(example))
-        if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
-            longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
-    refuse_what_overruns(inputs.model.label, shapes, ids, inputs.chat.pad_id, longest)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from secura_bench.checkpoints.find import Checkpoint
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
 from secura_bench.evaluation.protocols import PROTOCOLS
@@ -36,6 +38,32 @@ def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[
         yield task, RowStream(len(task.train), sampling, f"{run.seed}/{index}/{name}"), steps
 
 
+@dataclass(frozen=True)
+class LoadedPhase:
+    """A training phase that others did: after which task, what is scored then, and the model then.
+
+    Of the base, which nothing was done to, ``after`` and ``checkpoint`` are None.
+    """
+
+    after: str | None
+    tasks: Sequence[str]
+    checkpoint: Checkpoint | None
+
+
+def loaded_phases(run: Run) -> tuple[LoadedPhase, ...]:
+    """Return what a run that trains nothing scores, one after another."""
+    if run.loads is None:
+        return (LoadedPhase(None, run.tasks, None),)
+    if MIXED in run.loads.checkpoints:
+        after = run.tasks[0] if len(run.tasks) == 1 else MIXED
+        return (LoadedPhase(after, run.tasks, run.loads.after(MIXED)),)
+    method = run.build()
+    return tuple(
+        LoadedPhase(task, scored_tasks(run, index, method), run.loads.after(task))
+        for index, task in enumerate(run.tasks)
+    )
+
+
 def scored_tasks(run: Run, index: int, method: Method) -> Sequence[str]:
     """Return the tasks to score after the task number ``index``."""
     if method.stream == "mixed":
@@ -61,7 +89,7 @@ def work_units(run: Run, inputs: Inputs) -> int:
     own_units = {task: _scored(run, inputs, task, inputs.test[task]) for task in run.tasks}
     everything = probe + sum(own_units.values())
     if not footprint.trains:
-        return round(everything)
+        return round(sum(probe + sum(own_units[task] for task in phase.tasks) for phase in loaded_phases(run)))
     every = run.spec.evaluate.every
     units = 0.0 if footprint.starts_as_base else everything
     for task, _, steps in training_phases(run, inputs, method):

@@ -11,6 +11,7 @@ from secura_bench.foundation.home import without_home
 from secura_bench.methods.build import build_method
 from secura_bench.methods.method import Method
 from secura_bench.models.load import model_label
+from secura_bench.plan.checkpoints import Loads
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
@@ -35,7 +36,7 @@ class PlannedRun:
     def resolved(self) -> dict[str, Any]:
         """Return the run as a spec of its own: what ``spec.yaml`` in its folder says."""
         spec = self.spec.model_dump(mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads"})
-        entry = {**self.method.named, **self.method.options}
+        entry = {**self.method.named, **_without_home(self.method.options)}
         return {
             **spec,
             "model": without_home(self.spec.model),
@@ -49,9 +50,10 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Run(PlannedRun):
-    """One run. ``folder`` is relative to the results folder."""
+    """One run. ``folder`` is relative to the results folder; ``loads`` are the checkpoints of one that loads some."""
 
     fingerprint: str
+    loads: Loads | None = None
 
     @property
     def folder(self) -> Path:
@@ -73,8 +75,16 @@ def planned_runs(spec: ExperimentSpec) -> tuple[PlannedRun, ...]:
         if method.is_base:
             continue
         train = spec.train_of(method)
+        seeds = spec.seeds if not method.is_checkpoint else spec.seeds[:1]  # in which nothing is drawn
         for sequence, tasks in spec.sequences(method).items():
-            for seed in spec.seeds:
+            for seed in seeds:
                 name = f"{model}-{method.label}-{sequence}-s{seed}"
                 found.append(PlannedRun(spec, method, train, tasks, seed, threads, name))
     return tuple(found)
+
+
+def _without_home(value: Any) -> Any:
+    """Return a method's options with the paths in them as ``without_home`` has them."""
+    if isinstance(value, dict):
+        return {key: _without_home(each) for key, each in value.items()}
+    return without_home(value) if isinstance(value, str) else value

@@ -85,7 +85,7 @@ def _entry(name: str, of_method: Schema) -> Schema:
     if "$defs" in options:  # a plug-in's own: kept where its references look for them
         found = {"$id": f"method_{name}", "$defs": options["$defs"], **found}
     if name == "stack":
-        found["properties"]["parts"] = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/part"}}
+        found["properties"]["parts"] |= {"minItems": 1, "items": {"$ref": "#/$defs/part"}}
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the untouched model answers, computed once for all experiments in one results folder."""
+"""What the untouched model and checkpoints of it answer, computed once for all experiments in one results folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from secura_bench.checkpoints.find import Checkpoint
 from secura_bench.data.dataset import examples_hash
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
@@ -23,13 +24,23 @@ class BaseScores:
     """The prediction cache of base runs: a file for each model, template, rows, protocol and what else moves a number.
 
     So a base run scores only what no base run before it has scored. It goes on in the middle of a task.
-    ``fresh`` deletes what is known and scores it again.
+    ``fresh`` deletes what is known and scores it again. ``checkpoint`` is what others made of the base, where that is
+    scored.
     """
 
-    def __init__(self, root: Path, run: Run, inputs: Inputs, check: Callable[[], None], fresh: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        run: Run,
+        inputs: Inputs,
+        check: Callable[[], None],
+        fresh: bool = False,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         self.root, self.run, self.inputs = root, run, inputs
         self.check = check
         self.fresh = fresh
+        self.checkpoint = checkpoint
 
     @contextmanager
     def __call__(self, role: str, protocol: str, task: str, rows: Sequence[Example]) -> Iterator[PredictionFile]:
@@ -51,7 +62,7 @@ class BaseScores:
             lock.release()
 
     def fingerprint(self, protocol: str, task: str, rows: Sequence[Example]) -> str:
-        """Return sixteen hex digits over everything that changes a prediction of the base model."""
+        """Return sixteen hex digits over everything that changes a prediction of the model."""
         spec, precision = self.run.spec, self.run.train.precision
         identity = {
             "model": self.inputs.model.identity,
@@ -67,4 +78,6 @@ class BaseScores:
             "numbers": RESULTS_VERSION,
             **memory_mark(self.inputs.model.path),
         }
+        if self.checkpoint is not None:
+            identity["checkpoint"] = self.checkpoint.folder.identity
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

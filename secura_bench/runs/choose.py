@@ -62,10 +62,11 @@ def missing_runs(
         outcome.skipped.append(run.name)
         if record.status == "diverged":
             outcome.diverged.append(run.name)
-        wanted = run.spec.keeps(record.parameters["trainable"] or 0, record.parameters["total"] or 0)
+        counts = record.parameters
+        wanted = run.spec.keeps(counts.get("trainable") or 0, counts.get("total") or 0)
         if wanted and record.status == "done" and run.build().trains and not folder.trained_file.exists():
             say(f"{run.name}: was finished without keeping its trained result; --force does it anew and keeps it")
-        if run.spec.log.weight_norms and record.weight_norms is None:
+        if run.spec.log.weight_norms and run.loads is None and record.weight_norms is None:
             say(f"{run.name}: was finished without recording its weight norms; --force does it anew and records them")
         if folder.checkpoint.exists() or note_of(folder).exists():  # killed between the record and the tidying up
             lock = RunLock(folder)
@@ -78,7 +79,10 @@ def missing_runs(
 
 def note_plan(plan: Plan, results: Path) -> None:
     """Write down which runs the spec stands for, so that ``status`` knows what is missing."""
-    runs = [{"name": run.name, "folder": run.folder.name, "units": work_units(run, plan.inputs)} for run in plan.runs]
+    runs = [
+        {"name": run.name, "folder": run.folder.name, "units": work_units(run, plan.inputs_of(run))}
+        for run in plan.runs
+    ]
     text = to_json({"experiment": plan.spec.experiment, "runs": runs})
     folder = results / plan.spec.experiment
     path = folder / f"plan-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"

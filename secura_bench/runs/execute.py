@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.errors import BenchError, StoppedEarly
 from secura_bench.foundation.wording import first_line, in_a_line
 from secura_bench.methods.plugins import plugin_fault
@@ -84,7 +85,7 @@ def _execute(plan: Plan, runs: Sequence[Run], order: _Order) -> Outcome:
     on_main(lambda: note_plan(plan, order.results))
     if missing:
         on_main(lambda: fetch_weights(plan.inputs.model))
-    units = sum(work_units(run, plan.inputs) for run in missing)
+    units = sum(work_units(run, plan.inputs_of(run)) for run in missing)
     with _Progress(order.progress, units, len(missing)) as reporter, Stop(reporter.note) as stop:
         for note in notes:
             reporter.note(note)
@@ -123,6 +124,7 @@ class _Executor:
     stop: Stop
     progress: Progress
     outcome: Outcome
+    lender: Lender = field(default_factory=Lender)
 
     def do(self, run: Run) -> bool:
         """Do one run, whatever comes of it; False if another process does it."""
@@ -161,7 +163,8 @@ class _Executor:
         """Do the run and return how it ended; a failure is written to its folder."""
         progress = ProgressGroup([self.progress, LockNoteProgress(lock)]) if is_main() else self.progress
         try:
-            record = do_run(run, self.plan.inputs, folder, progress, self.stop, self.order.force, self.order.report_to)
+            inputs, order = self.plan.inputs_of(run), self.order
+            record = do_run(run, inputs, folder, progress, self.stop, order.force, order.report_to, self.lender)
             return record.status
         except Stopped:
             self.progress.end_run("stopped", "stopped; the same command goes on from here")

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
-from secura_bench.models.load import load_model, shapes_in
+from secura_bench.models.load import load_model
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
-from secura_bench.runs.base_scores import BaseScores
+from secura_bench.runs.loaded import Norms, base_norms, count_loaded, score_loaded
 from secura_bench.runs.manifest import make_manifest
 from secura_bench.runs.progress.events import Meter, Progress
 from secura_bench.runs.resuming import go_on, take_up
@@ -25,7 +26,7 @@ from secura_bench.runs.stopping import Stop
 from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
-from secura_bench.training.memory import reset_peak_memory
+from secura_bench.training.memory import release_memory, reset_peak_memory
 from secura_bench.training.norms import frobenius
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
@@ -43,11 +44,13 @@ def do_run(
     stop: Stop,
     fresh: bool = False,
     report_to: Sequence[str] = (),
+    lender: Lender | None = None,
 ) -> RunRecord:
     """Do one run, from its last checkpoint if there is one, and write its folder. The record is written last.
 
     The whole state goes to disk before each scoring, and as often as ``checkpoint`` says. So a run that is killed and
     done again ends with the same numbers, bit for bit on a CPU. ``fresh`` scores the base model again.
+    ``lender`` may hold the base from a run before.
 
     Raises:
         Stopped: ``stop`` was asked to; the state is on the disk.
@@ -62,29 +65,28 @@ def do_run(
     method = run.build()
     meter = Meter(progress)
     scorer = Scorer(run, inputs, folder, meter, stop.check)
-    cache = BaseScores(folder.shared, run, inputs, stop.check, fresh) if not method.trains else None
-    if cache and not run.spec.log.weight_norms and on_main(lambda: scorer.has_all(run.tasks, cache)):
-        model = shapes_in(inputs.model)  # nothing is left to compute
+    lender = lender or Lender()
+    norms: Norms | None
+    if not method.trains:
+        norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
+        on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
+        outcome, count = TrainingOutcome(notes=tuple(dict.fromkeys(scorer.notes))), count_loaded(run, inputs)
     else:
+        lender.release()
+        release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
-    norms: dict[str, dict[str, float | None]] | None = None
-    if run.spec.log.weight_norms:
-        norms = {"before": dict(frobenius(Method().weights(model)))}
-    bases = {id(parameter) for parameter in model.parameters()}
-    model = attached(
-        method,
-        model,
-        lambda model: prepare_training(model, run.train) if method.trains else None,
-        lambda base: accelerator.prepare_model(base, evaluation_mode=True),
-    )
-    # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
-    recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
-        parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
-    )
-    if cache:
-        on_main(lambda: scorer.score(method, model, None, 0, True, run.tasks, cache))
-        outcome = TrainingOutcome(notes=tuple(scorer.notes))
-    else:
+        norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
+        bases = {id(parameter) for parameter in model.parameters()}
+        model = attached(
+            method,
+            model,
+            lambda model: prepare_training(model, run.train),
+            lambda base: accelerator.prepare_model(base, evaluation_mode=True),
+        )
+        # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
+        recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
+            parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
+        )
         session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
         session.notes += notes
         if recast or not method.starts_as_base:
@@ -93,12 +95,15 @@ def do_run(
             go_on(session.load, state, saved)
         with _trackers(run, folder, report_to, progress) as session.log.trackers:
             outcome = session.go()
+        count = method.count_parameters(model)  # at the end: what is held has grown by then
+        if norms is not None:
+            norms["former"] = dict(frobenius(method.former_weights(model)))
+            norms["updated"] = dict(frobenius(method.weights(model)))
 
     def close() -> RunRecord:
-        count = method.count_parameters(model)  # at the end: what is held has grown by then
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             folder.keep(method.trained_state(model))
-        record = record_of(run, inputs, method, model, count, norms, scorer, outcome, accelerator.device)
+        record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record
 

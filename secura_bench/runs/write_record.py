@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 from secura_bench.foundation.version import __version__
 from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
-from secura_bench.results.record import Cost, RunRecord
+from secura_bench.results.record import Cost, Parameters, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
 from secura_bench.runs.session import TrainingOutcome
 from secura_bench.training.memory import peak_memory
-from secura_bench.training.norms import frobenius
 
 
 def record_of(
     run: Run,
     inputs: Inputs,
     method: Method,
-    model: nn.Module,
     count: ParameterCount,
-    norms: dict[str, dict[str, float | None]] | None,
+    norms: Mapping[str, dict[str, float | None]] | None,
     scorer: Scorer,
     outcome: TrainingOutcome,
     device: torch.device,
 ) -> RunRecord:
     """Return a run's record, from what it came to."""
-    if norms is not None:
-        for moment, weights in (("former", method.former_weights(model)), ("updated", method.weights(model))):
-            norms[moment] = {name: finite(norm) for name, norm in frobenius(weights).items()}
     return RunRecord(
         version=__version__,
         name=run.name,
@@ -42,11 +37,11 @@ def record_of(
         mode=run.spec.mode,
         status="diverged" if outcome.diverged else "done",
         diverged_at=outcome.diverged,
-        notes=(*inputs.chat.differences, *outcome.notes),
+        notes=(*inputs.chat.differences, *(run.loads.notes_for(run.tasks) if run.loads else ()), *outcome.notes),
         model={"label": inputs.model.label, "identity": inputs.model.identity},
         method={
             **run.method.named,
-            "options": method.options.model_dump(mode="json"),
+            "options": run.loads.told if run.loads else method.options.model_dump(mode="json"),
             "train": run.train.model_dump(mode="json") if method.trains else {},
         },
         tasks=run.tasks,
@@ -56,8 +51,8 @@ def record_of(
         limit=run.spec.evaluate.limit,
         precision=run.spec.train.precision,
         context=run.spec.data.context,
-        parameters={**vars(count), "published_per_layer": method.published_per_layer},
-        weight_norms=norms,
+        parameters=_parameters(run, count, method),
+        weight_norms=norms and {moment: {k: finite(v) for k, v in each.items()} for moment, each in norms.items()},
         data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts))},
         signatures=scorer.signatures,
         scores=tuple(scorer.scores),
@@ -70,3 +65,10 @@ def record_of(
         ),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _parameters(run: Run, count: ParameterCount, method: Method) -> Parameters:
+    """Return a run's numbers of scalars; of what others trained an adapter's alone, and no layer's share, are known."""
+    if run.loads is not None:
+        return {"trainable": count.trainable, "total": count.total} if count.trainable else {"total": count.total}
+    return {**vars(count), "published_per_layer": method.published_per_layer}  # type: ignore[typeddict-item]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
+from secura_bench.spec.checkpoint import check_checkpoint
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.tasks.catalog import expand, load_task
@@ -34,6 +35,9 @@ def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
     with located(file, "orders"):
         _check_orders(spec)
     check_methods(spec, file)
+    for index, method in enumerate(spec.methods):
+        with located(file, "methods", index):
+            check_checkpoint(method, spec)
     with located(file, "seeds"):
         if len(set(spec.seeds)) < len(spec.seeds):
             raise SpecError("a seed stands here twice.")

@@ -1,4 +1,4 @@
-"""What a typed value says of its keys: of each its type in words, and the sentence of the docstring that names it."""
+"""What a typed value says of its keys: of each its type in words, and what it means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pydantic_core import core_schema
 
 from secura_bench.spec.types import as_list
 
+_KINDS = {"integer": "whole number", "boolean": "true or false", "string": "text", "object": "mapping"}
+_NONE = 10**12  # a bound that is as far away is none
 _BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
@@ -20,12 +22,12 @@ class Described(GenerateJsonSchema):
     """JSON Schema as people write YAML: one value may stand for a list of one, and each key says what it does."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Describe a model, and each of its keys by the sentence that names it."""
+        """Describe a model by its first sentence, and each of its keys by the text under it."""
         found = super().model_schema(schema)
         model = schema["cls"]
         found["description"] = next(iter(sentences_of(model.__doc__)), "").replace("``", "")
         for name, field in model.model_fields.items():
-            if said := sentence_about(model, name):
+            if said := meaning_of(model, name):
                 found["properties"][field.alias or name]["description"] = said
         return found
 
@@ -65,22 +67,9 @@ def with_bounds(schema: Any) -> Any:
     return {key: with_bounds(value) for key, value in named.items()}
 
 
-def sentence_about(model: type[BaseModel], name: str) -> str:
-    """Return what ``model`` says of its field ``name``: its description, or the sentence that names it; "" if none.
-
-    The class that declares the field is asked first. Of several sentences one that begins with the key is meant.
-    """
-    field = model.model_fields[name]
-    if field.description:
-        return field.description
-    key = field.alias or name
-    line = [base for base in model.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]
-    line.sort(key=lambda base: name not in inspect.get_annotations(base))
-    for base in line:
-        sentences = [said for said in sentences_of(base.__dict__.get("__doc__")) if re.search(rf"``{key}\b", said)]
-        if sentences:
-            return next((said for said in sentences if said.startswith(f"``{key}")), sentences[0]).replace("``", "")
-    return ""
+def meaning_of(model: type[BaseModel], name: str) -> str:
+    """Return what ``model`` says of its field ``name``, on one line of Markdown: the text under it; "" if none."""
+    return " ".join((model.model_fields[name].description or "").replace("``", "`").split())
 
 
 def sentences_of(doc: str | None) -> list[str]:
@@ -95,9 +84,9 @@ def sentences_of(doc: str | None) -> list[str]:
 
 
 def in_words(schema: Mapping[str, Any]) -> str:
-    """Return the type that the JSON Schema of one key stands for: ``integer > 0``, ``"a" or "b"``, ``number or null``.
+    """Return the type that the JSON Schema of one key stands for: ``whole number > 0``, ``a or b``, ``number or null``.
 
-    What it refers to elsewhere is called by its name there.
+    What it refers to elsewhere is called by its name there. Bounds that only keep out nonsense are left out.
     """
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
@@ -106,14 +95,17 @@ def in_words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(map(_spelled, schema["enum"]))
     if choices := schema.get("anyOf") or schema.get("oneOf"):
+        for one, other in (choices, choices[::-1]) if len(choices) == 2 else ():
+            if other.get("items") == one:
+                return f"{in_words(one)}, or a list of these"
         return " or ".join(dict.fromkeys(map(in_words, choices)))
-    if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
-        return f"list of {in_words(schema['items'])}"
-    if schema.get("type") == "object":
-        return "mapping"
+    if schema.get("type") == "array":
+        places = schema.get("prefixItems", ())
+        return f"list of {len(places)} ({in_words(places[0])})" if places else f"list of {in_words(schema['items'])}"
     bounds = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    limits = [f"{sign} {schema[bound]:g}" for bound, sign in bounds.items() if bound in schema]
-    return " ".join([str(schema.get("type", "any")), ", ".join(limits)]).strip()
+    limits = [f"{sign} {schema[bound]:g}" for bound, sign in bounds.items() if abs(schema.get(bound, _NONE)) < _NONE]
+    kind = str(schema.get("type", "any"))
+    return " ".join([_KINDS.get(kind, kind), ", ".join(limits)]).strip()
 
 
 def _spelled(value: Any) -> str:

@@ -10,43 +10,64 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from secura_bench.foundation.registry import METHODS
-from secura_bench.foundation.schema import Part, Slug
+from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import CheckpointSpec, DataSpec, EvaluateSpec, LogSpec, TrainSpec
 from secura_bench.spec.types import Count, Names, Order, Seed, as_list
 from secura_bench.tasks.catalog import expand
 
 
-class ExperimentSpec(Part):
-    """One experiment: the cross of methods, seeds and, in mode ``separate``, tasks, in mode ``sequence``, orders.
-
-    ``experiment`` is the name of its folder of results. ``tasks`` are tasks, named lists or files of rows; ``orders``
-    are ``given``, ``reversed``, ``shuffle-N`` or lists of all tasks. ``methods`` are names, or mappings with ``name``
-    and options. ``train``, ``evaluate``, ``data``, ``log`` and ``checkpoint`` are sections with keys of their own.
-    ``seeds`` are those of the runs: one run each of each method. ``mode: sequence`` trains the tasks one after another
-    in each run; ``separate`` trains each from a fresh base. ``model`` is a preset, a Hub id or a folder. ``probe`` (a
-    task or a named list) measures knowledge that was there before; ``probe_rows`` are spread equally over its parts
-    (unset: 500, or what a smaller probe has). ``keep`` says which trained results stay in the run's folder, to be
-    exported: adapters, whole models too, or none. ``threads`` is the number of CPU threads a run uses (all cores if
-    unset); it is part of a run's identity, since sums depend on it.
-    """
+class ExperimentSpec(Explained):
+    """One experiment: the cross of methods, seeds and, in mode ``separate``, tasks, in mode ``sequence``, orders."""
 
     experiment: Slug
+    """The name of the experiment, and of its folder of results."""
+
     mode: Literal["sequence", "separate"]
+    """How tasks follow each other: ``sequence`` trains one after another in each run, ``separate`` each from a fresh
+    base."""
+
     model: Annotated[str, StringConstraints(min_length=1)]
+    """The model: a preset, a Hub id or a folder."""
+
     tasks: Names
+    """What is trained on: tasks, named lists or files of rows."""
+
     orders: Annotated[tuple[Order, ...], BeforeValidator(as_list), Field(min_length=1)] = ("given",)
+    """The orders in which a sequence has the tasks: ``given``, ``reversed``, ``shuffle-N`` or lists of all tasks."""
+
     probe: Annotated[str, StringConstraints(min_length=1)] = "f_task"
+    """What measures the knowledge that was there before: a task, a named list or a file of rows."""
+
     probe_rows: Count | None = None
+    """How many rows the probe has, spread equally over its parts; unset: 500, or what a smaller probe has."""
+
     methods: Annotated[tuple[MethodSpec, ...], BeforeValidator(as_list), Field(min_length=1)]
+    """The methods: names, or mappings with ``name`` and options. The base model is scored beside them, named or not."""
+
     train: TrainSpec = TrainSpec()
+    """How every task is trained."""
+
     evaluate: EvaluateSpec = EvaluateSpec()
+    """What is scored, when, and by which protocols."""
+
     data: DataSpec = DataSpec()
+    """How rows are drawn, split and put into prompts."""
+
     log: LogSpec = LogSpec()
+    """What the log holds beside a line a step."""
+
     checkpoint: CheckpointSpec = CheckpointSpec()
+    """How often an unfinished run saves its state."""
+
     keep: Literal["adapters", "all", "nothing"] = "adapters"
+    """Which trained results stay in a run's folder, to be exported: adapters, whole models too, or none."""
+
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(as_list), Field(min_length=1)] = (114514,)
+    """The seeds: one run each of each method."""
+
     threads: Count | None = None
+    """How many CPU threads a run uses (unset: one a core); part of a run's identity, since sums depend on it."""
 
     @property
     def task_names(self) -> tuple[str, ...]:

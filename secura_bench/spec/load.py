@@ -10,6 +10,7 @@ from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.resources import shipped
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.check import check_methods, check_names, located
+from secura_bench.spec.checkpoint import place_checkpoints
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.matrix import variants_of
 from secura_bench.spec.types import as_list
@@ -54,6 +55,7 @@ def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHE
     specs = []
     for variant in variants_of(file):
         _add_data_files(variant)
+        place_checkpoints(variant)
         spec = variant.validate_as(ExperimentSpec)
         check_names(spec, variant)
         for key, check in checks.items():

@@ -79,14 +79,14 @@ def _spelled(value: Any, position: int) -> str:
 
 
 def _multiply_methods(file: YamlFile, axes: Mapping[str, list[Any]]) -> None:
-    """Put every combination of ``axes`` in the place of every method of the file, but of the base model."""
+    """Put every combination of ``axes`` in the place of every method of the file that is trained here."""
     entries = as_list(file.data.get("methods", []))
     multiplied: list[Any] = []
     file.data["methods"] = multiplied
     old = {key: place for key, place in file.places.items() if key[0] == "methods"}
     for index, entry in enumerate(entries):
         method = file.check(MethodSpec, entry, ("methods", index))
-        for choice in [{}] if method.is_base else _choices(axes):
+        for choice in [{}] if method.is_base or method.is_checkpoint else _choices(axes):
             new = len(multiplied)
             for key, place in old.items():
                 if key[1:2] == (index,):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from secura_bench.foundation.harmless import plain
-from secura_bench.foundation.schema import Part, Slug
+from secura_bench.foundation.schema import Explained, Slug
 
 
 def _on_one_line(title: str) -> str:
@@ -23,18 +23,23 @@ Title = Annotated[
 """A name to be read, of any letters."""
 
 
-class MethodSpec(Part):
-    """A method by its registered name, its own options, and what it overrides of ``train``.
-
-    ``name`` is the registered one. ``train`` overrides keys of the spec's ``train``. ``label`` tells its runs and
-    folders apart; ``title`` is what tables and pictures call it instead.
-    """
+class MethodSpec(Explained):
+    """A method by its registered name, its own options, and what it overrides of ``train``."""
 
     name: str
+    """The registered name of the method."""
+
     label: Slug
+    """What tells its runs and folders apart. Unset: the name and the options that are said."""
+
     title: Title | None = None
+    """What tables and pictures call it. Unset: its label."""
+
     options: dict[str, Any] = Field(default_factory=dict)
+    """The method's options: in a spec they stand beside ``name``."""
+
     train: dict[str, Any] = Field(default_factory=dict)
+    """What is otherwise in this method's ``train`` than in the spec's."""
 
     @property
     def is_base(self) -> bool:
@@ -43,6 +48,11 @@ class MethodSpec(Part):
         Whether a method trains is another matter, and ``Method.trains`` says it: one of someone else's may not.
         """
         return self.name == "base"
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it loads what others trained, and draws nothing."""
+        return self.name == "checkpoint"
 
     @property
     def named(self) -> dict[str, str]:

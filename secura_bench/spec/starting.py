@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from secura_bench.foundation.registry import METHODS
-from secura_bench.spec.described import sentence_about
+from secura_bench.spec.described import meaning_of
 from secura_bench.spec.experiment import ExperimentSpec
 
 _WIDTH = 100
@@ -31,9 +31,8 @@ def starting_spec(head: Sequence[str], said: Mapping[str, Any], methods: Sequenc
         SpecError: A method is unknown.
     """
     lines = [*(f"# {line}".rstrip() for line in head), ""]
-    told = {""}
     for name, field in ExperimentSpec.model_fields.items():
-        lines += _sentence(sentence_about(ExperimentSpec, name), "", told)
+        lines += _meaning(ExperimentSpec, name, "")
         if name == "methods":
             lines += ["methods:", *_methods(methods)]
         elif isinstance(field.default, BaseModel):
@@ -64,10 +63,9 @@ def _methods(names: Sequence[str]) -> Iterator[str]:
 
 def _section(model: type[BaseModel], said: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
     """Yield the keys of a section or of a method's options; those that must be said stand open, to be filled in."""
-    told = {""}
     for name, field in model.model_fields.items():
         key = field.alias or name
-        yield from _sentence(sentence_about(model, name), indent, told)
+        yield from _meaning(model, name, indent)
         default = field.get_default(call_default_factory=True)
         if key in said or field.is_required():
             yield indent + _line(key, said.get(key))
@@ -75,12 +73,10 @@ def _section(model: type[BaseModel], said: Mapping[str, Any], indent: str = "  "
             yield f"{indent}# {_line(key, default)}"
 
 
-def _sentence(text: str, indent: str, told: set[str]) -> list[str]:
-    """Return a sentence as comment, unless it was told: one may speak of several keys."""
-    if text in told:
-        return []
-    told.add(text)
+def _meaning(model: type[BaseModel], name: str, indent: str) -> list[str]:
+    """Return what a key means as lines of comment."""
     mark = f"{indent}## "
+    text = meaning_of(model, name)
     return textwrap.wrap(text, _WIDTH, initial_indent=mark, subsequent_indent=mark, break_on_hyphens=False)
 
 

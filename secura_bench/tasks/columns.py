@@ -6,37 +6,52 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from secura_bench.foundation.schema import Part
+from secura_bench.foundation.schema import Explained
 
 TEMPLATES = ("prompt", "target", "text")
 _EXPRESSIONS = ("messages", "choices", "answer_index", "id", "group", "keep")
 
 
-class Columns(Part):
+class Columns(Explained):
     """How a source's columns become a row.
 
     ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
-    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. Without ``target``, the
-    target is the text of the right choice. ``choices`` is a list of texts, ``answer_index`` the right one's place in
-    it, from 0. ``id`` tells rows apart; rows of one ``group`` are never split between training and test. ``text``
-    stands alone, for tasks of plain text. A row for which ``keep`` is false is left out, and counted. ``index`` is the
-    row's number in its source and ``columns`` the mapping of all its columns; where a column has such a name, the name
-    means the column, and those are ``index_`` and ``columns_``.
-
-    ``messages`` stands for prompt and target: a list of turns (``secura_bench.tasks.conversation``), of which every
-    assistant turn becomes a row, or with ``turns: last`` the last alone; rows of one conversation are one group.
+    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. ``index`` is the row's
+    number in its source and ``columns`` the mapping of all its columns; where a column has such a name, the name means
+    the column, and those are ``index_`` and ``columns_``.
     """
 
     prompt: str | None = None
+    """A template of what is asked."""
+
     target: str | None = None
+    """A template of the answer; unset, it is the text of the right choice."""
+
     choices: str | None = None
+    """An expression for the options, a list of texts."""
+
     answer_index: str | None = None
+    """An expression for the right option's place in ``choices``, from 0."""
+
     text: str | None = None
+    """A template of plain text; it stands alone, in tasks of ``kind: text``."""
+
     messages: str | None = None
+    """An expression for a conversation, which stands for prompt and target: a list of turns
+    (``secura_bench.tasks.conversation``), of which every assistant turn becomes a row; rows of one conversation are one
+    group."""
+
     turns: Literal["every", "last"] | None = None
+    """Which assistant turns of ``messages`` become rows: ``every`` one, as where it is unset, or the ``last`` alone."""
+
     id: str | None = None
+    """An expression for what tells rows apart."""
+
     group: str | None = None
+    """An expression for the group of a row: rows of one group are never split between training and test."""
+
     keep: str | None = None
+    """An expression: a row for which it is false is left out, and counted."""
 
     @field_validator(*TEMPLATES)
     @classmethod

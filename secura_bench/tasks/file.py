@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from secura_bench.foundation.schema import Part, Slug
+from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.tasks.columns import Columns
 
 
@@ -36,96 +36,138 @@ Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab
 """A tokenizer of sacreBLEU that needs no download."""
 
 
-class HubSource(Part):
-    """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts).
-
-    ``path`` is its id, ``config`` and ``split`` say which of its rows, ``columns`` how they become rows here.
-    With ``files``, these files of the repository are read, by their paths or by patterns (``main/train-*.parquet``);
-    of a mapping the key of each is the column ``file`` of its rows. ``revision`` is a commit where one is attested,
-    else a branch; the manifest records the commit used. ``licence``, here and in the other sources, is named where it
-    is not the task's. ``stand_in`` says what the rows stand in for, if they do.
-    """
+class HubSource(Explained):
+    """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts)."""
 
     path: str
+    """The id of the data set."""
+
     columns: Columns
+    """How its columns become rows."""
+
     config: str | None = None
+    """The configuration of the data set that is read."""
+
     split: str = "train"
+    """The split that is read."""
+
     revision: str = "main"
+    """A commit where one is attested, else a branch; a run's manifest records the commit used."""
+
     files: dict[str, str] | tuple[str, ...] | str | None = None
+    """Files of the repository that are read instead of a split, by their paths or by patterns
+    (``main/train-*.parquet``); of a mapping the key of each is the column ``file`` of its rows."""
+
     stand_in: str | None = None
+    """What the rows stand in for, if they do; tables say it."""
+
     licence: str | None = None
+    """The licence of these rows, where it is not the task's."""
 
 
-class LocalSource(Part):
-    """A JSON-lines ``file`` in the folder ``SECURA_BENCH_DATA``.
-
-    ``columns`` says how its columns become rows, ``stand_in`` what it stands in for, if it does. ``licence`` is named
-    where it is not the task's.
-    """
+class LocalSource(Explained):
+    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
 
     file: str
+    """The name of the file in that folder."""
+
     columns: Columns
+    """How its columns become rows."""
+
     stand_in: str | None = None
+    """What the rows stand in for, if they do; tables say it."""
+
     licence: str | None = None
+    """The licence of these rows, where it is not the task's."""
 
 
-class FileSource(Part):
-    """A user's own file of rows; a relative ``path`` starts at the task file's folder.
-
-    Without ``columns`` they are found by name (``secura_bench.tasks.files.layouts``).
-    """
+class FileSource(Explained):
+    """A user's own file of rows."""
 
     path: Path
+    """The file; a relative path starts at the task file's folder."""
+
     columns: Columns | None = None
+    """How its columns become rows; unset, they are found by name (``secura_bench.tasks.files.layouts``)."""
 
 
-class GeneratedSource(Part):
-    """Rows drawn by a ``generator`` of ``secura_bench.tasks.generators``, by ``seed``."""
+class GeneratedSource(Explained):
+    """Rows that are drawn by a program."""
 
     generator: str
+    """The name of a generator in ``secura_bench.tasks.generators``."""
+
     seed: int = 0
+    """The seed of the draw."""
 
 
-class Sources(Part):
+class Sources(Explained):
     """Where a task's rows come from; of several, see ``TaskFile``."""
 
     hub: HubSource | None = None
+    """A data set of the Hugging Face Hub."""
+
     local: LocalSource | None = None
+    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
+
     file: FileSource | None = None
+    """A user's own file of rows."""
 
 
-class TaskFile(Part):
+class TaskFile(Explained):
     """One task: where its rows come from, how they read, and how an answer is judged.
 
-    ``id`` is the file's name, ``title`` the task's in tables, ``licence`` that of the data. ``max_new_tokens`` is where
-    generation stops. ``version`` is the task file's own.
-    ``kind`` is ``answers`` (prompts with answers) or ``text`` (plain text, for perplexity; a probe, never trained on).
-    ``answer`` says how answers and references are read, by the rule in ``docs/answers.md``: ``number``, ``choice`` (a
-    letter or an option's text) or ``text`` (the whole answer, white space folded). Where ``extract`` is
-    given, an RE2 regular expression, only what it finds last is read: its first group, or the whole where it has none.
-    ``tokenize`` names the tokenizer of sacreBLEU by which BLEU and ROUGE take texts apart; without it BLEU has ``13a``
-    and ROUGE its own, which knows a to z alone: Chinese wants ``zh``, most other writing ``intl`` or ``char``.
-    ``metric`` lists what the paper's Table 5 scores the task by. Of several sources ``file`` comes first, then
-    ``generated``, then ``local`` where the folder ``SECURA_BENCH_DATA`` has the file, then ``hub``.
-    ``test`` names rows to test on (a published test split, say): under ``hub``, ``local`` and ``file`` the keys that
-    are others there than in the source of that name. Then all rows of the task's own sources are for training.
+    Of several sources ``file`` comes first, then ``generated``, then ``local`` where the folder ``SECURA_BENCH_DATA``
+    has the file, then ``hub``.
     """
 
     id: Slug
+    """The name of the task, which is the file's."""
+
     title: str
+    """What tables call the task."""
+
     licence: str
+    """The licence of the rows."""
+
     kind: Literal["answers", "text"] = "answers"
+    """What a row is: a prompt with an answer, or plain text for perplexity (a probe, never trained on)."""
+
     answer: Literal["number", "choice", "text"] = "text"
+    """How answers and references are read, by the rule in ``docs/answers.md``: a number, a choice (a letter or an
+    option's text), or the whole text, white space folded."""
+
     extract: Pattern | None = None
+    """An RE2 regular expression: only what it finds last is read, its first group, or the whole where it has none."""
+
     metric: tuple[Literal["accuracy", "bleu", "rouge", "perplexity"], ...] = ("accuracy",)
+    """What the paper's Table 5 scores the task by."""
+
     tokenize: Tokenizer | None = None
+    """The tokenizer of sacreBLEU by which BLEU and ROUGE take texts apart. Unset, BLEU has ``13a`` and ROUGE its own,
+    which knows a to z alone: Chinese wants ``zh``, most other writing ``intl`` or ``char``."""
+
     max_new_tokens: int = Field(default=128, gt=0)
+    """After how many tokens generation stops."""
+
     hub: HubSource | None = None
+    """A data set of the Hugging Face Hub."""
+
     local: LocalSource | None = None
+    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
+
     file: FileSource | None = None
+    """A user's own file of rows."""
+
     generated: GeneratedSource | None = None
+    """A generator of rows."""
+
     test: Sources | None = None
+    """Rows to test on (a published test split, say): under ``hub``, ``local`` and ``file`` the keys that are others
+    there than in the source of that name. Then all rows of the task's own sources are for training."""
+
     version: int = 1
+    """The version of the task file."""
 
     @model_validator(mode="before")
     @classmethod

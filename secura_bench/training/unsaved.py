@@ -131,7 +131,7 @@ def _watched(part: Method) -> Iterator[tuple[str, Any]]:
     for name, value in vars(part).items():
         if name not in covered and name != "options" and not (name == "base" and part.needs_base):
             yield name, value
-    foreign = [one for one in kind.__mro__ if one is not object and not is_ours(one)]
+    foreign = [one for one in kind.__mro__ if one not in Method.__mro__ and not is_ours(one)]
     for one in foreign:
         yield from ((f"{one.__name__}.{name}", value) for name, value in _data_of(one))
     for module in dict.fromkeys(one.__module__ for one in foreign):

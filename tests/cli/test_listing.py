@@ -42,10 +42,10 @@ def test_a_method_tells_each_of_its_options(name: str) -> None:
 def test_what_a_method_tells_of_its_options_is_so() -> None:
     told = {row[0]: row for row in one_method("ewc").rows}
     assert told["lambda"][1:3] == ("number ≥ 0", "400") and told["gamma"][1] == "number ≥ 0, ≤ 1"
-    assert told["device"][1:3] == ("same or cpu", "same") and told["seed"][1:3] == ("integer or null", "null")
-    assert told["dtype"][3].startswith("dtype: bf16 halves the memory")
+    assert told["device"][1:3] == ("same or cpu", "same") and told["seed"][1:3] == ("whole number or null", "null")
+    assert told["dtype"][3].startswith("How F and θ* are kept. bf16 halves the memory")
     (peft_type, *_) = one_method("peft").rows
-    assert peft_type[:3] == ("peft_type", "string", "required")
+    assert peft_type[:3] == ("peft_type", "text", "required")
 
 
 def test_a_method_names_its_paper_and_what_is_otherwise_there() -> None:
@@ -57,7 +57,7 @@ def test_a_method_names_its_paper_and_what_is_otherwise_there() -> None:
 def test_a_plug_in_is_looked_up_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
     done = secura_bench("ls", "methods", "agem", "--plugin", str(ROOT / "docs" / "methods" / "agem.py"), cwd=ROOT)
-    assert done.returncode == 0 and "1812.00420" in done.stdout and "how many of them each step looks at" in done.stdout
+    assert done.returncode == 0 and "1812.00420" in done.stdout and "How many of them each step looks at" in done.stdout
 
 
 @pytest.mark.parametrize(

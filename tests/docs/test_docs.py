@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import base64
+import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -38,13 +40,36 @@ def test_docs_are_the_report_of_the_records(results: Path, file: str, options: l
     assert printed.stdout == (ROOT / "docs" / "results" / file).read_text(encoding="utf-8"), "run `make docs`"
 
 
-def test_records_hold_no_texts(results: Path) -> None:
+def test_records_hold_no_texts_but_our_own(results: Path) -> None:
     """Rows of other people's data and what a model wrote about them stay out of the repository."""
-    assert list(results.rglob("record.json"))
-    assert not [path for path in results.rglob("*") if "texts" in path.name]
+    from secura_bench.tasks.catalog import load_task
+
+    texts = [path for path in results.rglob("*") if "texts" in path.name]
+    assert texts and {path.relative_to(results).parts[0] for path in texts} == {"forgetting"}
+    for name in {path.name.removesuffix(".texts.jsonl") for path in texts}:
+        assert load_task(name).generated is not None and load_task(name).licence == "Apache-2.0"
+    files = [path for path in (results / "forgetting").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 1_000_000
 
 
-def test_publishing_takes_what_a_report_reads_and_no_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fact_can_be_watched_being_forgotten(results: Path) -> None:
+    """The shipped page shows items that the base had right, and what each method says of them later."""
+    from secura_bench.report.page.texts import make_texts
+    from secura_bench.report.study.group import make_studies
+    from secura_bench.report.study.read import read_runs
+
+    texts = make_texts(make_studies(read_runs([results / "forgetting"])[0]))
+    (arith,) = (t for t in texts if (t.about["task"], t.about["protocol"]) == ("tiny_arith", "generate"))
+    data = json.loads(zlib.decompress(base64.b64decode(arith.blob), wbits=-15))
+    assert {arm["method"] for arm in data["arms"]} == {"seq", "lora", "secura"}
+    for arm in data["arms"]:
+        ends = [changes[-1][3] for changes in arm["answers"]]
+        assert any(item[3][2] == 100 and end == 0 for item, end in zip(data["items"], ends, strict=True))
+
+
+def test_publishing_takes_what_a_report_reads_and_no_texts_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import publish
 
@@ -55,11 +80,13 @@ def test_publishing_takes_what_a_report_reads_and_no_texts(tmp_path: Path, monke
         "log.jsonl",
         "evals/0000-a-3/choice/a.json",
         "evals/0000-a-3/choice/probe/b.json",
+        "evals/0000-a-3/generate/probe/tiny_arith.texts.jsonl",
     ]
     left = [
         "spec.yaml",
         "adapter/trained.safetensors",
         "evals/0000-a-3/choice/a.texts.jsonl",
+        "evals/0000-a-3/choice/probe/objcount.texts.jsonl",
         "checkpoint/1/state.json",
     ]
     for name in [*kept, *left]:
@@ -80,17 +107,19 @@ def test_publishing_takes_what_a_report_reads_and_no_texts(tmp_path: Path, monke
     assert [path.name for path in (tmp_path / "to" / "trial").iterdir()] == [run.name]
 
 
-def test_the_readmes_table_is_of_the_report() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in readme.splitlines() if line.startswith("| mean of ")]
-    assert rows and set(rows) <= set(report)
+def test_rows_that_pages_quote_are_of_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import make_docs
 
-
-def test_what_the_docs_link_to_is_there() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs" / "findings.md", ROOT / "docs" / "statistics.md"):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8")
+    pages = [page.read_text(encoding="utf-8") for page in make_docs.QUOTING]
+    assert sum("<!-- rows: " in page for page in pages) == 2
+    assert [make_docs.with_rows(page, report) for page in pages] == pages, "run `make docs`"
+    other = "<!-- rows: {title}; {task}; {row}; method, n -->\n<!-- end of rows -->"
+    title = report.splitlines()[0].removeprefix("### ")
+    for wrong in ({"title": "no table"}, {"task": "no task"}, {"row": "no method"}):
+        with pytest.raises(ValueError, match="has no such rows"):
+            make_docs.with_rows(other.format(**{"title": title, "task": "objcount", "row": "lora"} | wrong), report)
 
 
 def test_the_numbers_of_the_statistics_page_are_the_codes() -> None:

@@ -47,8 +47,11 @@ def test_runs_are_held_to_their_bounds(ours: Any, within: bool) -> None:
 def test_every_registered_method_is_run() -> None:
     from secura_bench.foundation.registry import METHODS
 
-    assert not [name for name in METHODS.names() if f"name: {name}" not in gpu_runs.SPEC and name not in
-                ("base", "stack")]  # fmt: skip
+    assert not [
+        name
+        for name in METHODS.names()
+        if f"name: {name}" not in gpu_runs.SPEC and name not in ("base", "stack", "checkpoint")
+    ]  # fmt: skip - the last loads what others trained
     assert "- base" in gpu_runs.SPEC and "stack:" in gpu_runs.SPEC
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,22 @@ def test_every_shipped_file_names_its_schema_and_is_valid_by_it(path: Path) -> N
     schema = path.parent / first.removeprefix(LINE)
     assert schema.resolve().parent == ROOT / "docs" / "schema"
     jsonschema.Draft202012Validator(json.loads(schema.read_text())).validate(YamlFile.read(path).data)
+
+
+def keys(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key that a schema describes, wherever it stands."""
+    if isinstance(schema, list):
+        schema = dict(enumerate(schema))
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {}).items()
+        for inner in schema.values():
+            yield from keys(inner)
+
+
+@pytest.mark.parametrize("kind", ["spec", "task"])
+def test_every_key_says_what_it_means(kind: str) -> None:
+    told = [(name, key.get("description", "")) for name, key in keys(SCHEMAS[kind]()) if isinstance(key, dict)]
+    assert len(told) > 40 and not [name for name, meaning in told if not meaning.endswith(".")]
 
 
 def test_the_line_is_no_part_of_what_a_spec_says_of_itself() -> None:

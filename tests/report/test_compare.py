@@ -226,15 +226,15 @@ def _make_docs() -> object:
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="records are told from runs by version control")
-def test_what_the_readme_quotes_is_what_compare_says(tmp_path: Path) -> None:
+def test_what_pages_quote_is_what_compare_says(tmp_path: Path) -> None:
     make_docs = _make_docs()
     folder = make_docs.tracked_results(tmp_path)  # type: ignore[attr-defined]
     studies = make_studies(read_runs([folder])[0])
     for page in make_docs.QUOTING:  # type: ignore[attr-defined]
         text = page.read_text(encoding="utf-8")
         assert make_docs.requoted(text, studies) == text, f"{page.name}: run `make docs`"  # type: ignore[attr-defined]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    quotes = re.findall(r"<!-- compared: (\S+) (\S+) (\S+) (\S+) -->\n(.*?)<!-- end", readme, flags=re.DOTALL)
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    quotes = re.findall(r"<!-- compared: (\S+) (\S+) (\S+) (\S+) -->\n(.*?)<!-- end", index, flags=re.DOTALL)
     assert quotes
     for experiment, _, one, other, quote in quotes:
         done = secura_bench("compare", str(folder / experiment), one, other, cwd=tmp_path)

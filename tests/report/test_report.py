@@ -403,7 +403,7 @@ def test_perplexity_is_kept_where_it_has_not_risen(tmp_path, capsys) -> None:
     assert 0 < probe.low < probe.value < probe.high
     print_tables(make_report(runs, ["retention"]).tables)
     out = re.sub(r"\s+", " ", capsys.readouterr().out)
-    assert "base's probe ppl / probe ppl, for lower is better" in out
+    assert "Kept: the probe at the end, the base's in % of it, for lower is better" in out
     assert "there is no score of: learned." in out
 
 
@@ -468,8 +468,8 @@ def test_a_narrow_terminal_loses_columns_and_no_digits(monkeypatch, capsys) -> N
         terminal.print_tables(tables)
         out = capsys.readouterr().out
         assert "…" not in out, f"{width} columns"
-        assert "52.5" in out and "42.0" in out, "what was kept, and the probe, are always there"
-        assert ("Left out in this narrow terminal" in out) == (width <= 100)
+        assert "81.0" in out and "52.5" in out, "what was learned, and what was kept, are always there"
+        assert (f"Left out in {width} columns: " in out) == (width <= 100)
         lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
         assert max(map(len, lines)) <= width
 

@@ -161,7 +161,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(work: Path, peace: Path, at
     at_step(6, signal_me(number))
     done = secura_bench("run", "spec.yaml", cwd=work)
     assert done.returncode == code and "Traceback" not in done.stderr
-    assert "stopped; the same command goes on" in done.stderr
+    assert "stopping after this batch" in done.stderr and "stopped; the same command goes on" in done.stderr
     folder = next((work / "results" / "trial").glob("*lora*"))
     assert read_checkpoint(latest_checkpoint(folder / "checkpoint")[0])["run"]["at"]["step"] == 2
     again = secura_bench("run", "spec.yaml", cwd=work)

@@ -225,12 +225,12 @@ def test_text_tasks_have_text(tmp_path: Path) -> None:
         read_rows(load_task("t"), 10)
 
 
-def test_the_readme_names_what_is_read(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text()
-    formats = set(re.findall(r"`(\.[a-z]+)`", readme.split("Read are `.jsonl`")[1].split("The columns' names")[0]))
+def test_the_page_names_what_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs/extend/tasks.md").read_text()
+    formats = set(re.findall(r"`(\.[a-z]+)`", page.split("Read are `.jsonl`")[1].split("The columns' names")[0]))
     assert formats | {".jsonl"} == {suffix for suffix in DATA_SUFFIXES if not suffix.endswith(".gz")} | {".gz"}
     values: dict[str, Any] = {"messages": TURNS, "conversations": SHAREGPT, "choices": ["x", "a"], "answer_index": 1}
-    table = readme.split("<!-- layouts -->")[1].split("<!-- end of layouts -->")[0]
+    table = page.split("<!-- layouts -->")[1].split("<!-- end of layouts -->")[0]
     layouts = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
     assert len(layouts) == 10
     for number, columns in enumerate(layouts):

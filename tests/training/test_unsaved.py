@@ -7,6 +7,7 @@ import copy
 import functools
 import itertools
 import random
+import typing
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,15 @@ def test_a_change_is_refused_by_its_name(llama, change: Any, named: str, monkeyp
             unsaved.check()
     finally:
         FILE_LIST.clear()
+
+
+@pytest.mark.parametrize("method", [Plain(), build_method("lora")], ids=["theirs", "ours"])
+def test_what_every_method_stands_on_is_no_file_of_its_own(llama, method: Method, monkeypatch) -> None:
+    """``Method`` is generic, and lists of ``typing`` grow with imports: a plug-in's own file alone is watched."""
+    monkeypatch.setattr(typing, "_kept_by_typing", {}, raising=False)
+    _, unsaved = started(method, llama)
+    typing._kept_by_typing["a module"] = 1
+    unsaved.check()
 
 
 def test_a_part_of_a_stack_is_refused_as_itself(llama) -> None:

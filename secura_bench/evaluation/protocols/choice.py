@@ -53,6 +53,7 @@ CHOICE = Choice(
     metrics=("accuracy", "accuracy_norm"),
     learned=("accuracy", "accuracy_norm"),
     meaning="the choice of highest log-likelihood given the prompt; rows without choices are left out",
+    warning="rows without choices are left out",
     no_claim="anything about what the models write: choice compares the likelihoods of given options",
     signatures={
         "accuracy": "the choice of the highest log-likelihood is the right one (lm-eval's acc)",

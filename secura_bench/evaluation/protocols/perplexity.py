@@ -59,6 +59,7 @@ PERPLEXITY = Perplexity(
     metrics=("perplexity",),
     learned=("perplexity",),
     meaning="plain text by sliding windows, exp of the mean loss a token in nats; lower is better",
+    warning="lower is better",
     no_claim="anything about what the models write: perplexity is of given text",
     wants="tasks of kind: text",
     row_cost=4.0,

@@ -40,7 +40,8 @@ class Protocol:
 
     Attributes:
         metrics: shown of the probe; the first speaks for the protocol. learned: shown of the trained tasks.
-        meaning: what a reader must know of it. no_claim: what its scores do not show, the end of a sentence.
+        meaning: what a reader must know of it. warning: of that what misleads who does not know it.
+        no_claim: what its scores do not show, the end of a sentence.
         signatures: what exactly a metric is, where it is the same of every task.
         wants: what it can score, in words.
         row_cost: the expected time of one row, relative to a teacher-forced one.
@@ -51,6 +52,7 @@ class Protocol:
     metrics: tuple[str, ...]
     learned: tuple[str, ...]
     meaning: str
+    warning: str = ""
     no_claim: str = ""
     signatures: Mapping[str, str] = field(default_factory=dict, hash=False)
     wants: str = "prompts with answers"

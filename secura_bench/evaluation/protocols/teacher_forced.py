@@ -40,6 +40,7 @@ TEACHER_FORCED = TeacherForced(
     learned=("char_bleu", "accuracy"),
     meaning="every answer token is predicted from the reference's own beginning; high without any skill, not to be "
     "compared with generation",
+    warning="every token is predicted from the reference's own beginning; high without any skill",
     no_claim="anything about what the models write: teacher-forced puts the reference's own beginning before each "
     "token, and is high without any skill; generate scores what is written",
     signatures={

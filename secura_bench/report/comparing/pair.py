@@ -8,7 +8,6 @@ from typing import Literal
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.report import statistics
-from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.statistics import Comparison, Interval
 from secura_bench.report.study.arms import sequence_name
 from secura_bench.report.study.cells import Cell, compare, sample_of
@@ -16,6 +15,7 @@ from secura_bench.report.study.choosing import check_names, find_methods, one_me
 from secura_bench.report.study.placing import Placing, placings
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.ranking import ALPHA
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.general import protocol_of
 

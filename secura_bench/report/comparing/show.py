@@ -8,10 +8,12 @@ from secura_bench.foundation.harmless import plain_note
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import probability, sentence
+from secura_bench.report.formats.text import notes_under
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import SEPARATE, place_of
+from secura_bench.report.tables.note import brief
 from secura_bench.report.tables.table import Column, Number, Row, Table
 
 _TOLD = {"open": "not told apart", "untested": "no test"}
@@ -30,8 +32,8 @@ def table_of(pair: Pair) -> Table:
     sections = [(f"{SEPARATE} {len(pair.parts)}" if pair.parts else whole, pair)]
     sections += [(part.tasks[0], part) for part in pair.parts]
     rows = tuple(_row(name, side, each) for name, each in sections for side in (each.learned, each.kept))
-    title = f"{pair.study.experiment} · {pair.study.model} · {pair.protocol.heading} · {one} less {other}"
-    return Table("compare", title, columns, rows, tuple(footnotes.marks(rows)), place_of(pair.study, pair.protocol))
+    title = f"{pair.study.title} · {pair.protocol.heading} · {one} less {other}"
+    return Table("compare", title, columns, rows, tuple(footnotes.marks()), place_of(pair.study, pair.protocol))
 
 
 def lines_of(pair: Pair) -> Iterator[str]:
@@ -58,7 +60,7 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
         for line in lines_of(pair):
             console.print(Text(line), soft_wrap=True)
         console.print()
-    for note in dict.fromkeys(note for pair in pairs for note in table_of(pair).notes):
+    for note in dict.fromkeys(brief(note) for pair in pairs for note in notes_under(table_of(pair))):
         console.print(Text(note, style="dim"))
 
 

@@ -1,4 +1,4 @@
-"""A comparison in words, the same wherever it is told: on the page, by ``compare``, in the README."""
+"""A comparison in words, the same wherever it is told: on the page, by ``compare``, in the documentation."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.foundation.version import __version__
+from secura_bench.report.formats.text import notes_under
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Number, Row, Table
 
@@ -59,7 +60,7 @@ def _table(table: Table) -> dict[str, Any]:
             for column in table.columns
         ],
         "rows": [_row(row) for row in table.rows],
-        "notes": list(table.notes),
+        "notes": notes_under(table),
     }
 
 

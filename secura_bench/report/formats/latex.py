@@ -9,7 +9,7 @@ from itertools import groupby
 from secura_bench.foundation.harmless import plain, plain_note
 from secura_bench.foundation.schema import slug
 from secura_bench.report.formats.terminal import chunks, fitting, spans
-from secura_bench.report.formats.text import pieces
+from secura_bench.report.formats.text import notes_under, pieces
 from secura_bench.report.tables.footnotes import TIED
 from secura_bench.report.tables.table import ONE_SEED, Column, Number, Row, Table
 
@@ -69,7 +69,7 @@ def _floats(table: Table, label: str) -> Iterator[str]:
     widths = [[_as_wide(c, e) for c, e in zip(table.columns, row.entries, strict=True)] for row in table.rows]
     kept = fitting(table.columns, widths, 10**6)  # labels that say nothing go, all numbers stay
     parts = chunks(table.columns, widths, kept, WIDEST)
-    notes = ["Bold: " + note.removeprefix("*: ") if note == TIED else note for note in table.notes]
+    notes = ["Bold: " + note.removeprefix("*: ") if note == TIED else note for note in notes_under(table)]
     pages = _pages(table, widths, parts, notes)
     for n, rows in enumerate(pages):
         yield from (r"\begin{table}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from secura_bench.foundation.harmless import plain, plain_note
-from secura_bench.report.formats.text import entry
+from secura_bench.report.formats.text import entry, notes_under
 from secura_bench.report.tables.table import Table
 
 
@@ -20,7 +20,7 @@ def markdown(tables: Sequence[Table]) -> str:
         for row in table.rows:
             cells = [escape(entry(c, e)) for c, e in zip(table.columns, row.entries, strict=True)]
             lines.append("| " + " | ".join(cells) + " |")
-        lines += ["", *(f"- {escape(plain_note(note))}" for note in table.notes), ""]
+        lines += ["", *(f"- {escape(plain_note(note))}" for note in notes_under(table)), ""]
     return "\n".join(lines)
 
 

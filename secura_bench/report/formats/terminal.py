@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from secura_bench.foundation.harmless import plain, plain_note
-from secura_bench.report.formats.text import entry
+from secura_bench.report.formats.text import entry, notes_under
+from secura_bench.report.tables.common import value_of
+from secura_bench.report.tables.note import brief
 from secura_bench.report.tables.table import Column, Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GAP = 3
 PIPED = 160
 
 
-def print_tables(tables: Sequence[Table]) -> None:
-    """Print the tables to standard output.
+def print_tables(tables: Sequence[Table], whole: bool = False) -> None:
+    """Print the tables to standard output; what stands under them in brief, unless the ``whole`` of it is asked for.
 
-    Where a table is too wide, the columns that matter least are left out and named below it; what is still too wide
-    is dealt to several grids that share the labels. Notes are numbered, and told once: later tables name their numbers.
+    Where a table is too wide, what matters least is left out and named below it (``fitted``); what is still too wide is
+    dealt to several grids that share the labels. Notes are numbered, and told once: later tables name their numbers.
     """
     from rich.console import Console
     from rich.text import Text
@@ -26,39 +32,107 @@ def print_tables(tables: Sequence[Table]) -> None:
     if not console.is_terminal:
         console = Console(width=PIPED)  # a file or a pipe has no width to keep to
     said: dict[str, int] = {}
+    shortened = False
     for table in tables:
-        lines, kept = fitted(table, console.width)
+        fit = fitted(table, console.width)
         console.print(Text(plain(table.title), style="italic"))
-        for part in chunks(table.columns, lines, kept, console.width):
-            _print(console, table, lines, part)
-        left_out = [_heading(c) for i, c in enumerate(table.columns) if i not in kept and c.kind == "number"]
-        if left_out:
-            console.print(Text(f"Left out in this narrow terminal: {', '.join(left_out)}.", style="dim"))
-        again = sorted(said[note] for note in table.notes if note in said)
-        for note in dict.fromkeys(table.notes):
+        for part in chunks(fit.table.columns, fit.lines, fit.kept, console.width):
+            _print(console, fit.table, fit.lines, part)
+        if left_out := fit.left_out():
+            _print_note(console, f"Left out in {console.width} columns: ", left_out)
+        notes = notes_under(fit.table, fit.room, fit.kept)
+        told = dict.fromkeys(notes if whole else filter(None, map(brief, notes)))
+        shortened = shortened or list(told) != list(dict.fromkeys(notes))
+        again = sorted(said[note] for note in told if note in said)
+        for note in told:
             if note not in said:
                 said[note] = len(said) + 1
-                console.print(Text(f"{said[note]}. {plain_note(note)}", style="dim"))
+                _print_note(console, f"{said[note]}. ", plain_note(note))
         if again:
-            console.print(Text(f"See above: {', '.join(map(str, again))}.", style="dim"))
+            _print_note(console, "See above: ", f"{ranges(again)}.")
         console.print()
+    if shortened:
+        _print_note(console, "", "Notes are in brief: `secura-bench report RESULTS --notes` has the whole of them.")
 
 
-def fitted(table: Table, width: int) -> tuple[list[list[str]], list[int]]:
-    """Return a table's cells as text and the columns to show: the first to go are intervals that want room.
+def _print_note(console: Console, before: str, note: str) -> None:
+    """Print a note as wide as the terminal, its further lines below its own beginning."""
+    from rich.cells import cell_len
+    from rich.text import Text
 
-    Whether there is room is told by the width that they would take: what is not shown is not computed.
+    indent = min(cell_len(before), 4)
+    lines = Text(before + note).wrap(console, console.width - indent)
+    for i, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text(" " * (indent if i else 0) + line.plain, style="dim"), no_wrap=True)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return sorted numbers with what follows one another as a range: ``1–3, 5``."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(f"{of[0]}–{of[-1]}" if len(of) > 2 else ", ".join(map(str, of)) for of in found)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A table made to fit: as it is drawn, its cells as text, and the positions of the columns ``kept``.
+
+    ``room``: whether intervals are drawn that are only where there is room for them.
     """
 
-    def texts(room: bool) -> list[list[str]]:
+    table: Table
+    lines: list[list[str]]
+    kept: list[int]
+    room: bool
+
+    def left_out(self) -> str:
+        """Return the columns that went, but for labels that say nothing; a group's name stands once."""
+        columns, lines = self.table.columns, self.lines
+        gone = [
+            column
+            for i, column in enumerate(columns)
+            if i not in self.kept and not _says_nothing(column, [line[i] for line in lines])
+        ]
+        named: dict[str, list[str]] = {}
+        for column in gone:
+            named.setdefault(column.group or column.heading, []).append(column.heading if column.group else "")
+        said = [f"{group} {', '.join(headings)}".strip() for group, headings in named.items()]
+        return f"{'; '.join(map(plain, said))}." if said else ""
+
+
+def fitted(table: Table, width: int) -> Fit:
+    """Return a table made to fit into ``width``.
+
+    The first to go are intervals that want room, then spare columns in their order, then an interval's ends for how far
+    off the farther is. Whether there is room is told by the width that they would take: what is not shown is not
+    computed. A row goes whose numbers all went.
+    """
+
+    def texts(table: Table, room: bool) -> list[list[str]]:
         return [[entry(c, e, room) for c, e in zip(table.columns, row.entries, strict=True)] for row in table.rows]
 
-    lines = texts(False)
+    room, lines = False, texts(table, False)
     every = fitting(table.columns, lines, 10**6)
     wanting = sum(table.columns[i].interval == "room" for i in every)
     if wanting and _needed(table.columns, lines, every) + len(" ±12.3") * wanting <= width:
-        lines = texts(True)
-    return lines, fitting(table.columns, lines, width)
+        room, lines = True, texts(table, True)
+    kept = fitting(table.columns, lines, width)
+    if _needed(table.columns, lines, kept) > width:
+        halves = tuple(replace(c, interval="half") if c.interval == "ends" else c for c in table.columns)
+        halved = replace(table, columns=halves)
+        narrower = texts(halved, False)
+        fewer = fitting(halves, narrower, width)
+        if _needed(halves, narrower, fewer) <= width:
+            room, table, lines, kept = False, halved, narrower, fewer
+    gone = set(range(len(table.columns))) - set(kept)
+    stay = [not any(value_of(row, i) for i in gone) or any(value_of(row, i) for i in kept) for row in table.rows]
+    rows = tuple(row for row, stays in zip(table.rows, stay, strict=True) if stays)
+    return Fit(replace(table, rows=rows), [line for line, stays in zip(lines, stay, strict=True) if stays], kept, room)
 
 
 def fitting(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -100,11 +174,7 @@ def _needed(columns: Sequence[Column], lines: Sequence[Sequence[str]], kept: Seq
     return sum(_width(columns[i], [line[i] for line in lines]) + GAP for i in kept)
 
 
-def _heading(column: Column) -> str:
-    return f"{column.group} {column.heading}".strip()
-
-
-def _print(console: Any, table: Table, lines: Sequence[Sequence[str]], part: Sequence[int]) -> None:
+def _print(console: Console, table: Table, lines: Sequence[Sequence[str]], part: Sequence[int]) -> None:
     from rich.text import Text
 
     columns = [table.columns[i] for i in part]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secura_bench.foundation.harmless import plain
 from secura_bench.report.paper.against import REASONED
 from secura_bench.report.study.cells import Cell
-from secura_bench.report.tables.table import ONE_SEED, Column, Number
+from secura_bench.report.tables.note import needed
+from secura_bench.report.tables.table import ONE_SEED, Column, Number, Table
 
 
 def number(value: float, digits: int) -> str:
@@ -51,6 +53,19 @@ def entry(column: Column, value: str | Number, room: bool = True) -> str:
         return plain(value)
     shown = pieces(column, value, room)
     return shown.number + shown.interval + ONE_SEED * shown.one_seed + "*" * value.best + shown.published
+
+
+def notes_under(table: Table, room: bool = True, shown: Sequence[int] | None = None) -> list[str]:
+    """Return the notes of a table that its cells (of the columns at ``shown``) need: what no cell has is not told."""
+    drawn = range(len(table.columns)) if shown is None else shown
+    marks: set[str] = set()
+    for row in table.rows:
+        for i in drawn:
+            entry_ = row.entries[i]
+            if isinstance(entry_, Number):
+                found = pieces(table.columns[i], entry_, room)
+                marks |= {found.interval.strip()[:1], ONE_SEED * found.one_seed, "*" * entry_.best}
+    return needed(table.notes, marks)
 
 
 def _published(column: Column, value: Number) -> str:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from secura_bench.foundation.harmless import plain
+from secura_bench.report.study.rows import places
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.table import Number, Table
 
@@ -48,20 +49,12 @@ def tidy(tables: Sequence[Table], studies: Sequence[Study]) -> str:
 
 
 def _scores(studies: Sequence[Study]) -> Iterator[TidyRow]:
-    for study in studies:
-        labels = {id(run): arm.method for arm in study.arms for run in arm.runs}
-        for run in study.runs:
-            record = run.record
-            common = {"table": "scores", "experiment": record.experiment, "model": record.model["label"]}
-            common |= {"mode": record.mode, "method": labels.get(id(run), "base"), "sequence": " ".join(record.tasks)}
-            seed = record.seed if id(run) in labels else ""
-            for score in record.scores:
-                place: TidyRow = {**common, "protocol": score.protocol, "at": score.stage, "after": score.after or ""}
-                place |= {"step": score.step, "role": score.role, "task": score.task, "seed": seed}
-                yield {**place, "statistic": "n", "number": score.n}
-                for metric, value in score.values.items():
-                    if value is not None:
-                        yield {**place, "metric": metric, "statistic": "value", "number": value}
+    for place, _, score in places(studies):
+        common: TidyRow = {"table": "scores", **{name: "" if of is None else of for name, of in place.items()}}
+        yield {**common, "statistic": "n", "number": score.n}
+        for metric, value in score.values.items():
+            if value is not None:
+                yield {**common, "metric": metric, "statistic": "value", "number": value}
 
 
 def _numbers(tables: Sequence[Table]) -> Iterator[TidyRow]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from secura_bench.report.plots.style import COLOURS
+from secura_bench.report.plots.style import COLOURS, ON_DARK
 
 _HERE = Path(__file__).parent
-SCRIPTS = ("dom.js", "look.js", "charts.js", "tables.js", "stages.js", "items.js", "main.js")
+SCRIPTS = ("dom.js", "address.js", "look.js", "charts.js", "tables.js", "stages.js", "items.js", "main.js")
 """Small files of one scope, in the order in which they need each other."""
 
 
@@ -45,11 +45,9 @@ def embed(value: Any) -> str:
 
 
 def _palette() -> str:
-    """Return the methods' colours, as in the pictures, lightened on a dark ground."""
-    lines = [
-        f"  --series-{i}: light-dark({colour}, color-mix(in oklab, {colour} 72%, white));"
-        for i, colour in enumerate(COLOURS)
-    ]
+    """Return the methods' colours, as in the pictures, and on a dark ground their counterparts."""
+    both = zip(COLOURS, ON_DARK, strict=True)
+    lines = [f"  --series-{i}: light-dark({light}, {dark});" for i, (light, dark) in enumerate(both)]
     return "\n:root {\n" + "\n".join(lines) + "\n}\n"
 
 

@@ -14,11 +14,28 @@ function fitted(values) {
   return [Math.max(0, low - margin), high + margin];
 }
 
+// The scale of what was kept, as in the pictures: fitted to the numbers and 100, and where most lie near 100 and some
+// far away by the logarithm of the distance from 100. place(v) is between 0 and 1.
+const NEAR = 10, FAR = 25, LINEAR = 3;
+function keptScale(cells) {
+  const there = cells.filter(known), off = there.map((cell) => Math.abs(cell.v - 100));
+  const logarithmic = Math.max(0, ...off) > FAR && 2 * off.filter((d) => d < NEAR).length >= off.length;
+  const to = logarithmic ? (v) => Math.sign(v - 100) * Math.log1p(Math.abs(v - 100) / LINEAR) : (v) => v - 100;
+  const from = logarithmic ? (u) => 100 + Math.sign(u) * LINEAR * Math.expm1(Math.abs(u)) : (u) => 100 + u;
+  const ends = [100, ...there.flatMap((cell) => [cell.v, cell.l ?? cell.v, cell.h ?? cell.v])];
+  const first = to(Math.min(...ends)), last = to(Math.max(...ends)), margin = 0.08 * (last - first || 10);
+  const bottom = Math.max(first - margin, to(0)), top = last + margin, low = from(bottom), high = from(top);
+  const decades = [0, 20, 50, 70, 80, 90, 95, 100, 105, 110, 120, 150, 200, 300, 500].filter((t) => t >= low && t <= high);
+  return { low, high, logarithmic, place: (v) => (to(v) - bottom) / (top - bottom || 1), ticks: logarithmic ? decades : ticks(low, high) };
+}
+
+const plainScale = (low, high) => ({ low, high, place: (v) => (v - low) / (high - low || 1), ticks: ticks(low, high) });
+
 function frame(width, height, left, right, top, bottom, x, y, words) {
   const px = (v) => left + ((v - x[0]) / (x[1] - x[0] || 1)) * (width - left - right);
-  const py = (v) => height - bottom - ((v - y[0]) / (y[1] - y[0] || 1)) * (height - top - bottom);
+  const py = (v) => height - bottom - y.place(v) * (height - top - bottom);
   const svg = s("svg", { class: "chart", "--drawn": `${width}px`, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": plain(words) });
-  for (const t of ticks(...y)) {
+  for (const t of y.ticks) {
     svg.append(s("line", { class: "grid", x1: left, x2: width - right, y1: py(t), y2: py(t) }),
       s("text", { x: left - 7, y: py(t) + 4, "text-anchor": "end" }, String(t)));
   }
@@ -48,40 +65,38 @@ function leading(x, y, [l, t, r, b]) {
   return far ? [Math.max(l, Math.min(x, r)), Math.max(t, Math.min(y, b))] : null;
 }
 
-// Where each name stands: in no other's way, nor in that of a point or an interval, its line through no other of these.
+// Where each name stands: in no other's way, nor in that of a point, and nearer to its own point than to any other, its
+// line through none of these. Where not all have such a place, null: the table beside has every method's marker.
 function placeLabels(points, bounds, taken) {
   const lines = [], names = [], dot = (p) => [p.x - 6, p.y - 6, p.x + 6, p.y + 6];
-  return points.map((point) => {
-    const { x, y, text } = point;
+  const away = ([l, t, r, b], p) => Math.hypot(Math.max(l - p.x, p.x - r, 0), Math.max(t - p.y, p.y - b, 0));
+  for (const { x, y, text } of points) {
     const w = plain(text).length * 6.6 + 6;
-    const apart = points.filter((p) => Math.hypot(p.x - x, p.y - y) > 9);  // of points upon one another no line can keep clear
+    const apart = points.filter((p) => Math.hypot(p.x - x, p.y - y) > 6);  // of points upon one another none is nearer
     const along = ([ex, ey]) => Array.from({ length: 12 }, (_, i) => {
       const cx = x + ((ex - x) * (i + 1)) / 13, cy = y + ((ey - y) * (i + 1)) / 13;
       return [cx - 1, cy - 1, cx + 1, cy + 1];
     });
-    const blocked = (line) => line.some((bit) => [...names, ...lines, ...apart.map(dot)].some((t) => meet(t, bit)));
     const hits = (box, others) => others.some((t) => meet(t, box));
-    const free = [  // the strictest first: where points crowd, a name may lie over an interval, at last its line over a name
-      (box) => !hits(box, taken) && !hits(box, lines) && !blocked(along(leading(x, y, box) ?? [x, y])),
-      (box) => !hits(box, [...names, ...points.map(dot)]) && !blocked(along(leading(x, y, box) ?? [x, y])),
-      (box) => !hits(box, [...names, ...points.map(dot)]),
-    ];
+    const free = (box) => !hits(box, [...names, ...lines, ...points.map(dot)])
+      && !along(leading(x, y, box) ?? [x, y]).some((bit) => hits(bit, [...names, ...lines, ...apart.map(dot)]))
+      && apart.every((p) => away(box, p) >= Math.min(14, away(box, { x, y }) + 4));
     const boxes = [];
-    for (let far = 1; far < 16; far++) {
+    for (let far = 1; far < 12; far++) {
       const r = 3 + far * 6;
       for (const [dx, dy] of [[r, -4], [-r - w, -4], [r, -r - 6], [-r - w, -r - 6], [r, r], [-r - w, r], [-w / 2, -r - 10], [-w / 2, r + 2]]) {
         const box = [x + dx, y + dy - 4, x + dx + w, y + dy + 11];
         if (box[0] >= bounds[0] && box[2] <= bounds[2] && box[1] >= bounds[1] && box[3] <= bounds[3]) boxes.push(box);
       }
     }
-    const at = Math.min(x + 8, bounds[2] - w);
-    const best = free.reduce((found, test) => found ?? boxes.find(test), undefined) ?? [at, y - 8, at + w, y + 7];
+    const possible = boxes.filter(free);
+    if (!possible.length) return null;
+    const best = possible.find((box) => !hits(box, taken)) ?? possible[0];
     const end = leading(x, y, best);
     if (end) lines.push(...along(end).slice(2));
     names.push(best);
-    taken.push(best);
-    return best;
-  });
+  }
+  return names;
 }
 
 function tradeoff(study, protocol, visible) {
@@ -90,7 +105,7 @@ function tradeoff(study, protocol, visible) {
   const base = shownOnes[0].before, taken = [];
   const ends = (cell) => [cell.v, cell.l ?? cell.v, cell.h ?? cell.v];
   const x = fitted([...shownOnes.flatMap((e) => ends(e.learned)), ...(known(base) ? [base.v] : [])]);
-  const y = fitted([...shownOnes.flatMap((e) => ends(e.kept)), 100]);
+  const y = keptScale(shownOnes.map((e) => e.kept));
   const W = 470, H = 350, box = [44, 14, 12, 42];
   const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], x, y, "Learning against retention, one point a method");
   svg.append(s("line", { class: "reference", x1: box[0], x2: W - box[1], y1: py(100), y2: py(100) }));
@@ -103,7 +118,7 @@ function tradeoff(study, protocol, visible) {
   for (const t of ticks(x[0], protocol.percent ? Math.min(x[1], 100) : x[1])) svg.append(s("text", { x: px(t), y: H - box[3] + 16, "text-anchor": "middle" }, String(t)));
   svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: H - box[3], y2: H - box[3] }),
     s("text", { x: W - box[1], y: H - 6, "text-anchor": "end" }, `learned: ${protocol.metric} on the new tasks →`),
-    s("text", { x: box[0] + 4, y: box[2] + 2, "text-anchor": "start" }, `↑ kept, % of the base`));
+    s("text", { x: box[0] + 4, y: box[2] + 2, "text-anchor": "start" }, `↑ kept, % of the base${y.logarithmic ? ", log around 100" : ""}`));
   const stairs = protocol.front.map((i) => protocol.placings[i]).filter((e) => visible(e.method));
   if (stairs.length > 1) {
     const path = stairs.map((e, i) => (i ? `V${py(e.kept.v)}H${px(e.learned.v)}` : `M${px(e.learned.v)},${py(e.kept.v)}`));
@@ -123,12 +138,16 @@ function tradeoff(study, protocol, visible) {
       taken.push([cx - 1, clamp(py(e.kept.h)), cx + 1, clamp(py(e.kept.l))]);
     }
     taken.push([cx - 6, cy - 6, cx + 6, cy + 6]);
-    points.push({ x: cx, y: cy, text: e.part ? `${e.method} (${e.part})` : e.method, style, words: `${e.method}: learned ${number(e.learned.v)}, keeps ${number(e.kept.v)} %` });
+    points.push({ x: cx, y: cy, text: `${e.method}${"†".repeat(Boolean(e.learned.o || e.kept.o))}${e.part ? ` (${e.part})` : ""}`, hollow: e.kept.l === null, style, words: `${e.method}: learned ${number(e.learned.v)}, keeps ${number(e.kept.v)} %` });
   }
   const places = placeLabels(points, [box[0], box[2] + 6, W, H - box[3]], taken);
   points.forEach((p, i) => {
-    const dot = marker(p.style, p.x, p.y, 5);
+    const dot = marker(p.style, p.x, p.y, 5, p.hollow);
     dot.append(s("title", {}, plain(p.words)));
+    if (!places) {
+      svg.append(dot);
+      return;
+    }
     const [l, , , b] = places[i];
     const end = leading(p.x, p.y, places[i]);
     if (end) {
@@ -140,14 +159,14 @@ function tradeoff(study, protocol, visible) {
 }
 
 function curves(study, protocol, sequence, visible) {
-  const lines = sequence.curves.filter((c) => visible(c.method) && c.points.length > 1);
-  if (!lines.length) return null;
+  const lines = sequence.curves.filter((c) => visible(c.method) && c.points.length > 2);
+  if (!lines.length) return null;  // before and after alone are no course
   const n = sequence.tasks.length, W = n > 2 ? 980 : 640, H = 340;
   const widest = Math.max(...lines.map((c) => plain(c.method).length));
   const box = [46, Math.min(30 + widest * 7, 240), 16, 52];
-  const every = sequence.curves.flatMap((c) => c.points.flatMap((p) => [p.v, p.h ?? p.v]));
-  const top = protocol.percent ? Math.min(Math.max(105, ...every), 150) : Math.max(...every) * 1.05;
-  const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], [0, top], `The probe along ${protocol.grid ? "the training" : "the sequence of tasks"}`);
+  const every = sequence.curves.flatMap((c) => c.points);
+  const scale = protocol.percent ? keptScale(every) : plainScale(0, 1.05 * Math.max(...every.map((p) => p.h ?? p.v)));
+  const { svg, px, py } = frame(W, H, box[0], box[1], box[2], box[3], [0, n], scale, `The probe along ${protocol.grid ? "the training" : "the sequence of tasks"}`);
   const clamp = (v) => Math.max(box[2], Math.min(H - box[3], py(v)));
   if (protocol.percent) svg.append(s("line", { class: "reference", x1: box[0], x2: W - box[1], y1: py(100), y2: py(100) }));
   for (let t = 0; t <= n; t++) {
@@ -158,8 +177,9 @@ function curves(study, protocol, sequence, visible) {
     anchor.append(s("title", {}, plain(full)));
     svg.append(s("line", { class: "axis", x1: px(t), x2: px(t), y1: H - box[3], y2: H - box[3] + 4 }), anchor);
   }
-  svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: py(0), y2: py(0) }),
+  svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: H - box[3], y2: H - box[3] }),
     s("text", { x: box[0], y: H - 6 }, protocol.grid ? `training on ${plain(sequence.tasks.join(", "))} alone →` : "tasks trained, one after another →"));
+  if (scale.logarithmic) svg.append(s("text", { x: box[0] + 4, y: box[2] - 2 }, "log around 100"));
   for (const { method, points } of lines) {
     const style = look(study, method), at = (p, v) => `${px(p.x).toFixed(1)},${clamp(v).toFixed(1)}`;
     const sure = points.filter((p) => p.l !== null);
@@ -178,21 +198,28 @@ function curves(study, protocol, sequence, visible) {
       svg.append(dot);
     }
   }
-  const ends = lines.map((c) => ({ method: c.method, y: clamp(c.points.at(-1).v), x: px(c.points.at(-1).x) })).sort((a, b) => a.y - b.y);
+  const ends = lines.map((c) => ({ method: c.method, once: c.once, y: clamp(c.points.at(-1).v), x: px(c.points.at(-1).x) })).sort((a, b) => a.y - b.y);
   spread(ends.map((e) => e.y), 15, box[2], H - box[3]).forEach((y, i) => {
     const style = look(study, ends[i].method);
     svg.append(s("line", { x1: ends[i].x + 5, y1: ends[i].y, x2: W - box[1] + 16, y2: y, stroke: style.colour, "stroke-width": 0.8 }),
-      s("text", { class: "label", x: W - box[1] + 20, y: y + 4 }, plain(ends[i].method)));
+      s("text", { class: "label", x: W - box[1] + 20, y: y + 4 }, plain(ends[i].method) + "†".repeat(Boolean(ends[i].once))));
   });
   return svg;
 }
 
 const BECAME = [["kept", "right still"], ["format", "known, said in a form that cannot be read"], ["gone", "gone: wrong by choice, too"], ["cut", "cut off before an end"]];
 
+// Shares of few items are told as counts: they are not drawn as if they were exact.
 function forgettingBars(study, visible) {
+  const few = study.forgetting.filter((each) => visible(each.method) && each.n < DATA.enough);
+  const enough = study.forgetting.filter((each) => visible(each.method) && each.n >= DATA.enough);
+  if (!enough.length) {
+    return h("p", {}, `Too few items for shares (below ${DATA.enough}), mean counts: `, few.map((each, i) =>
+      `${i ? "; " : ""}${each.method} ${BECAME.filter(([kind]) => each[kind] > 0).map(([kind]) => `${kind} ${number((each[kind] * each.n) / 100, 0)}`).join(", ")} of ${each.n}`), ".");
+  }
   return [
     h("ul", { class: "legend" }, BECAME.map(([kind, words]) => h("li", {}, h("i", { class: kind }), words))),
-    h("div", { class: "lossbars" }, study.forgetting.filter((each) => visible(each.method)).map((each) =>
+    h("div", { class: "lossbars" }, enough.map((each) =>
       h("div", { class: "lossbar" }, named(study, each.method), h("div", {
         class: "row", role: "img",
         "aria-label": plain(`${each.method}: ` + BECAME.map(([kind]) => `${kind} ${number(each[kind])} %`).join(", ")),

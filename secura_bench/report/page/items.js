@@ -54,19 +54,33 @@ function text(data, i, tag = "div") {
 
 const bare = (data, i) => (i < 0 ? "" : typeof data.strings[i] === "string" ? data.strings[i] : data.strings[i][0]);
 
+// Links to the experiments that have texts.
+function elsewhere(all) {
+  const having = [...new Set(all.texts.map((about) => about.study))];
+  return having.length ? [" There are texts of ", having.map((study, i) => [i ? ", " : "", h("a", { href: `#${new URLSearchParams({ experiment: all.studies[study].title })}` }, all.studies[study].title)]), "."] : null;
+}
+
+// Where the address leads among these files, the first of them if it says nothing.
+function asked(files) {
+  const wanted = address();
+  const [, file] = files.find(([about]) => about.task === wanted.get("items")) ?? files[0];
+  return { file, fate: Object.hasOwn(FATES, wanted.get("show") ?? "") ? wanted.get("show") : "all", words: "", method: wanted.get("of"), item: null, wanted: wanted.get("item") };
+}
+
 function items(all, study, studyNumber, protocol, sequenceIndex, visible) {
   const files = all.texts.map((about, i) => [about, i]).filter(([about]) => about.study === studyNumber && about.protocol === protocol.id);
-  if (!files.length) return h("p", { class: "about" }, "The runs kept no texts under this protocol.");
+  if (!files.length) return h("p", { class: "about" }, "The runs kept no texts under this protocol.", elsewhere(all));
   const place = h("div"), says = h("p", { class: "about", "aria-live": "polite" });
   const remembered = `${studyNumber}/${protocol.id}`;
-  const state = chosenBefore.get(remembered) ?? { file: files[0][1], fate: "all", words: "", method: null, item: null };
+  const state = chosenBefore.get(remembered) ?? asked(files);
   chosenBefore.set(remembered, state);
+  const chose = () => remember({ items: all.texts[state.file].task, show: state.fate === "all" ? null : state.fate, of: state.method, item: state.wanted });
   const search = h("input", { value: state.words, type: "search", placeholder: "find in prompts …", "aria-label": "Find in prompts and ids", oninput: () => { state.words = search.value.toLowerCase(); draw(); } });
   const methods = h("span");
   const bar = h("div", { class: "filters" },
-    pick("items of", files.map(([about, i]) => [String(i), `${about.task} (${about.role === "part" ? "probe" : "new task"})`]), String(state.file), (value) => { state.file = Number(value); state.item = null; draw(); }),
+    pick("items of", files.map(([about, i]) => [String(i), `${about.task} (${about.role === "part" ? "probe" : "new task"})`]), String(state.file), (value) => { state.file = Number(value); state.item = state.wanted = null; draw(); chose(); }),
     methods,
-    pick("show", Object.entries(FATES).map(([name, [words]]) => [name, words]), state.fate, (value) => { state.fate = value; draw(); }),
+    pick("show", Object.entries(FATES).map(([name, [words]]) => [name, words]), state.fate, (value) => { state.fate = value; draw(); chose(); }),
     search);
 
   async function draw() {
@@ -74,7 +88,7 @@ function items(all, study, studyNumber, protocol, sequenceIndex, visible) {
     const about = all.texts[state.file];
     const arms = data.arms.filter((arm) => arm.sequence === sequenceIndex && visible(arm.method));
     if (!arms.some((arm) => arm.method === state.method)) state.method = arms[0]?.method ?? null;
-    methods.replaceChildren(pick("method", arms.map((arm) => [arm.method, arm.method]), state.method, (value) => { state.method = value; draw(); }));
+    methods.replaceChildren(pick("method", arms.map((arm) => [arm.method, arm.method]), state.method, (value) => { state.method = value; draw(); chose(); }));
     const arm = arms.find((each) => each.method === state.method);
     const chosen = data.items.map((_, i) => i).filter((i) => {
       if (state.words && !`${data.items[i][0]} ${bare(data, data.items[i][1])}`.toLowerCase().includes(state.words)) return false;
@@ -83,13 +97,14 @@ function items(all, study, studyNumber, protocol, sequenceIndex, visible) {
       const first = data.items[i][3]?.[2] ?? null;
       return answers.length > 0 && FATES[state.fate][1](first, answers.at(-1).score);
     });
+    if (state.wanted !== null) state.item = data.items.findIndex(([id]) => id === state.wanted);
     if (!chosen.includes(state.item)) state.item = chosen[0] ?? null;
     const sample = about.shown < about.of ? ` The page holds ${about.shown} of ${about.of} items, drawn by a hash of their ids, to stay small.` : "";
     says.replaceChildren(shown(`${chosen.length} of ${about.shown} items.${sample}${arm ? ` Answers of seed ${arm.seed}.` : ""} Circle: the base model; squares: ${arm ? "each time it was scored" : ""}; full: ${protocol.metric} 100.`));
     const detail = h("div", { class: "detail" });
     const buttons = chosen.map((i) => h("button", {
       class: "item", type: "button", "aria-current": String(i === state.item), tabindex: i === state.item ? 0 : -1,
-      onclick: (event) => select(event.currentTarget, i),
+      onclick: (event) => { state.wanted = data.items[i][0]; select(event.currentTarget, i); chose(); },
       onkeydown: (event) => {
         const to = { ArrowDown: 1, ArrowUp: -1 }[event.key];
         const next = to && buttons[chosen.indexOf(i) + to];
@@ -103,7 +118,7 @@ function items(all, study, studyNumber, protocol, sequenceIndex, visible) {
         each.setAttribute("aria-current", String(each === button));
         each.tabIndex = each === button ? 0 : -1;
       }
-      detail.replaceChildren(...itemDetail(study, data, arms, arm, i, (method) => { state.method = method; draw(); }));
+      detail.replaceChildren(...itemDetail(study, data, arms, arm, i, (method) => { state.method = method; draw(); chose(); }));
     }
 
     const list = h("div", { class: "list", role: "group", "aria-label": "Items" }, buttons.length ? buttons : h("p", { class: "item" }, "No item is like that."));

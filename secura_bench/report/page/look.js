@@ -18,8 +18,9 @@ function look(study, method) {
   return { colour: `var(--series-${i % DATA.colours})`, dash: DASHES[i % DASHES.length], shape: SHAPES[i % SHAPES.length] };
 }
 
-function marker(style, x, y, r = 4.5) {
-  return s("path", { d: style.shape(r), transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`, fill: style.colour });
+// A hollow marker stands for a number without an interval.
+function marker(style, x, y, r = 4.5, hollow = false) {
+  return s("path", { d: style.shape(r), transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`, fill: hollow ? "var(--sheet)" : style.colour, stroke: style.colour, "stroke-width": hollow ? 1.5 : 0 });
 }
 
 function key(study, method) {

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from secura_bench.foundation.version import __version__
-from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.page.texts import Texts
 from secura_bench.report.page.words import Sentence, averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
+from secura_bench.report.statistics import ENOUGH
 from secura_bench.report.study.axis import moment_name, probe_along_axis
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.forgetting import every_forgetting
 from secura_bench.report.study.placing import Placing, front, placings
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.protocols import metric as known
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
+from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Number, Table
 from secura_bench.results.record import MIXED
 
@@ -32,6 +34,7 @@ def make_payload(
         "version": __version__,
         "mixed": MIXED,
         "colours": len(COLOURS),
+        "enough": ENOUGH,
         "newest": max((run.record.finished_at for study in studies for run in study.runs), default=""),
         "problems": list(problems),
         "studies": [_study(study) for study in studies],
@@ -49,6 +52,7 @@ def cell(value: Cell) -> dict[str, Any]:
         "n": value.n,
         "s": list(value.seeds),
         "w": value.why,
+        "o": value.items_only,
     }
 
 
@@ -77,7 +81,7 @@ def table_values(table: Table) -> dict[str, Any]:
             }
             for row in table.rows
         ],
-        "notes": list(table.notes),
+        "notes": [{"text": note, "marks": list(note.marks) if isinstance(note, Note) else []} for note in table.notes],
     }
 
 
@@ -99,6 +103,8 @@ def _entry(entry: str | Number) -> str | dict[str, Any]:
 def _study(study: Study) -> dict[str, Any]:
     return {
         **study.names,
+        "title": study.title,
+        "apart": study.apart,
         "averaged": averaged(study),
         "methods": list(study.methods),
         "tasks": list(dict.fromkeys(task for sequence in study.sequences for task in sequence)),
@@ -157,7 +163,7 @@ def _sequence(study: Study, protocol: Protocol, metric: Metric, tasks: tuple[str
             for place, moment, value in curve
             if not value.missing
         ]
-        curves.append({"method": arm.method, "points": points})
+        curves.append({"method": arm.method, "once": len(arm.runs) == 1, "points": points})
         if study.mode == "sequence":
             matrix = study.matrix(arm, protocol.id, metric.id)
             rows = [[_short(value) for value in row] for row in matrix.cells]

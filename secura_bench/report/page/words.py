@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secura_bench.report.comparing.pair import pair_of
-from secura_bench.report.comparing.speaking import speaking
 from secura_bench.report.comparing.words import equality, gap, listed, value
 from secura_bench.report.study.placing import Lead, Placing, lead
 from secura_bench.report.study.protocols import Metric, Protocol
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 
 
@@ -125,15 +125,20 @@ def _apart(study: Study, protocol: Protocol, found: Lead, what: Literal["learned
 def _open(study: Study, protocol: Protocol, found: Lead, what: Literal["learned", "kept"]) -> str:
     """Return why nobody is ahead; of two that are not told apart, how far they are and whether they are equal."""
     if found.unsure:
-        return f"{listed([found.tied[0], *found.unsure])} cannot be compared on the same items"
+        return f"{_first_of([found.tied[0], *found.unsure])} cannot be compared on the same items"
     if found.once:
-        return f"{listed([found.tied[0], *found.once])} are not told apart, for one seed says nothing of another"
+        return f"{_first_of([found.tied[0], *found.once])} are not told apart, for one seed says nothing of another"
     if len(found.tied) == 1:
         return f"{found.tied[0]} stands alone"
     if len(found.tied) == 2 and (pair := pair_of(study, protocol.id, (found.tied[0], found.tied[1]))):
         side = pair.learned if what == "learned" else pair.kept
         return f"{listed(found.tied)} are not told apart, {gap(side)}, {equality(side)}"
-    return f"{listed(found.tied)} are not told apart (bootstrap of the maximum over all methods at once, p ≥ 0.05)"
+    return f"{_first_of(found.tied)} are not told apart (bootstrap of the maximum over all methods at once, p ≥ 0.05)"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """Return names as a list that can be read: of more than four the first two, and how many others there are."""
+    return listed(names) if len(names) <= 4 else f"{names[0]}, {names[1]} and {len(names) - 2} others"
 
 
 _LEARNED = {
@@ -170,7 +175,8 @@ def _absent_seeds(study: Study) -> Iterator[Sentence]:
     seeds = sorted({seed for arm in study.arms for seed in arm.seeds})
     lacking: dict[tuple[int, ...], dict[str, list[str]]] = {}
     for arm in study.arms:
-        if absent := tuple(seed for seed in seeds if seed not in arm.seeds):
+        absent = tuple(seed for seed in seeds if seed not in arm.seeds)
+        if absent and arm.trained_here:
             lacking.setdefault(absent, {}).setdefault(arm.method, []).append(arm.trained_on)
     for absent, methods in lacking.items():
         separate = study.mode == "separate"

@@ -15,7 +15,7 @@ from secura_bench.report.paper import settings
 from secura_bench.report.paper.published import MODELS
 from secura_bench.report.paper.settings import PROBE, PROBE_ROWS, ROWS, TEST_FRACTION, Allowed
 from secura_bench.report.paper.shapes import Part
-from secura_bench.report.study.runs import Run
+from secura_bench.report.study.runs import Run, trained
 from secura_bench.report.study.study import Study
 from secura_bench.results.record import DataNote, RunRecord
 
@@ -41,7 +41,7 @@ def why_not(study: Study, run: Run, part: Part, varied: Mapping[str, object] = N
 def not_its_settings(record: RunRecord, part: Part, varied: Mapping[str, object] = NO_VARIATION) -> list[str]:
     """Return in what a run's training and its method's settings are not the published ones."""
     name = record.method["name"]
-    if name == "base":
+    if not trained(record):
         return []
     options, train = settings.complete(record)
     held = settings.training_of(name, part.experiment)
@@ -91,7 +91,7 @@ def _rows(record: RunRecord, part: Part) -> Iterator[str]:
     if unknown := [name for name in named if name not in data]:
         yield f"the record does not say which rows of {', '.join(unknown)}"
     notes = [data[name] for name in record.tasks if name in data]
-    if record.method["name"] != "base":
+    if trained(record):
         yield from _split(notes, record.limit)
     if not probed:
         if record.limit is not None:

@@ -18,6 +18,7 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import explain
 from secura_bench.report.paper.shapes import CONTINUAL, PEFT
+from secura_bench.report.study.runs import trained
 from secura_bench.results.record import RunRecord
 from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec
 from secura_bench.tasks.catalog import expand
@@ -112,7 +113,7 @@ def complete(record: RunRecord) -> tuple[dict[str, Any], dict[str, Any]]:
 def refused(record: RunRecord) -> str:
     """Return why a run's options or training settings are none of this version's; empty where they are."""
     method = record.method
-    if method["name"] == "base":
+    if not trained(record):
         return ""
     held = [("train", method["train"], TrainSpec, _defaults(TrainSpec))]
     if method["name"] in METHODS_OF_THE_PAPER:

@@ -58,15 +58,16 @@ def draw(picture: Picture, format: str) -> bytes:
 def write_pictures(studies: Sequence[Study], folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write every picture of ``studies`` into ``folder``, in each format, and return the files' paths.
 
-    A file is called experiment, model and picture; ``folder`` must be the caller's own, new files replace none there.
+    A file is called experiment, model, what tells the study apart, and picture; ``folder`` must be the caller's own,
+    new files replace none there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for study in studies:
         for picture in make_pictures(study):
-            stem = slug(f"{study.experiment}-{study.model}-{picture.name}", "picture")
+            stem = slug("-".join(filter(None, (study.experiment, study.model, study.apart, picture.name))), "picture")
             taken = {path.stem for path in written}
-            while stem in taken:  # two studies that differ in what no name shows: the probe's rows, the limit
+            while stem in taken:  # names that differ in what no file's name may have
                 stem += "-2"
             for format in formats:
                 path = folder / f"{stem}.{format}"

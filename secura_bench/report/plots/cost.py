@@ -7,7 +7,9 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from secura_bench.report.plots.style import PAGE, Picture, label, name_points, series
+from secura_bench.report.plots.kept_scale import around_100
+from secura_bench.report.plots.point_names import legend
+from secura_bench.report.plots.style import PAGE, Picture, explained, label, name_of, series
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.placing import placed
 from secura_bench.report.study.study import Study
@@ -32,9 +34,11 @@ def mean_cost(arms: tuple[Arm, ...], cost: Callable[[RunRecord], float]) -> floa
 
 def cost_against_quality(study: Study) -> Iterator[Picture]:
     """Yield three panels a protocol: each cost across, what is kept up; size of a point: what was learned."""
-    for protocol, found in placed(study):
-        metric = protocol.main
-        figure = Figure(figsize=(PAGE, 2.3), layout="constrained")
+    for protocol, metric, every in placed(study):
+        found = [each for each in every if all(arm.trained_here for arm in each.arms)]  # of others' it is not known
+        if not found:
+            continue
+        figure = Figure(figsize=(PAGE, 2.6 + 0.02 * len(found)), layout="constrained")
         look = series(study.methods)
         top = max(each.learned.value for each in found) or 1.0
         panels = figure.subplots(1, len(COSTS), sharey=True)
@@ -47,8 +51,9 @@ def cost_against_quality(study: Study) -> Iterator[Picture]:
                     each.retention.value,
                     s=size,
                     marker=style.marker,
-                    color=style.colour,
-                    lw=0,
+                    color=style.colour if each.retention.interval else "white",
+                    edgecolor=style.colour,
+                    lw=0.8,
                     zorder=3,
                     clip_on=False,
                 )
@@ -57,18 +62,15 @@ def cost_against_quality(study: Study) -> Iterator[Picture]:
             else:
                 axes.locator_params(axis="x", nbins=4)
             axes.xaxis.set_major_formatter(lambda value, _: _short(value))
-            axes.margins(0.22)
+            axes.margins(x=0.12)
             axes.set_xlabel(heading)
-        panels[0].set_ylim(bottom=max(0, panels[0].get_ylim()[0] + 0.01) - 0.01 * panels[0].get_ylim()[1])
-        panels[0].set_ylabel(f"kept, % of the base's {metric.heading}")
+        for axes in panels:
+            far = around_100(axes, [each.retention for each in found])
+        panels[0].set_ylabel(f"kept, % of the base's {metric.heading}{far}")
         panels[0].set_title(f"{label(study.model)} · {protocol.heading} · larger: learned more")
-        for axes, (_, _, cost) in zip(panels, COSTS, strict=True):
-            name_points(
-                figure,
-                axes,
-                [(mean_cost(e.arms, cost), e.retention.value, e.method, look[e.method].colour) for e in found],
-                radius=LARGEST**0.5 / 2**0.5,
-            )
+        names = [name_of(each.method, each.learned, each.retention) for each in found]
+        marks = explained(names, any(each.retention.interval is None for each in found))
+        legend(figure, [(name, look[each.method]) for name, each in zip(names, found, strict=True)], False, marks)
         yield Picture(f"cost-{protocol.id}", figure)
 
 

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from secura_bench.report.plots.style import COLUMN, HATCHES, Picture, label
+from secura_bench.report.plots.style import COLUMN, HATCHES, Picture, explained, label, write_below
+from secura_bench.report.statistics import ENOUGH
 from secura_bench.report.study.forgetting import KINDS, every_forgetting
 from secura_bench.report.study.study import Study
+from secura_bench.report.tables.table import ONE_SEED
 
 _COLOURS = {"kept": "#D9D9D9", "format": "#E69F00", "gone": "#D55E00", "cut": "#56B4E9"}
 _NAMES = {"kept": "right still", "format": "format", "gone": "gone", "cut": "cut off"}
 
 
 def what_was_forgotten(study: Study) -> Iterator[Picture]:
-    """Yield stacked bars, one a method, where generation and choice were scored together."""
-    found = dict(every_forgetting(study))
+    """Yield stacked bars, one a method, where generation and choice were both scored, on items enough for shares."""
+    found = {method: each for method, each in every_forgetting(study) if each.n >= ENOUGH}
     if not found:
         return
     figure = Figure(figsize=(COLUMN, 1.07 + 0.27 * len(found)))
@@ -35,7 +37,10 @@ def what_was_forgotten(study: Study) -> Iterator[Picture]:
                     bbox={"fc": "w", "ec": "none", "pad": 0.8, "alpha": 0.85},
                 )  # fmt: skip
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(found)), [label(method) for method in found])
+    single = {arm.method for arm in study.arms if len(arm.runs) == 1}
+    names = [label(method) + ONE_SEED * (method in single) for method in found]
+    write_below(figure, explained(names))
+    axes.set_yticks(range(len(found)), names)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.tick_params(axis="y", length=0)

@@ -12,6 +12,7 @@ from secura_bench.report.plots.style import Picture, label
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.study import Matrix, Study
+from secura_bench.report.tables.table import ONE_SEED
 
 
 def accuracy_matrices(study: Study) -> Iterator[Picture]:
@@ -49,7 +50,8 @@ def _heat_map(study: Study, arm: Arm, protocol: str, matrix: Matrix) -> Figure:
     axes.set_yticks(range(rows), ["base", *(f"after {label(str(task))}" for task in matrix.after[1:])])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{label(arm.method)} · {PROTOCOLS[protocol].heading} {PROTOCOLS[protocol].main.heading}")
+    called = f"{label(arm.method)}{ONE_SEED * (len(arm.runs) == 1)}"
+    axes.set_title(f"{called} · {PROTOCOLS[protocol].heading} {PROTOCOLS[protocol].main.heading}")
     figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).outline.set_visible(False)
     return figure
 

@@ -52,7 +52,7 @@ def gradients(study: Study) -> Iterator[Picture]:
         axes.set_xlabel("step")
         axes.set_ylabel("gradient norm")
         axes.set_title(f"{label(arm.method)} · {label(arm.trained_on)} · {label(study.model)}")
-        name_lines(figure, axes, [(curve[-1][1], name, look[name].colour) for name, curve in curves.items()])
+        name_lines(figure, axes, [(curve[-1][1], label(name), look[name].colour) for name, curve in curves.items()])
         yield Picture(f"gradients-{number + 1:02d}-{arm.method}-{arm.trained_on}", figure)
 
 

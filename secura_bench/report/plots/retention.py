@@ -8,9 +8,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from secura_bench.report.plots.style import PAGE, Picture, Series, label, name_lines, series
+from secura_bench.report.plots.kept_scale import around_100
+from secura_bench.report.plots.style import (
+    PAGE,
+    Picture,
+    Series,
+    explained,
+    label,
+    name_lines,
+    name_of,
+    series,
+    write_below,
+)
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.axis import probe_along_axis
+from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.study import Study
 
@@ -30,23 +42,26 @@ def retention_along_the_sequence(study: Study) -> Iterator[Picture]:
             drawn = _draw(axes, study, arms, protocol, metric.id)
             if not drawn:
                 continue
-            axes.axhline(100, color="0.35", lw=0.7, zorder=0)
             axes.set_xlim(0, len(sequence) + 0.08)
-            axes.set_ylim(bottom=0)
+            far = around_100(axes, [cell for cells, _ in drawn for cell in cells])
             _name_tasks(axes, sequence)
             share = (
                 f"% of the base's {metric.heading}"
                 if metric.percent
                 else f"base's {metric.heading} / {metric.heading}, %"
             )
-            axes.set_ylabel(f"kept of {label(study.probe_name)}\n{share}")
-            name_lines(figure, axes, drawn)
+            axes.set_ylabel(f"kept of {label(study.probe_name)}\n{share}{far}")
+            names = [name for _, (_, name, _) in drawn]
+            write_below(figure, explained(names))
+            name_lines(figure, axes, [end for _, end in drawn])
             axes.set_title(f"{label(study.model)} · {PROTOCOLS[protocol].heading}")
             yield Picture("-".join(["retention", protocol, *([str(number + 1)] if number else [])]), figure)
 
 
-def _draw(axes: Axes, study: Study, arms: Sequence[Arm], protocol: str, metric: str) -> list[tuple[float, str, str]]:
-    """Draw each arm's line and band, and return their ends: height, name, colour."""
+def _draw(
+    axes: Axes, study: Study, arms: Sequence[Arm], protocol: str, metric: str
+) -> list[tuple[list[Cell], tuple[float, str, str]]]:
+    """Draw each arm's line and band where it has a course; return its cells, and its end's height, name, colour."""
     look: dict[str, Series] = series(study.methods)
     ends = []
     for arm in arms:
@@ -55,7 +70,7 @@ def _draw(axes: Axes, study: Study, arms: Sequence[Arm], protocol: str, metric: 
             for place, moment, cell in probe_along_axis(study, arm, protocol, metric, retention=True)
         ]
         curve = [each for each in curve if not each[1].missing]
-        if not any(moment.after is not None for _, _, moment in curve):
+        if len(curve) < 3:  # before and after: two numbers, which the tables and the scatter have, and no course
             continue
         x = [place for place, _, _ in curve]
         y = [cell.value for _, cell, _ in curve]
@@ -70,7 +85,8 @@ def _draw(axes: Axes, study: Study, arms: Sequence[Arm], protocol: str, metric: 
             alpha=0.13,
             lw=0,
         )
-        ends.append((y[-1], arm.method, style.colour))
+        cells = [cell for _, cell, _ in curve]
+        ends.append((cells, (y[-1], name_of(arm.method, *cells), style.colour)))
     return ends
 
 

@@ -42,13 +42,18 @@ class Arm:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds, in order; of the base model none: nothing in it is drawn."""
-        return () if self.is_base else tuple(run.record.seed for run in self.runs)
+        """The seeds, in order; none of the base model, in which nothing is drawn, nor of what others trained."""
+        return tuple(run.record.seed for run in self.runs) if self.trained_here else ()
 
     @property
     def is_base(self) -> bool:
         """Whether this is the untouched model."""
         return self.name == "base"
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether the bench trained it: not the untouched model, and no checkpoint that others trained."""
+        return self.name not in ("base", "checkpoint")
 
     @property
     def diverged(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from secura_bench.report.study.apart import told_apart
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.naming import method_names, settings_of
-from secura_bench.report.study.runs import Run
+from secura_bench.report.study.runs import Run, trained
 from secura_bench.report.study.study import Study
 from secura_bench.results.record import RunRecord
 
@@ -16,16 +17,16 @@ def make_studies(runs: Iterable[Run]) -> list[Study]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(_group(run.record), []).append(run)
-    return [_study(members) for _, group in sorted(groups.items()) for members in _by_mode(group)]
+    return told_apart([_study(members) for _, group in sorted(groups.items()) for members in _by_mode(group)])
 
 
 def _by_mode(runs: Sequence[Run]) -> Iterator[list[Run]]:
     """Yield the runs of each mode with the base model's, which trains nothing and belongs to both."""
-    bases = [run for run in runs if run.record.method["name"] == "base"]
-    modes = sorted({run.record.mode for run in runs if run.record.method["name"] != "base"})
+    bases = [run for run in runs if not trained(run.record)]
+    others = [run for run in runs if trained(run.record)]
+    modes = sorted({run.record.mode for run in others})
     for mode in modes:
-        trained = (run for run in runs if run.record.mode == mode and run.record.method["name"] != "base")
-        yield [*bases, *trained]
+        yield [*bases, *(run for run in others if run.record.mode == mode)]
     if not modes:
         yield bases
 
@@ -40,17 +41,17 @@ def _group(record: RunRecord) -> tuple[str, ...]:
 
 def _study(runs: Sequence[Run]) -> Study:
     kept, superseded = _newest(runs)
-    bases = [run for run in kept if run.record.method["name"] == "base"]
-    trained = sorted((run for run in kept if run.record.method["name"] != "base"), key=_order)
-    names = method_names([run.record for run in trained])
+    bases = [run for run in kept if not trained(run.record)]
+    others = sorted((run for run in kept if trained(run.record)), key=_order)
+    names = method_names([run.record for run in others])
     members: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
-    for run in trained:
+    for run in others:
         members.setdefault((names[settings_of(run.record)], run.record.tasks), []).append(run)
     arms = [
         Arm(method, arm[0].record.method["name"], tasks, tuple(sorted(arm, key=lambda run: run.record.seed)))
         for (method, tasks), arm in members.items()
     ]
-    first = (trained or bases)[0].record
+    first = (others or bases)[0].record
     base_tasks = tuple(dict.fromkeys(task for run in bases for task in run.record.tasks))
     return Study(
         experiment=first.experiment,
@@ -72,8 +73,8 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], int]:
     newest: dict[tuple[object, ...], Run] = {}
     for run in sorted(runs, key=_order):
         record = run.record
-        base = record.method["name"] == "base"
-        newest[("base", record.tasks) if base else (settings_of(record), record.tasks, record.seed)] = run
+        settings = (settings_of(record), record.tasks, record.seed) if trained(record) else ("base", record.tasks)
+        newest[settings] = run
     return list(newest.values()), len(runs) - len(newest)
 
 

@@ -11,6 +11,7 @@ from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import Cell, ScoreKey, compare, mean_cell
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.ranking import rank_keys
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 
 Answer = Literal["yes", "no", "worse", "unsure"]
@@ -65,13 +66,14 @@ class Lead:
         return self.tied[0] if len(self.tied) == 1 and self.behind and not (self.unsure or self.once) else None
 
 
-def placed(study: Study) -> Iterator[tuple[Protocol, list[Placing]]]:
-    """Yield each known protocol under which methods have a place, with their placings."""
+def placed(study: Study) -> Iterator[tuple[Protocol, Metric, list[Placing]]]:
+    """Yield each known protocol under which methods have a place, the metric that speaks for it, and their placings."""
     for name in study.protocols:
         if protocol := PROTOCOLS.get(name):
-            found = [each for each in placings(study, name, protocol.main) if each.placed]
+            metric, _ = speaking(study, protocol)
+            found = [each for each in placings(study, name, metric) if each.placed]
             if found:
-                yield protocol, found
+                yield protocol, metric, found
 
 
 def placings(study: Study, protocol: str, metric: Metric) -> list[Placing]:

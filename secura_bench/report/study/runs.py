@@ -53,7 +53,7 @@ class Run:
     @cached_property
     def end(self) -> Moment | None:
         """The moment at which the run ended, None if it did not get there (it diverged)."""
-        if self.record.method["name"] == "base":
+        if not trained(self.record):
             return self.moments[-1] if self.moments else None
         ends = [moment for moment in self.moments if moment.finished and moment.after is not None]
         return ends[-1] if ends and self.record.status == "done" else None
@@ -62,7 +62,7 @@ class Run:
         """Return the moment that ``at`` means in this run, for ``task``."""
         if isinstance(at, Moment):
             return at if at in self.moments else None
-        if self.record.method["name"] == "base" or at == "end":
+        if not trained(self.record) or at == "end":
             return self.end
         if at == "start":
             return next((moment for moment in self.moments if moment.after is None), None)
@@ -104,6 +104,11 @@ class Run:
     def log(self, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield the lines of ``log.jsonl``, one a step (that hold any of these words); nothing where there is none."""
         yield from _read_lines(None if self.folder is None else self.folder / "log.jsonl", holding)
+
+
+def trained(record: RunRecord) -> bool:
+    """Return whether a run trained its model at all: the base model's is only scored."""
+    return record.method["name"] != "base"
 
 
 def moment_of(score: Score) -> Moment:

@@ -72,6 +72,7 @@ class Study:
     """Runs that may be compared: of one experiment, model, mode and limit, scored on the very same probe rows.
 
     ``superseded``: older records of the same settings and seed, left aside. ``left_out``: methods that are not shown.
+    ``apart``: what tells it from others of its experiment and model, nothing where it is alone.
     """
 
     experiment: str
@@ -83,6 +84,7 @@ class Study:
     arms: tuple[Arm, ...]
     superseded: int = 0
     left_out: tuple[str, ...] = ()
+    apart: str = ""
     _cells: dict[tuple[ScoreKey, ...], Cell] = field(default_factory=dict, repr=False)
 
     # What there is
@@ -108,6 +110,11 @@ class Study:
         """The task sequences that something was trained on; the base's own tasks where nothing was."""
         trained = tuple(dict.fromkeys(arm.sequence for arm in self.arms))
         return trained or ((self.base.sequence,) if self.base else ())
+
+    @property
+    def title(self) -> str:
+        """What it is called: no two studies of one set of records alike."""
+        return " · ".join(filter(None, (self.experiment, self.model, self.apart)))
 
     @property
     def names(self) -> dict[str, str]:

@@ -31,12 +31,13 @@ def title_of(study: Study, protocol: Protocol) -> str:
     """Return what a table of scores is called before its own name."""
     only = study.sequences[0][0] if study.mode == "separate" and len(study.sequences) == 1 else ""
     trained = f" · trained on {only}" if only else ""
-    return f"{study.experiment} · {study.model}{trained} · {protocol.heading} · probe {study.probe_name}"
+    return f"{study.title}{trained} · {protocol.heading} · probe {study.probe_name}"
 
 
 def place_of(study: Study, protocol: Protocol | None = None) -> dict[str, str]:
     """Return what every number of a table is of."""
-    return study.names | ({"protocol": protocol.id} if protocol else {})
+    apart = {"apart": study.apart} if study.apart else {}
+    return study.names | apart | ({"protocol": protocol.id} if protocol else {})
 
 
 def value_of(row: Row, i: int) -> bool:

@@ -9,6 +9,7 @@ from secura_bench.report.study.arms import sequence_name
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, arms_on, over_runs, place_of
+from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Row, Table
 
 
@@ -32,12 +33,13 @@ def cost(study: Study) -> Iterator[Table]:
             costs = [run.record.cost for run in arm.runs]
             counts = [run.record.parameters for run in arm.runs]
 
-            share = [100 * (c.get("trainable") or 0) / total if (total := c.get("total")) else None for c in counts]
+            share = [100 * c["trainable"] / c["total"] if c.get("total") and "trainable" in c else None for c in counts]
+            known = costs if arm.trained_here else []  # what others' training took is not known
             of = partial(over_runs, arm)
             numbers = (
-                of([c.train_seconds for c in costs], 1 / 60),
+                of([c.train_seconds for c in known], 1 / 60),
                 of([c.evaluate_seconds for c in costs], 1 / 60),
-                of([c.tokens for c in costs], 1e-6),
+                of([c.tokens for c in known], 1e-6),
                 of([c.peak_memory for c in costs], 1e-9),
                 of([c.get("trainable") for c in counts], 1e-3),
                 of([c.get("held") for c in counts], 1e-3),
@@ -49,10 +51,13 @@ def cost(study: Study) -> Iterator[Table]:
             rows.append(Row((sequence_name(sequence), arm.method, *numbers, device), of_row, sequence_name(sequence)))
     if rows:
         notes = (
-            "Means over seeds. Peak: of the device's memory on a GPU, of the process on a CPU. Trained: given to the "
-            "optimizer; held: beside the model (anchors, averages, buffers); per layer: trained, a decoder layer "
-            "that holds any. Times of other machines, or of runs side by side, do not compare.",
+            Note(
+                "Means over seeds. Peak: of the device's memory on a GPU, of the process on a CPU. Trained: given "
+                "to the optimizer; held: beside the model (anchors, averages, buffers); per layer: trained, a "
+                "decoder layer that holds any. Times of other machines, or of runs side by side, do not compare.",
+                "Peak: of a GPU's memory, of the process on a CPU. Times of other machines do not compare.",
+            ),
             *footnotes.notes([study], None),
         )
-        title = f"{study.experiment} · {study.model} · cost"
+        title = f"{study.title} · cost"
         yield Table("cost", title, tuple(columns), tuple(rows), notes, place_of(study))

@@ -40,7 +40,7 @@ def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterat
     if rows:
         title = f"{title_of(study, protocol)} · differences from {other}, {metric_name(protocol)}"
         tests = f"Less {other} (--reference), whether it is the best or not. {_BESIDE}" if reference else _TESTS
-        notes = (tests, *footnotes.marks(rows), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
+        notes = (tests, *footnotes.marks(), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
         yield Table("differences", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 

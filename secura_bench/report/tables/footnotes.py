@@ -8,58 +8,68 @@ from secura_bench.foundation.version import __version__
 from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, RESAMPLES
 from secura_bench.report.study.protocols import PROTOCOLS, metric
 from secura_bench.report.study.study import Study
+from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.report.tables.precision import precisions
-from secura_bench.report.tables.table import ONE_SEED, Number, Row
+from secura_bench.report.tables.table import ONE_SEED
 from secura_bench.report.tables.tied import tied_rows
 from secura_bench.results.record import RunRecord
 
-INTERVALS = (
-    f"[low, high]: 95 % interval; ±: how far off its farther end is; {RESAMPLES} bootstrap resamples of the "
-    "items, by group, the same for all methods, and of several seeds Student's t, each task's runs on their own "
-    f"(Welch, Satterthwaite); none below {ENOUGH} items or {ENOUGH_GROUPS} groups, or where items are not recorded."
+INTERVALS = Note(
+    f"Intervals are of 95 %: {RESAMPLES} bootstrap resamples of the items, by group, the same for all methods, and of "
+    "several seeds Student's t, each task's runs on their own (Welch, Satterthwaite); none below "
+    f"{ENOUGH} items or {ENOUGH_GROUPS} groups, or where items are not recorded.",
+    "Intervals are of 95 %, over items and, where there are several, seeds.",
+    ("[", "±"),
 )
-TIED = (
+FARTHER = Note("±: how far off the interval's farther end is.", marks=("±",))
+TIED = Note(
     "*: the best of its column, or not told apart from it on the same items (bootstrap of the maximum over all methods "
-    "of several seeds at once, p ≥ 0.05): these are not ranked, nor is a method of one seed."
+    "of several seeds at once, p ≥ 0.05): these are not ranked, nor is a method of one seed.",
+    "*: the best of its column, or not told apart from it.",
+    ("*",),
 )
-ITEMS_ONLY = (
+ITEMS_ONLY = Note(
     f"{ONE_SEED}: one seed; the interval is of the items only, and another seed may lie outside of it. Nothing follows "
-    "from it for the method."
+    "from it for the method.",
+    f"{ONE_SEED}: one seed, interval of the items only: nothing follows for the method.",
+    (ONE_SEED,),
 )
-CONTINUAL = (
+CONTINUAL = Note(
     "R[i, j]: score on task j after task i of T; b: the base's. Average accuracy ACC = mean of R[T, j]; learning "
     "accuracy LA = mean of R[j, j] (Riemer et al. 2019, arXiv 1810.11910); backward transfer BWT = mean over j < T of "
     "R[T, j] − R[j, j], forward transfer FWT = mean over j > 1 of R[j−1, j] − b[j] (Lopez-Paz and Ranzato 2017, arXiv "
     "1706.08840); forgetting F = mean over j < T of max over j ≤ i < T of R[i, j] − R[T, j] (Chaudhry et al. 2018, "
-    "arXiv 1801.10112). Kept = 100 · probe / base's probe (arXiv 2502.18168, section 4.4)."
+    "arXiv 1801.10112). Kept = 100 · probe / base's probe (arXiv 2502.18168, section 4.4).",
+    "Means over tasks. ACC: at the end; LA: right after training on it; BWT: the end less that; F: the best less the "
+    "end; FWT: before training on it, less the base. Kept: the probe at the end, in % of the base's.",
 )
 
 
 def notes(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str] = ()) -> tuple[str, ...]:
     """Return what a reader must know to trust numbers of ``studies`` by a protocol (None: of no protocol's)."""
     records = [run.record for study in studies for run in study.runs]
-    lines = []
+    lines: list[str] = []
     if protocol is not None:
         shown = list(metrics)
         lines += [_protocol(protocol), *_signatures(records, protocol, shown), *_untold(records, protocol, shown)]
-    lines += [*_rows(records), *tied_rows(records), *precisions(studies), *_data(records), *_runs(studies, records)]
+    facts = [*_rows(records), *tied_rows(records), *precisions(studies), *_data(records)]
+    lines += facts if protocol is not None else map(unsaid, facts)  # they are of scores
     versions = ", ".join(sorted({record.version for record in records}))
-    lines.append(f"Records of secura-bench {versions}; reported by {__version__}.")
+    lines += [*_runs(studies, records), unsaid(f"Records of secura-bench {versions}; reported by {__version__}.")]
     return tuple(lines)
 
 
-def marks(rows: Iterable[Row]) -> list[str]:
-    """Return what intervals, and the marks beside the numbers of ``rows``, mean."""
-    numbers = [entry for row in rows for entry in row.entries if isinstance(entry, Number)]
-    stars = [TIED] if any(number.best for number in numbers) else []
-    once = [ITEMS_ONLY] if any(number.cell.items_only and number.cell.interval for number in numbers) else []
-    return [INTERVALS, *stars, *once]
+def marks() -> list[str]:
+    """Return what intervals, and the marks beside numbers, mean: each stands where a table has it."""
+    return [INTERVALS, FARTHER, TIED, ITEMS_ONLY]
 
 
 def _protocol(protocol: str) -> str:
     known = PROTOCOLS.get(protocol)
-    meaning = f": {known.meaning}" if known else ""
-    return f"Protocol {protocol.replace('_', '-')}{meaning}."
+    called = protocol.replace("_", "-")
+    if known is None:
+        return f"Protocol {called}."
+    return Note(f"Protocol {called}: {known.meaning}.", known.warning and f"{called.capitalize()}: {known.warning}.")
 
 
 def _signatures(records: Sequence[RunRecord], protocol: str, metrics: Sequence[str]) -> list[str]:
@@ -69,7 +79,7 @@ def _signatures(records: Sequence[RunRecord], protocol: str, metrics: Sequence[s
         for name, signature in record.signatures.get(protocol, {}).items()
         if name in metrics
     }
-    return ["Metrics. " + "; ".join(sorted(found)) + "."] if found else []
+    return [unsaid("Metrics. " + "; ".join(sorted(found)) + ".")] if found else []
 
 
 def untold(records: Iterable[RunRecord], protocol: str) -> dict[tuple[str, str], set[str]]:
@@ -94,8 +104,11 @@ def _untold(records: Sequence[RunRecord], protocol: str, metrics: Sequence[str])
                 {f"{metric(name).heading} of {t}": None for t in sorted(tasks)}
             )
     return [
-        f"–: no {', '.join(names)}: {why}, so that a perfect answer would score 0. 'tokenize' in a task file names "
-        f"another tokenizer."
+        Note(
+            f"–: no {', '.join(names)}: {why}, so that a perfect answer would score 0. 'tokenize' in a task file names "
+            f"another tokenizer.",
+            f"–: no {', '.join(names)}: {why}.",
+        )
         for why, names in said.items()
     ]
 
@@ -109,33 +122,39 @@ def _rows(records: Sequence[RunRecord]) -> list[str]:
             probes[
                 f"{record.probe} ({' + '.join(f'{part} {n or str()}'.strip() for part, n in known.items())}{rows})"
             ] = None
-    lines = ["Probe: " + ", ".join(probes) + "."] if probes else []
+    lines: list[str] = ["Probe: " + ", ".join(probes) + "."] if probes else []
+    limits = sorted({record.limit for record in records if record.limit is not None})
     tested = {name: record.data[name].test_rows for record in records for name in record.tasks if name in record.data}
     if tested:
         alike = len(set(tested.values())) == 1
         each = f"{min(tested.values())} of each" if alike else ", ".join(f"{t} {n}" for t, n in tested.items())
         few = f" Below {ENOUGH} there is no interval, and a row weighs much." if min(tested.values()) < ENOUGH else ""
-        lines.append(f"Test rows of trained tasks: {each}.{few}")
-    limits = sorted({record.limit for record in records if record.limit is not None})
+        limited = " (limited)" if limits else ""
+        lines.append(Note(f"Test rows of trained tasks: {each}.{few}", f"Test rows: {each}{limited}.{few}"))
     if limits:
-        lines.append(f"Limited: at most {' or '.join(map(str, limits))} test rows of each trained task were scored.")
+        whole = f"Limited: at most {' or '.join(map(str, limits))} test rows of each trained task were scored."
+        lines.append(unsaid(whole) if tested else Note(whole))
     return lines
 
 
 def _data(records: Sequence[RunRecord]) -> list[str]:
-    lines = _sources(records)
+    lines: list[str] = list(_sources(records))
     stand_ins = {f"{name}: {note.stand_in}" for r in records for name, note in r.data.items() if note.stand_in}
     if stand_ins:
         lines.append("Stand-in data. " + "; ".join(sorted(stand_ins)) + ".")
     met = {f"{name} {note.met}" for r in records for name, note in r.data.items() if note.met}
     if met:
-        lines.append("Rows left out of training for the prompt or group of a test row: " + ", ".join(sorted(met)) + ".")
+        told = ", ".join(sorted(met))
+        lines.append(unsaid(f"Rows left out of training for the prompt or group of a test row: {told}."))
     long = {f"{name} {note.too_long}" for r in records for name, note in r.data.items() if note.too_long}
     if long:
-        lines.append("Rows left out because their prompt is longer than the context: " + ", ".join(sorted(long)) + ".")
+        told = ", ".join(sorted(long))
+        lines.append(unsaid(f"Rows left out because their prompt is longer than the context: {told}."))
     cut = {f"{name} {note.cut_answers}" for r in records for name, note in r.data.items() if note.cut_answers}
     if cut:
-        lines.append("Answers cut at the context, in training and in scoring: " + ", ".join(sorted(cut)) + ".")
+        told = ", ".join(sorted(cut))
+        whole = f"Answers cut at the context, in training and in scoring: {told}."
+        lines.append(Note(whole, f"Answers cut at the context: {told}."))
     shots: dict[int, set[str]] = {}
     for name, note in (entry for record in records for entry in record.data.items()):
         shots.setdefault(note.fewshot, set()).add(name)
@@ -146,14 +165,13 @@ def _data(records: Sequence[RunRecord]) -> list[str]:
     ]
     marked = {f"{name} {note.marked}" for r in records for name, note in r.data.items() if note.marked}
     if marked:
-        lines.append("Rows that spell special tokens, which are read as text: " + ", ".join(sorted(marked)) + ".")
+        told = ", ".join(sorted(marked))
+        lines.append(unsaid(f"Rows that spell special tokens, which are read as text: {told}."))
     lost = {f"{name} {note.respelled}" for r in records for name, note in r.data.items() if note.respelled}
     if lost:
-        lines.append(
-            "Answers that the tokenizer does not give back as they were, compared as it gives them back: "
-            + ", ".join(sorted(lost))
-            + "."
-        )
+        told = ", ".join(sorted(lost))
+        whole = f"Answers that the tokenizer does not give back as they were, compared as it gives them back: {told}."
+        lines.append(Note(whole, f"Answers compared as the tokenizer gives them back: {told}."))
     return lines
 
 
@@ -170,7 +188,7 @@ def _sources(records: Sequence[RunRecord]) -> list[str]:
                     test = ", to test on" if source is note.test_source else ""
                     found.setdefault(kind, set()).add(f"{name}{at}{test}")
     said = [f"{places[kind]} {', '.join(sorted(found[kind]))}" for kind in places if kind in found]
-    return [f"Rows: {'; '.join(said)}."] if said else []
+    return [unsaid(f"Rows: {'; '.join(said)}.")] if said else []
 
 
 def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
@@ -190,7 +208,7 @@ def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
     lines += [f"{some(names)}: {note}" for note, names in said.items()]
     superseded = sum(study.superseded for study in studies)
     if superseded:
-        lines.append(f"Left aside: {superseded} older records of the same settings and seed.")
+        lines.append(unsaid(f"Left aside: {superseded} older records of the same settings and seed."))
     return lines
 
 

@@ -10,6 +10,7 @@ from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, place_of, title_of
+from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Number, Row, Table
 
 
@@ -28,9 +29,14 @@ def forgetting(study: Study) -> Iterator[Table]:
     ]
     if rows:
         notes = (
-            "Of the probe's items with choices that the base model answers right by generation, the percent that are "
-            "in the end: kept, right still; format, the right choice is the likeliest, but it is not said so that it "
-            "can be read; gone, wrong by choice, too; cut, without an end, so that there is no answer to judge.",
+            Note(
+                "Of the probe's items with choices that the base model answers right by generation, the percent "
+                "that are in the end: kept, right still; format, the right choice is the likeliest, but it is not "
+                "said so that it can be read; gone, wrong by choice, too; cut, without an end, so that there is no "
+                "answer to judge.",
+                "Of the probe's n items with choices that the base has right, in percent. Format: known, but not "
+                "said so that it can be read; gone: wrong by choice, too; cut: without an end.",
+            ),
             *footnotes.notes([study], "generate", ("accuracy",)),
         )
         title = f"{title_of(study, PROTOCOLS['generate'])} · what forgetting consists of"

@@ -17,6 +17,7 @@ from secura_bench.report.tables.common import (
     place_of,
     with_numbers,
 )
+from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.report.tables.table import Column, Number, Row, Table
 
 
@@ -46,25 +47,30 @@ def merges(study: Study) -> Iterator[Table]:
     silent = [method for method in study.methods if method not in logging]
     columns, rows = with_numbers(columns, rows)
     told = {
-        "median Res": "Median Res: the median of what SigNorm divides by, over the weight's entries (with signorm: "
-        "public_code over a batch's outputs), then over modules; at the last logged step, and the least and the "
-        "greatest of all logged.",
-        "last merge": "Last merge, all merges: of the update ΔW that was merged into weights of low precision, by W's "
-        "change D: kept = 100 · ⟨D, ΔW⟩ / ‖ΔW‖², norm = 100 · ‖D‖ / ‖ΔW‖, changed = percent of W's entries that moved. "
-        "SECURA logs them where it merges into the base's own dtype (merge_dtype: base), and merges exactly otherwise; "
-        "LoRA, DoRA and I-LoRA at the ends of tasks.",
+        "median Res": Note(
+            "Median Res: the median of what SigNorm divides by, over the weight's entries (with signorm: "
+            "public_code over a batch's outputs), then over modules; at the last logged step, and the least and the "
+            "greatest of all logged.",
+            "Median Res: of what SigNorm divides by.",
+        ),
+        "last merge": Note(
+            "Last merge, all merges: of the update ΔW that was merged into weights of low precision, by W's "
+            "change D: kept = 100 · ⟨D, ΔW⟩ / ‖ΔW‖², norm = 100 · ‖D‖ / ‖ΔW‖, changed = percent of W's entries that "
+            "moved. SECURA logs them where it merges into the base's own dtype (merge_dtype: base), and merges "
+            "exactly otherwise; LoRA, DoRA and I-LoRA at the ends of tasks.",
+            "Of the update merged into weights of low precision: kept, its part "
+            "that survived; norm, the change's of the update's; changed, of all weights.",
+        ),
     }
     groups = {column.group for column in columns}
     notes = (
-        "From the runs' log.jsonl, means over seeds; –: not logged.",
+        unsaid("From the runs' log.jsonl, means over seeds; –: not logged."),
         *(meaning for group, meaning in told.items() if group in groups),
-        *([f"Logged neither: {', '.join(silent)}."] if silent else []),
+        *([unsaid(f"Logged neither: {', '.join(silent)}.")] if silent else []),
         *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)
-    yield Table(
-        "merges", f"{study.experiment} · {study.model} · merges", tuple(columns), tuple(rows), notes, place_of(study)
-    )
+    yield Table("merges", f"{study.title} · merges", tuple(columns), tuple(rows), notes, place_of(study))
 
 
 def norms(study: Study) -> Iterator[Table]:
@@ -99,17 +105,19 @@ def norms(study: Study) -> Iterator[Table]:
     if not rows:
         return
     notes = (
-        "Gradient norm (the paper's Figure 2): L2, a mean over layers, of every trained matrix at each logged step; "
-        "mean over steps, tasks and seeds, and the least and the greatest of all (log: {gradient_norms: true} in a "
-        "spec). Weights' norm (Figure 3): the Frobenius norm, a mean over layers, after the run, in percent more than "
-        "the base's, mean over tasks and seeds: of the weights as trained, and as the model computes with them after "
-        "a normalisation (weight_norms: true). –: not logged.",
+        Note(
+            "Gradient norm (the paper's Figure 2): L2, a mean over layers, of every trained matrix at each logged "
+            "step; mean over steps, tasks and seeds, and the least and the greatest of all (log: {gradient_norms: "
+            "true} in a spec). Weights' norm (Figure 3): the Frobenius norm, a mean over layers, after the run, in "
+            "percent more than the base's, mean over tasks and seeds: of the weights as trained, and as the model "
+            "computes with them after a normalisation (weight_norms: true). –: not logged.",
+            "Gradient norm: L2, a mean over layers, steps, tasks and seeds. Weights' norm: Frobenius, in % more "
+            "than the base's, as trained and as the model computes with them.",
+        ),
         *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)
-    yield Table(
-        "norms", f"{study.experiment} · {study.model} · norms", tuple(columns), tuple(rows), notes, place_of(study)
-    )
+    yield Table("norms", f"{study.title} · norms", tuple(columns), tuple(rows), notes, place_of(study))
 
 
 def _summary(figures: Mapping[str, Sequence[float]], metric: str) -> float | None:

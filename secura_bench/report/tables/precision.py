@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.study import Study
+from secura_bench.report.tables.note import Note
 from secura_bench.results.record import RunRecord
 
 
@@ -24,10 +25,12 @@ def precisions(studies: Sequence[Study]) -> list[str]:
     records = [run.record for study in studies for run in study.runs]
     contexts = sorted({record.context for record in records if record.context is not None})
     longest = f"; context {' or '.join(map(str, contexts))} tokens" if contexts else ""
-    lines = [f"Precision {said}{longest}."]
+    usual = len(described) == 1 and said == "fp32"
+    lines: list[str] = [Note(f"Precision {said}{longest}.", "" if usual else f"Precision {said}.")]
     lines += dict.fromkeys(line for study in studies for line in _other_than_the_base(study))
     if any(precision_of(record) != "fp32" and record.cost.device == "cpu" for record in records):
-        lines.append("Less than fp32, computed on a CPU: on a CPU of another kind the same runs may score otherwise.")
+        whole = "Less than fp32, computed on a CPU: on a CPU of another kind the same runs may score otherwise."
+        lines.append(Note(whole, "Less than fp32 on a CPU: another kind of CPU may score otherwise."))
     return lines
 
 
@@ -53,8 +56,12 @@ def _other_than_the_base(study: Study) -> list[str]:
             if [precision] != base:
                 others.setdefault(precision, {})[arm.method] = None
     return [
-        f"Scored in {precision}, the base in {' or '.join(base)}: {', '.join(names)}. What these kept and gained "
-        f"is held against that base, and has in it what the precision changes by itself."
+        Note(
+            f"Scored in {precision}, the base in {' or '.join(base)}: {', '.join(names)}. What these kept and gained "
+            f"is held against that base, and has in it what the precision changes by itself.",
+            f"Scored in {precision}, the base in {' or '.join(base)}: {', '.join(names)}; so the precision is part of "
+            "what these kept.",
+        )
         for precision, names in others.items()
     ]
 

@@ -12,6 +12,7 @@ from secura_bench.report.study.ranking import rank
 from secura_bench.report.study.study import BY_CHANCE, Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, SEPARATE, arms_on, place_of, title_of, with_numbers
+from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Number, Row, Table
 from secura_bench.results.record import DataNote
 
@@ -49,7 +50,7 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
         title_of(study, protocol),
         tuple(columns),
         tuple(rows),
-        (_reading(study, protocol), *lacking, *footnotes.marks(rows), *notes),
+        (_reading(study, protocol), *lacking, *footnotes.marks(), *notes),
         place_of(study, protocol),
     )
 
@@ -82,7 +83,7 @@ def _retention_columns(study: Study, protocol: Protocol) -> list[Column]:
                 of=of,
                 group="probe",
                 digits=1,
-                spare=1 if i > 1 else 6 if i else 0,
+                spare=1 if i > 1 else 6 if i else 9,
                 interval="room" if i else "half" if protocol.main.percent else "ends",
             )
         )
@@ -190,14 +191,17 @@ def _scored(study: Study, protocol: Protocol, arms: Sequence[Arm]) -> bool:
     return any(score.protocol == protocol.id for run in runs for score in run.record.scores)
 
 
-def _reading(study: Study, protocol: Protocol) -> str:
+def _reading(study: Study, protocol: Protocol) -> Note:
     sequence = study.mode == "sequence"
     when = "right after each task was trained, mean over tasks" if sequence else "after training on it"
     last = "; final: the same tasks at the end of the sequence" if sequence else ""
     mine, base = f"probe {protocol.main.heading}", f"base's probe {protocol.main.heading}"
+    lower = "" if protocol.main.percent else "the base's in % of it, for lower is better"
     ratio = f"{mine} / {base}" if protocol.main.percent else f"{base} / {mine}, for lower is better"
     kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."
-    return (
+    return Note(
         f"Learned: test rows of the trained task, {when}{last}. Probe: at the end of the run; start: the probe before "
-        f"the first step, where the method does not start as the base; n: the probe's rows.{kept}"
+        f"the first step, where the method does not start as the base; n: the probe's rows.{kept}",
+        f"Learned: right after training on a task{'; final: at the end' * sequence}. Kept: the probe at the end, "
+        f"{lower or 'in % of the base'}; what learns nothing keeps everything.",
     )

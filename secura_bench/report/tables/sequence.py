@@ -8,6 +8,7 @@ from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, arms_on, metric_name, place_of, title_of, value_of
+from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.report.tables.table import Column, Number, Row, Table
 from secura_bench.results.record import MIXED
 
@@ -34,8 +35,11 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
                 rows.append(Row((name, moment, *numbers), {"method": name, "after": moment}, section, not after))
         if any(_told(row) for row in rows):
             title = f"{title_of(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
-            how = "A row: after training on that task. A column: the score on that task's test rows."
-            notes = (how, *footnotes.marks(rows), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
+            how = Note(
+                "A row: after training on that task. A column: the score on that task's test rows.",
+                "A row: after training on that task. A column: that task's test rows.",
+            )
+            notes = (how, *footnotes.marks(), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
             yield Table("matrix", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
@@ -46,6 +50,7 @@ _CONTINUAL = {
     "forward_transfer": "FWT",
     "forgetting": "F",
 }
+_SPARE = {"forward_transfer": 1, "backward_transfer": 2}
 
 
 def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
@@ -56,7 +61,7 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
         main = protocol.main.id
         columns = [LABEL]
         columns += [
-            Column(short, of={"metric": f"{main}:{name}"}, digits=1, interval="ends")
+            Column(short, of={"metric": f"{main}:{name}"}, digits=1, interval="ends", spare=_SPARE.get(name, 0))
             for name, short in _CONTINUAL.items()
         ]
         columns += [Column("kept %", of={"metric": f"{main}:retention", "role": "probe"}, digits=1, interval="ends")]
@@ -71,9 +76,10 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             rows.append(Row((arm.method, *map(Number, cells)), {"method": arm.method}, "", arm.name == "mtl"))
         if len(missing) < len(_CONTINUAL):
             title = f"{title_of(study, protocol)} · continual metrics of {metric_name(protocol)}"
-            forward = ("No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that.",)
+            lacking = "No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that."
+            forward = (unsaid(lacking),)
             gap = forward if "forward_transfer" in missing else ()
-            notes = (footnotes.CONTINUAL, *gap, *footnotes.marks(rows), *footnotes.notes([study], protocol.id, (main,)))
+            notes = (footnotes.CONTINUAL, *gap, *footnotes.marks(), *footnotes.notes([study], protocol.id, (main,)))
             yield Table("continual", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from secura_bench.foundation.errors import SpecError
+from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.results.record import RunRecord
 from secura_bench.tasks.catalog import load_task
 
@@ -18,11 +19,12 @@ def tied_rows(records: Sequence[RunRecord]) -> list[str]:
             unknown[task] = None
         elif groups is not None and groups < rows:
             told[f"{task} {rows} rows in {groups} group{'s' * (groups != 1)}"] = None
-    lines = []
+    lines: list[str] = []
     if told:
-        lines.append(f"Rows of one group (a problem, a text, a prompt) are drawn together: {', '.join(told)}.")
+        lines.append(unsaid(f"Rows of one group (a problem, a text, a prompt) are drawn together: {', '.join(told)}."))
     if unknown:
-        lines.append(f"{', '.join(unknown)}: groups are not recorded (older records): items count as independent.")
+        whole = f"{', '.join(unknown)}: groups are not recorded (older records): items count as independent."
+        lines.append(Note(whole, f"{', '.join(unknown)}: groups not recorded, items count as independent."))
     return lines
 
 

@@ -312,7 +312,7 @@ def test_the_page_in_a_browser(records: Path, tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_tasks_trained_alone_are_no_sequence_and_their_means_are_called_so(records: Path, tmp_path: Path) -> None:
-    write_records(tmp_path / "alone", CHARACTERS, TASKS, (1,), mode="separate")
+    write_records(tmp_path / "alone", CHARACTERS, TASKS, (1,), every=20, mode="separate")
     path = tmp_path / "page.html"
     path.write_text(page_of(tmp_path / "alone"), encoding="utf-8")
     page = drawn(path, tmp_path / "profile")

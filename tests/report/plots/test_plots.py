@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import random
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import secura_bench
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from synthetic import Character, write_records
 
 from secura_bench.report.plots import PICTURES, draw, make_pictures, write_pictures
+from secura_bench.report.plots.kept_scale import _forward, _inverse, around_100, by_decades
 from secura_bench.report.plots.norms import POINTS, gradient_curves
-from secura_bench.report.plots.style import RC, label, name_points, series, spread
+from secura_bench.report.plots.point_names import name_points
+from secura_bench.report.plots.style import RC, label, series, spread
+from secura_bench.report.statistics import ENOUGH
 from secura_bench.report.study.axis import positions
-from secura_bench.report.study.forgetting import forgetting
+from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.forgetting import every_forgetting, forgetting
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.logged import weight_changes
 from secura_bench.report.study.read import read_runs
@@ -50,7 +58,7 @@ def test_no_data_no_picture(tmp_path: Path) -> None:
     for log in tmp_path.rglob("log.jsonl"):
         log.unlink()
     names = {picture.name.split("-")[0] for picture in make_pictures(study_of(tmp_path))}
-    assert names == {"retention", "tradeoff", "matrix", "weights", "cost"}
+    assert names == {"tradeoff", "matrix", "weights", "cost"}
     write_records(tmp_path / "base", {}, ("colours",))
     assert list(make_pictures(study_of(tmp_path / "base"))) == []
 
@@ -67,8 +75,8 @@ def test_out_writes_page_and_pictures_beside_the_tables(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pictures = tmp_path / "paper" / "pictures"
     assert (tmp_path / "paper" / "page.html").is_file()
-    assert {path.name for path in pictures.glob("*retention*")} == {
-        f"trial-toy-retention-generate.{format}" for format in ("png", "pdf", "svg")
+    assert {path.name for path in pictures.glob("*tradeoff*")} == {
+        f"trial-toy-tradeoff-generate.{format}" for format in ("png", "pdf", "svg")
     }
     with pytest.raises(FileExistsError):
         write_pictures([study_of(tmp_path / "trial")], pictures, ["svg"])
@@ -118,22 +126,104 @@ def test_spread_keeps_order_and_distance() -> None:
         assert all(-1e-9 <= place <= 1 + 1e-9 for place in places)
 
 
-def test_no_name_lies_on_another() -> None:
+def drawn_names(points: list[tuple[float, float, str, str]], radius: float = 3.2) -> tuple[bool, dict[str, Any], Any]:
+    """Return whether all were named, each name's box, and the axes."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with rc_context(RC):
         figure = Figure(figsize=(3.4, 2.7))
         axes = figure.add_subplot()
-        points = [(50 + i * 0.3, 50 - i * 0.2, f"method number {i}", "k") for i in range(9)]
         axes.scatter([x for x, *_ in points], [y for _, y, *_ in points])
-        axes.set_xlim(0, 100)
-        axes.set_ylim(0, 100)
-        name_points(figure, axes, points)
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        named = name_points(figure, axes, points, radius=radius)
         renderer = FigureCanvasAgg(figure).get_renderer()
-        boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_text()]
-    assert len(boxes) == 9
+        boxes = {text.get_text(): text.get_window_extent(renderer) for text in axes.texts if text.get_text()}
+    return named, boxes, axes
+
+
+def test_no_name_lies_on_another() -> None:
+    named, found, _ = drawn_names([(20 + i * 7, 50 - 15 * (i % 3), f"method {i}", "k") for i in range(9)])
+    boxes = list(found.values())
+    assert named and len(boxes) == 9
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_name_lies_nearer_to_anothers_point_than_to_its_own(seed: int) -> None:
+    """However points lie: names beside their own point, or led to, or none at all."""
+    rng = random.Random(seed)
+    points = [(rng.gauss(50, 12), rng.gauss(60, 12), f"method {i}", "k") for i in range(7)]
+    named, boxes, axes = drawn_names(points)
+    assert len(boxes) == 7 * named
+    led = {round(float(text.xy[0]), 6) for text in axes.texts if not text.get_text()}
+    step = axes.figure.dpi / 72 * 3.2
+
+    def away(box: Any, point: tuple[float, float, str, str]) -> float:
+        x, y = axes.transData.transform(point[:2])
+        return math.hypot(max(box.x0 - x, x - box.x1, 0), max(box.y0 - y, y - box.y1, 0))
+
+    for point in points if named else ():
+        others = [away(boxes[point[2]], other) for other in points if other is not point]
+        own = away(boxes[point[2]], point)
+        assert own < min(others) or (round(point[0], 6) in led and min(others) > 1.5 * step)
+
+
+def test_where_points_crowd_no_name_is_written_and_a_legend_has_them(tmp_path: Path) -> None:
+    named, boxes, _ = drawn_names(
+        [(50 + 0.1 * i, 50 + 0.1 * (i % 3), f"a method of a long name {i}", "k") for i in range(16)]
+    )
+    assert not named and not boxes
+    same = {f"a-method-of-a-long-name-{i:02d}": Character(0.7, 0.1) for i in range(16)}
+    write_records(tmp_path, same, ("colours",), (1,), protocols=("generate",))
+    (picture,) = (one for one in make_pictures(study_of(tmp_path)) if one.name == "tradeoff-generate")
+    (legend,) = picture.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"{name}†" for name in same]
+
+
+def test_what_has_one_seed_is_marked_as_in_tables(study: Study, tmp_path: Path) -> None:
+    for picture in make_pictures(study):
+        kind = picture.name.split("-")[0]
+        said = [text.get_text() for text in picture.figure.findobj(Text)]
+        if kind in ("tradeoff", "cost", "retention", "forgetting"):
+            assert {f"{name}†" for name in METHODS} <= set(said), kind
+            assert any(text.startswith("† one seed") for text in said), kind
+        elif kind == "matrix":
+            assert "†" in picture.figure.axes[0].get_title(loc="left")
+    write_records(tmp_path, METHODS, ("colours", "counting"), (1, 2))
+    for picture in make_pictures(study_of(tmp_path)):
+        assert not any("†" in text.get_text() for text in picture.figure.findobj(Text)), picture.name
+
+
+def test_shares_of_few_items_are_not_drawn(tmp_path: Path) -> None:
+    write_records(tmp_path, METHODS, ("colours",), (1,), probe_items=18)
+    study = study_of(tmp_path)
+    assert {each.n for _, each in every_forgetting(study)} and all(
+        each.n < ENOUGH for _, each in every_forgetting(study)
+    )
+    pictures = {picture.name: picture.figure for picture in make_pictures(study)}
+    assert "forgetting" not in pictures
+    below = [text.get_text() for text in pictures["tradeoff-generate"].findobj(Text)]
+    assert any("hollow: too few items" in text for text in below)
+
+
+def test_before_and_after_alone_are_no_course(tmp_path: Path) -> None:
+    write_records(tmp_path, METHODS, ("colours",), (1,))
+    assert not [picture for picture in make_pictures(study_of(tmp_path)) if "retention" in picture.name]
+
+
+def test_the_scale_of_what_was_kept_lies_around_100() -> None:
+    axes = Figure().add_subplot()
+    assert around_100(axes, [Cell(97.0), Cell(101.0), Cell(99.0)]) == ""
+    low, high = axes.get_ylim()
+    assert 96 < low < 97 and 101 < high < 102, "differences of a point can be seen"
+    axes = Figure().add_subplot()
+    assert "log around 100" in around_100(axes, [Cell(97.0), Cell(101.0), Cell(99.0), Cell(2.0)])
+    places = [axes.transScale.transform((0, y))[1] for y in (2, 97, 99, 100, 101)]
+    assert places == sorted(places) and places[2] - places[1] > 0.1 * (places[1] - places[0])
+    assert axes.get_ylim()[0] < 2 and axes.get_ylim()[1] > 101
+    assert not by_decades([20.0, 60.0, 95.0]) and not by_decades([]) and by_decades([98.0, 99.0, 40.0])
+    assert _inverse(_forward([0.0, 63.5, 100.0, 233.0])) == pytest.approx([0.0, 63.5, 100.0, 233.0])
 
 
 def test_a_name_further_off_has_a_line_and_none_crosses_a_name_or_a_point() -> None:
@@ -189,6 +279,7 @@ def test_of_many_methods_nothing_is_cut_off(tmp_path: Path) -> None:
 
 def test_hostile_labels_are_drawn_as_text(study: Study) -> None:
     assert label("a\x1b[31m\u202eb\x00") == "a□[31m□b□" and len(label("x" * 1000)) == 28
+    assert len({label(f"secura-lr-0.001-merge_dtype-{of}") for of in ("base", "core")}) == 2, "variants stay apart"
     with_math = Figure()
     from matplotlib import rc_context
 

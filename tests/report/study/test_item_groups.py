@@ -80,7 +80,8 @@ def test_a_runs_files_name_the_groups_and_its_record_counts_them(tmp_path: Path,
     items = json.loads(file.read_text())
     assert (note["groups"], note["test_rows"], note["probe_groups"]) == (1, 3, 0) and len(set(items["group"])) == 1
     assert "Doe" not in file.read_text()
-    assert "own 3 rows in 1 group" in " ".join(done.stdout.split())
+    told = secura_bench("report", "results", "--notes", cwd=tmp_path)
+    assert "own 3 rows in 1 group" in " ".join(told.stdout.split())
     for part in path.parent.glob("evals/*/teacher_forced/probe/*.json"):
         assert "group" not in json.loads(part.read_text())
 

@@ -1,0 +1,29 @@
+"""Whether a model's tables can look up what a spec asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secura_bench.evaluation.protocols import PROTOCOLS
+from secura_bench.models.limits import refuse_what_overruns
+from secura_bench.plan.inputs import Inputs
+from secura_bench.spec.experiment import ExperimentSpec
+
+
+def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) -> None:
+    """Refuse rows that the tables of the model ``label``, of ``shapes`` alone, cannot look up.
+
+    Raises:
+        SpecError: Names what is too large, and the way out.
+    """
+    longest = 0
+    ids: set[int] = set()
+    for name, data in inputs.tasks.items():
+        scored = (*inputs.probe.get(name, ()), *inputs.test.get(name, ()))
+        for example in (*scored, *(data.train if name in inputs.test else ())):
+            ids.update(example.prompt_ids, example.answer_ids)
+            if data.file.kind != "text":  # those are read in windows of the model's own size
+                longest = max(longest, len(example))
+        if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
+            longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
+    refuse_what_overruns(label, shapes, ids, inputs.chat.pad_id, longest)
