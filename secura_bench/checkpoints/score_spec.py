@@ -19,6 +19,7 @@ from secura_bench.foundation.home import from_home, without_home
 from secura_bench.foundation.schema import slug
 from secura_bench.models.load import presets
 from secura_bench.spec.checkpoint import NAME
+from secura_bench.spec.probe import PREFIX
 from secura_bench.tasks.catalog import expand, find_data_file, is_data_file, load_task
 from secura_bench.tasks.files.formats import stem_of
 
@@ -97,7 +98,8 @@ def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], prob
     tasks = [_absolute(str(find_data_file(name))) if name in files else name for name in learned]
     parts = probe or ("tiny_f_task" if base == "tiny" else "f_task")
     names = [stem_of(Path(name)) if name in files else name for name in learned]
-    text = any(load_task(task).kind == "text" for task in ([] if is_data_file(parts) else expand(parts)))
+    own = [] if is_data_file(parts) or parts.startswith(PREFIX) else expand(parts)
+    text = any(load_task(task).kind == "text" for task in own)
     spec: dict[str, Any] = {
         "experiment": slug("score-" + "-".join(names), "score"),
         "mode": "separate",

@@ -13,24 +13,32 @@ from secura_bench.foundation.errors import BenchError, DataError, SpecError
 
 def fetch(
     tasks: Tasks,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where <task>.jsonl files go.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="FOLDER", help="Where <task>.jsonl files go.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress of downloads.")] = False,
     includes: Includes = NO_FILES,
 ) -> None:
     """Write tasks' rows from the Hub to files, to be read without a network by SECURA_BENCH_DATA=FOLDER.
 
     A task that fails does not stop the others, and those that are there already are left as they are: the same command
-    goes on where it stopped.
+    goes on where it stopped. Those of lm-evaluation-harness (lm_eval:NAME) go to the cache that it reads from.
     """
+    from secura_bench.spec.probe import PREFIX
     from secura_bench.tasks.catalog import expand
     from secura_bench.tasks.fetch import fetch as write
 
     hush(quiet)
     include_tasks(includes)
-    names, failed = expand(tuple(tasks)), []
+    theirs = [task for task in tasks if task.startswith(PREFIX)]
+    own, failed = expand(tuple(task for task in tasks if task not in theirs)), []
+    if own and to is None:
+        raise BenchError("data fetch: --to FOLDER says where the rows go.")
+    names = (*own, *theirs)
     for task in names:
         try:
-            path, rows = write(task, to)
+            if task in theirs:
+                typer.echo(f"{task}: {_warm(task)} documents, in the cache of datasets")
+                continue
+            path, rows = write(task, to or Path())
         except DataError as error:
             if len(names) == 1:
                 raise
@@ -40,6 +48,15 @@ def fetch(
         typer.echo(f"{path}: was there already" if rows is None else f"{path}: {rows} rows")
     if failed:
         raise BenchError(f"not fetched: {', '.join(failed)}; the same command goes on with what is missing.")
+
+
+def _warm(task: str) -> int:
+    """Load a task of the harness, which puts its rows into the cache; return how many it is scored on."""
+    from secura_bench.harness.load import load
+    from secura_bench.spec.probe import suites_of
+
+    (suite,) = suites_of(task)
+    return sum(len(each.eval_docs) for each in load(suite, False).tasks.values())
 
 
 def check_data(

@@ -10,6 +10,10 @@ import typer
 
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, include_tasks, load_plugins
 
+LoadCode = Annotated[
+    bool, typer.Option("--allow-code", help="Let tasks of lm-eval that are code be loaded: those of an include_path.")
+]
+
 
 def plan(
     spec: Annotated[str, typer.Argument(help="A YAML spec, or the name of a shipped one, such as smoke.")],
@@ -20,6 +24,7 @@ def plan(
     overrides: Set = NONE,
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
+    allow_code: LoadCode = False,
 ) -> None:
     """Show what a spec stands for and takes: runs, parameters, memory, disk, time. Works offline and writes nothing."""
     from secura_bench.spec.load import load_specs
@@ -33,7 +38,7 @@ def plan(
     from secura_bench.estimates.text import plan_text
 
     device = this_device()
-    for line in plan_text(forecast(loaded, results, device, probe), device):
+    for line in plan_text(forecast(loaded, results, device, probe, allow_code), device):
         typer.echo(line)
 
 
@@ -42,10 +47,12 @@ def validate(
     overrides: Set = NONE,
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
+    allow_code: LoadCode = False,
 ) -> None:
-    """Check specs: keys, values, tasks, methods, options; that model and metrics are there. Loads none of them."""
+    """Check specs: keys, values, tasks, methods, options; that model and metrics are there. Loads lm-eval's tasks."""
     from secura_bench.checkpoints.find import check_checkpoint
     from secura_bench.evaluation.metric_there import check_metric
+    from secura_bench.harness.load import check_installed, load
     from secura_bench.models.load import model_label
     from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
@@ -58,6 +65,14 @@ def validate(
         for metric in spec.evaluate.metrics:
             check_metric(metric)
 
+    def suites(spec: ExperimentSpec) -> None:
+        for suite in spec.suites:
+            check_installed(suite)
+            if suite.include_path is None or allow_code:
+                load(suite, allow_code)
+            else:
+                typer.echo(f"{suite.part}: not loaded, for include_path is code; --allow-code loads it", err=True)
+
     def checkpoints(spec: ExperimentSpec) -> None:
         for method in spec.methods:
             if method.is_checkpoint:
@@ -68,7 +83,8 @@ def validate(
     load_plugins(plugins)
     include_tasks(includes)
     for name in specs:
-        for spec in load_specs(name, overrides, {"model": model, "evaluate.metrics": metrics, "methods": checkpoints}):
+        checks = {"model": model, "evaluate.metrics": metrics, "probe": suites, "methods": checkpoints}
+        for spec in load_specs(name, overrides, checks):
             runs = len(planned_runs(spec))
             typer.echo(
                 f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "

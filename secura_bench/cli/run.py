@@ -27,7 +27,7 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; errors and the report alone.")] = False,
     allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Let the spec's evaluate:<id> metrics be loaded: they are code.")
+        bool, typer.Option("--allow-code", help="Let evaluate:<id> metrics, and lm-eval tasks that are code, be run.")
     ] = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Events as a JSON object a line on stdout, and no report.")
@@ -42,7 +42,7 @@ def run(
     Stopped by Ctrl-C or killed, the same command goes on where it was.
     """
     if dry_run:
-        plan(spec, results, 0, overrides, plugins, includes)
+        plan(spec, results, 0, overrides, plugins, includes, allow_code)
         return []
     from secura_bench.spec.load import load_specs
     from secura_bench.training.processes import MEETING, check_launch, count, is_main

@@ -29,7 +29,8 @@ def score(
         typer.Option(help="The model before training: a preset, Hub id or folder.", show_default="the adapters' own"),
     ] = None,
     probe: Annotated[
-        str | None, typer.Option(help="The task, list or file that must not be forgotten.", show_default="f_task")
+        str | None,
+        typer.Option(help="What must not be forgotten: a task, list, file or lm_eval:NAME.", show_default="f_task"),
     ] = None,
     results: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("results"),
     require: Require = NONE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
@@ -47,7 +48,8 @@ class TaskData:
 
     ``test_origin`` is where the test rows come from, where the task names them itself.
     ``shots`` are the training rows that stand as worked examples before each scored prompt. ``spare`` are the training
-    rows as a probe scores them where no run trains on them: after the shots, and without them.
+    rows as a probe scores them where no run trains on them: after the shots, and without them. ``identity`` is a hash
+    of what else the rows are asked by, where that is not the bench's own.
     """
 
     file: TaskFile
@@ -58,6 +60,7 @@ class TaskData:
     test_origin: Origin | None = None
     spare: tuple[Example, ...] = ()
     shots: tuple[Row, ...] = ()
+    identity: str | None = None
 
     @property
     def spare_too_long(self) -> int:
@@ -68,6 +71,16 @@ class TaskData:
     def name(self) -> str:
         """The task's name."""
         return self.file.id
+
+    @property
+    def kind(self) -> str:
+        """The kind of its rows, which says what protocols can score them."""
+        return self.file.kind
+
+    def scored_hash(self, examples: Sequence[Example]) -> str:
+        """Return the hash of the rows behind some of the task's examples, and of what else they are asked by."""
+        rows = examples_hash(examples)
+        return rows if self.identity is None else sha256(f"{self.identity} {rows}".encode()).hexdigest()
 
 
 def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = None) -> TaskData:

@@ -91,23 +91,25 @@ class Forecast:
 
 
 def forecast(
-    specs: Sequence[ExperimentSpec], results: Path, device: Device, trial_steps: int = 0
+    specs: Sequence[ExperimentSpec], results: Path, device: Device, trial_steps: int = 0, allow_code: bool = False
 ) -> tuple[Forecast, ...]:
     """Return what each of ``specs`` will take on ``device``; nothing is fetched, trained (but for a trial) or written.
+
+    ``allow_code`` lets the tasks of lm-eval that are code be loaded.
 
     Raises:
         BenchError: An option does not fit the model, or a trial is asked for and the model or data is not here.
     """
-    return tuple(_forecast(spec, results, device, trial_steps) for spec in specs)
+    return tuple(_forecast(spec, results, device, trial_steps, allow_code) for spec in specs)
 
 
-def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int) -> Forecast:
-    plan, unknown = _plan(spec)
+def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int, allow_code: bool) -> Forecast:
+    plan, unknown = _plan(spec, allow_code)
     if trial_steps and plan is None:
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
     shape = _shape(spec.model)
     rows, longest, answers = _rows(spec, plan.inputs if plan else None)
-    new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.probe_parts))
+    new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.own_parts))
     scoring = Scoring.of(spec, longest, answers, new_tokens)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
     methods = []
@@ -198,12 +200,14 @@ def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> s
     return "No setting makes it fit; take a smaller model or a larger device."
 
 
-def _plan(spec: ExperimentSpec) -> tuple[Plan | None, str | None]:
+def _plan(spec: ExperimentSpec, allow_code: bool) -> tuple[Plan | None, str | None]:
     """Return the plan with fingerprints, or why there is none: the model or data is not on this machine."""
     if spec.evaluate.metrics:
         return None, "evaluate.metrics are code, which a plan does not load."
+    if not allow_code and any(suite.include_path for suite in spec.suites):
+        return None, "the probe's include_path is code, which a plan loads with --allow-code alone."
     try:
-        (plan,) = make_plans([spec], fetch=False)
+        (plan,) = make_plans([spec], allow_code, fetch=False)
     except DataError as error:
         return None, str(error)
     return plan, None

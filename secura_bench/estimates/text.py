@@ -28,8 +28,8 @@ def _one(forecast: Forecast, device: Device) -> Iterator[str]:
     yield f"{spec.experiment} · {forecast.model}{size} · {spec.mode}"
     yield f"  tasks     {len(spec.task_names)}: {_shortened(', '.join(spec.task_names))}"
     every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
-    yield f"  probe     {spec.probe}, {forecast.rows.probe} rows, after each task{every}"
-    yield f"  scoring   {', '.join(spec.evaluate.protocols)}; trained tasks: {spec.evaluate.tasks}"
+    yield f"  probe     {spec.probe_name}, {forecast.rows.probe} rows, after each task{every}"
+    yield f"  scoring   {', '.join(spec.protocols)}; trained tasks: {spec.evaluate.tasks}"
     yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"
     runs, done = sum(estimate.runs for estimate in methods), sum(estimate.done for estimate in methods)
     running = sum(estimate.running for estimate in methods)

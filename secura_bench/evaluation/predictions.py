@@ -26,6 +26,7 @@ class Prediction:
         cut: whether generation stopped at its limit and not at an end of turn.
         tokens: number of scored tokens.
         choices: the log-likelihood of each choice given the prompt, in nats.
+        figures: of ``lm_eval`` the harness's own numbers, by metric.
     """
 
     text: str = ""
@@ -34,6 +35,7 @@ class Prediction:
     cut: bool | None = None
     tokens: int | None = None
     choices: tuple[float, ...] | None = None
+    figures: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction as plain JSON, which ``from_json`` reads back exactly. NaN is text: JSON has none."""

@@ -92,5 +92,6 @@ PROTOCOLS = Registry(
         "generate": "secura_bench.evaluation.protocols.generate:GENERATE",
         "choice": "secura_bench.evaluation.protocols.choice:CHOICE",
         "perplexity": "secura_bench.evaluation.protocols.perplexity:PERPLEXITY",
+        "lm_eval": "secura_bench.evaluation.protocols.lm_eval:LM_EVAL",
     },
 )

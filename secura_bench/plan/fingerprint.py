@@ -41,7 +41,7 @@ def fingerprint_of(
         "template": inputs.chat.template_hash,
         "tasks": [[task, inputs.notes[task].test_hash] for task in tasks],
         "probe": [[part, inputs.notes[part].probe_hash] for part in inputs.probe],
-        "protocols": spec.evaluate.protocols,
+        "protocols": spec.protocols,
         "scored": [
             [task, file.kind, file.answer, file.extract, file.max_new_tokens, *filter(None, [file.tokenize])]
             for task, file in ((name, inputs.tasks[name].file) for name in dict.fromkeys((*tasks, *spec.probe_parts)))

@@ -38,19 +38,23 @@ class Inputs:
 
 
 def read_inputs(
-    spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool, chat: ChatFormat | None = None
+    spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool, allow_code: bool, chat: ChatFormat | None = None
 ) -> Inputs:
     """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
     chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label)
-    trained = spec.task_names
-    shares = -(-(spec.probe_rows or PROBE_ROWS) // len(spec.probe_parts))
+    trained, own = spec.task_names, spec.own_parts
+    shares = -(-(spec.probe_rows or PROBE_ROWS) // max(1, len(own)))
     tasks: dict[str, TaskData] = {}
-    for name in dict.fromkeys((*trained, *spec.probe_parts)):
+    for name in dict.fromkeys((*trained, *own)):
         # A generator makes as many rows as the probe wants, if that is more than a task has.
-        wanted = max(spec.data.rows, shares) if name in spec.probe_parts and name not in trained else None
+        wanted = max(spec.data.rows, shares) if name in own and name not in trained else None
         tasks[name] = load_data(name, spec.data, chat, wanted)
-    probe = probe_examples([tasks[part] for part in spec.probe_parts], spec.probe_rows, trained)
+    probe = dict(probe_examples([tasks[part] for part in own], spec.probe_rows, trained)) if own else {}
+    for suite in spec.suites:
+        from secura_bench.harness.data import read_suite  # it takes seconds to import, and few probes want it
+
+        tasks[suite.part], probe[suite.part] = read_suite(suite, chat, allow_code)
     test = {name: tasks[name].test[: spec.evaluate.limit] for name in trained}
     notes = {name: _note(data, probe.get(name), test.get(name)) for name, data in tasks.items()}
     return Inputs(model, chat, tasks, probe, test, notes, metrics)
@@ -89,7 +93,7 @@ def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example
         majority=quality.majority(example.row for example in scored),
         chance=quality.chance(example.row for example in scored),
         probe_rows=len(probe or ()),
-        probe_hash=None if probe is None else examples_hash(probe),
+        probe_hash=None if probe is None else data.scored_hash(probe),
         probe_majority=quality.majority(example.row for example in probe or ()),
         probe_chance=quality.chance(example.row for example in probe or ()),
         marked=data.counts.marked,

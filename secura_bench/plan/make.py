@@ -36,7 +36,7 @@ def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
     """Read everything that the runs need, without the model's weights, and list the runs. Nothing is written.
 
     Every method is attached to the model's shapes. So an option that does not fit is refused here.
-    ``allow_code`` allows to load ``evaluate.metrics``, which are code.
+    ``allow_code`` allows to load ``evaluate.metrics``, and tasks of lm-eval that are code.
 
     Raises:
         BenchError: The model, a task or an option cannot be used.
@@ -57,10 +57,10 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
         key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics], sort_keys=True)
         if key not in read:
-            read[key] = read_inputs(spec, metrics, fetch)
+            read[key] = read_inputs(spec, metrics, fetch, allow_code)
         _check_protocols(spec, read[key])
         _try_methods(spec, read[key])
-        loads = checkpoints_of(spec, read[key], partial(read_inputs, spec, metrics, fetch))
+        loads = checkpoints_of(spec, read[key], partial(read_inputs, spec, metrics, fetch, allow_code))
         runs = tuple(_run(planned, read[key], loads.get(planned.method.label)) for planned in planned_runs(spec))
         plans.append(Plan(spec, read[key], runs))
     return tuple(plans)
@@ -81,14 +81,14 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
         name: [each.id for each in PROTOCOLS.values() if each.scorable(inputs.tasks[name].file.kind, mine)]
         for name, mine in rows.items()
     }
-    for protocol in spec.evaluate.protocols:
+    for protocol in spec.protocols:
         if not any(protocol in able for able in can.values()):
             raise SpecError(
                 f"evaluate.protocols: {protocol!r} can score none of {', '.join(rows)}: it is for "
                 f"{PROTOCOLS[protocol].wants}."
             )
     for name, able in can.items():
-        if not {*able} & {*spec.evaluate.protocols}:
+        if not {*able} & {*spec.protocols}:
             way = " or ".join(map(repr, able))
             raise SpecError(f"task {name!r} is scored by none of evaluate.protocols; {way} can score it.")
 

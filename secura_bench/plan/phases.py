@@ -102,5 +102,5 @@ def work_units(run: Run, inputs: Inputs) -> int:
 def _scored(run: Run, inputs: Inputs, task: str, rows: Sequence[Example]) -> float:
     """Return the units of scoring ``rows`` of a task by all protocols that can."""
     kind = inputs.tasks[task].file.kind
-    protocols = [PROTOCOLS[name] for name in run.spec.evaluate.protocols]
+    protocols = [PROTOCOLS[name] for name in run.spec.protocols]
     return sum(protocol.row_cost * len(protocol.scorable(kind, rows)) for protocol in protocols)

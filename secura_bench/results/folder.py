@@ -30,7 +30,12 @@ def items_file(score: Score, part: str | None = None) -> Path:
     """
     moment = f"{score.stage:04d}-{score.after or 'start'}-{score.step}"
     inside = "" if score.role == "task" else "probe/"
-    return Path(f"evals/{moment}/{score.protocol}/{inside}{part or score.task}.json")
+    return Path(f"evals/{moment}/{score.protocol}/{inside}{as_file(part or score.task)}.json")
+
+
+def as_file(task: str) -> str:
+    """Return a task's name as a file is called: some systems have no ``:`` in one."""
+    return task.replace(":", "-")
 
 
 class RunFolder:

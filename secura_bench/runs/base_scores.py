@@ -11,7 +11,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from secura_bench.checkpoints.find import Checkpoint
-from secura_bench.data.dataset import examples_hash
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.models.config import memory_mark
@@ -67,7 +66,7 @@ class BaseScores:
         identity = {
             "model": self.inputs.model.identity,
             "template": self.inputs.chat.template_hash,
-            "rows": examples_hash(rows),
+            "rows": self.inputs.tasks[task].scored_hash(rows),
             "context": spec.data.context,
             "protocol": protocol,
             "max_new_tokens": self.inputs.tasks[task].file.max_new_tokens,

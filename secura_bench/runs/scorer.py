@@ -24,7 +24,7 @@ from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
-from secura_bench.results.folder import RunFolder
+from secura_bench.results.folder import RunFolder, as_file
 from secura_bench.results.record import LARGEST, Score
 from secura_bench.runs.progress.events import Progress, RunActivity
 from secura_bench.tasks.row import Row
@@ -47,7 +47,7 @@ def stage_cache(folder: Path) -> PredictionCache:
     """Return the cache of one stage: a folder that goes when the stage is over."""
 
     def lend(role: Role, protocol: str, task: str, rows: Sequence[Example]) -> AbstractContextManager[PredictionFile]:
-        return nullcontext(PredictionFile(folder / protocol / f"{role}-{task}.jsonl"))
+        return nullcontext(PredictionFile(folder / protocol / f"{role}-{as_file(task)}.jsonl"))
 
     return lend
 
@@ -91,7 +91,7 @@ class Scorer:
         scored = {task: self.inputs.test[task] for task in tasks}
         try:
             with method.evaluating(model) as view:
-                for protocol in self.run.spec.evaluate.protocols:
+                for protocol in self.run.spec.protocols:
                     parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
                     own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
                 if (note := note_of(view)) and note not in self.notes:
@@ -99,8 +99,8 @@ class Scorer:
             for group in (parts, own):
                 if "generate" in group and "choice" in group:
                     group["generate"] = _with_wrong_answers_split(group["generate"], group["choice"])
-            for protocol in self.run.spec.evaluate.protocols:
-                probe = [pool(self.run.spec.probe, parts[protocol])] if parts[protocol] else []
+            for protocol in self.run.spec.protocols:
+                probe = [pool(self.run.spec.probe_name, parts[protocol])] if parts[protocol] else []
                 for role, evaluations in (("probe", probe), ("part", parts[protocol]), ("task", own[protocol])):
                     for evaluation in evaluations:
                         self._file(role, evaluation, after, step, finished)
@@ -115,7 +115,7 @@ class Scorer:
             ("part", self.inputs.probe),
             ("task", scored),
         )
-        for protocol in self.run.spec.evaluate.protocols:
+        for protocol in self.run.spec.protocols:
             for role, rows in sides:
                 for task, mine in rows.items():
                     if wanted := PROTOCOLS[protocol].scorable(self.inputs.tasks[task].file.kind, mine):

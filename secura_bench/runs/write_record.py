@@ -45,7 +45,7 @@ def record_of(
             "train": run.train.model_dump(mode="json") if method.trains else {},
         },
         tasks=run.tasks,
-        probe=run.spec.probe,
+        probe=run.spec.probe_name,
         probe_parts=run.spec.probe_parts,
         seed=run.seed,
         limit=run.spec.evaluate.limit,

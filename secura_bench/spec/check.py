@@ -13,25 +13,21 @@ from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.checkpoint import check_checkpoint
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
-from secura_bench.tasks.catalog import expand, load_task
+from secura_bench.tasks.catalog import load_task
 
 
 def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
     """Check what needs the registries: tasks, methods, options, overrides, and that runs can be told apart."""
-    for key, names in (("tasks", spec.tasks), ("probe", spec.probe)):
+    for key, tasks in (("tasks", lambda: spec.task_names), ("probe", lambda: spec.probe_parts)):
         with located(file, key):
-            tasks = expand(names)
-            for task in tasks:
+            names = tasks()
+            for task in spec.task_names if key == "tasks" else spec.own_parts:
                 if load_task(task).kind == "text" and key == "tasks":
                     raise SpecError(f"{task!r} is plain text: it can be a probe, and is never trained on.")
-            if len(set(tasks)) < len(tasks):
+            if len(set(names)) < len(names):
                 raise SpecError("a task stands here twice.")
     with located(file, "probe_rows"):
-        if spec.probe_rows is not None and spec.probe_rows < len(spec.probe_parts):
-            parts = ", ".join(spec.probe_parts)
-            raise SpecError(
-                f"{spec.probe_rows} leaves a part of the probe without a row; at least one each of {parts}."
-            )
+        _check_probe_rows(spec)
     with located(file, "orders"):
         _check_orders(spec)
     check_methods(spec, file)
@@ -54,6 +50,18 @@ def check_methods(spec: ExperimentSpec, file: YamlFile) -> None:
         labels = [method.label for method in spec.methods]
         if len(set(labels)) < len(labels):
             raise SpecError("two entries have one label; set 'label:' on one of them.")
+
+
+def _check_probe_rows(spec: ExperimentSpec) -> None:
+    if spec.probe_rows is None:
+        return
+    if not spec.own_parts:
+        raise SpecError(
+            f"{spec.probe_rows} is for tasks of the bench, and the probe has none: 'limit' beside 'lm_eval' caps items."
+        )
+    if spec.probe_rows < len(spec.own_parts):
+        parts = ", ".join(spec.own_parts)
+        raise SpecError(f"{spec.probe_rows} leaves a part of the probe without a row; at least one each of {parts}.")
 
 
 def _check_orders(spec: ExperimentSpec) -> None:

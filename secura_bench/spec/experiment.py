@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, field_serializer
 
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.probe import ProbeEntry, Suite, suites_of
 from secura_bench.spec.sections import CheckpointSpec, DataSpec, EvaluateSpec, LogSpec, TrainSpec
 from secura_bench.spec.types import Count, Names, Order, Seed, as_list
 from secura_bench.tasks.catalog import expand
@@ -36,11 +37,13 @@ class ExperimentSpec(Explained):
     orders: Annotated[tuple[Order, ...], BeforeValidator(as_list), Field(min_length=1)] = ("given",)
     """The orders in which a sequence has the tasks: ``given``, ``reversed``, ``shuffle-N`` or lists of all tasks."""
 
-    probe: Annotated[str, StringConstraints(min_length=1)] = "f_task"
-    """What measures the knowledge that was there before: a task, a named list or a file of rows."""
+    probe: Annotated[tuple[ProbeEntry, ...], BeforeValidator(as_list), Field(min_length=1)] = ("f_task",)
+    """What measures the knowledge that was there before: tasks, named lists or files of rows, and tasks of
+    lm-evaluation-harness, as ``lm_eval:NAME`` or a mapping with ``lm_eval`` and settings."""
 
     probe_rows: Count | None = None
-    """How many rows the probe has, spread equally over its parts; unset: 500, or what a smaller probe has."""
+    """How many rows the probe has, spread equally over the parts that are the bench's own; unset: 500, or what a
+    smaller probe has."""
 
     methods: Annotated[tuple[MethodSpec, ...], BeforeValidator(as_list), Field(min_length=1)]
     """The methods: names, or mappings with ``name`` and options. The base model is scored beside them, named or not."""
@@ -74,10 +77,37 @@ class ExperimentSpec(Explained):
         """The tasks, named lists spelled out."""
         return expand(self.tasks)
 
+    @field_serializer("probe")
+    def _as_written(self, probe: tuple[ProbeEntry, ...]) -> Any:
+        """Return the probe as people write it: of one entry that entry."""
+        entries = [e if isinstance(e, str) else e.model_dump(mode="json", exclude_none=True) for e in probe]
+        return entries[0] if len(entries) == 1 else entries
+
+    @property
+    def probe_name(self) -> str:
+        """What the whole probe is called."""
+        own = [entry for entry in self.probe if isinstance(entry, str) and not [*suites_of(entry)]]
+        return " + ".join([*own, *(suite.part for suite in self.suites)])
+
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The tasks of the bench that the probe is made of."""
+        return expand(tuple(entry for entry in self.probe if isinstance(entry, str) and not [*suites_of(entry)]))
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        """The parts of the probe that are lm-evaluation-harness's."""
+        return tuple(suite for entry in self.probe for suite in suites_of(entry))
+
     @property
     def probe_parts(self) -> tuple[str, ...]:
-        """The tasks that the probe is made of."""
-        return expand(self.probe)
+        """All parts of the probe, those of the harness behind the others."""
+        return (*self.own_parts, *(suite.part for suite in self.suites))
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The ways to score: those of ``evaluate``, and the harness's where it has a part of the probe."""
+        return tuple(dict.fromkeys([*self.evaluate.protocols, *(["lm_eval"] if self.suites else [])]))
 
     def sequences(self, method: MethodSpec) -> dict[str, tuple[str, ...]]:
         """Return the task sequences that a method is run on, by the name that tells them apart."""

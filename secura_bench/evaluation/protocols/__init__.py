@@ -4,9 +4,7 @@ To add one, write a module here with a ``Protocol`` (what it is called, measures
 what it makes of the answers), and add its line to ``foundation.registry.PROTOCOLS``. Nothing else names protocols one
 by one: specs, plans, runs, tables and ``ls protocols`` read the object.
 
-``lm_eval`` would be such a module: ``scorable`` takes the items of a harness task (a task kind of its own) and no
-others; ``predict`` calls the harness in ``asked.model`` and yields a ``Prediction`` an item, which then needs a field
-for the harness' own numbers; ``judge`` makes columns of them. No table has two protocols in a column.
+No table has two protocols in a column.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Protocol:
 
     def scorable(self, kind: str, examples: Sequence[Example]) -> list[int]:
         """Return the positions of the examples, of a task of this kind, that the protocol can score."""
-        return [] if kind == "text" else list(range(len(examples)))
+        return list(range(len(examples))) if kind == "answers" else []
 
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return the predictions, batch by batch, in an order that depends on nothing but what is asked."""

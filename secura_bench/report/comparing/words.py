@@ -72,7 +72,7 @@ def where(pair: Pair) -> str:
 
 
 def _kept(pair: Pair) -> str:
-    side, one, other, probe = pair.kept, pair.one.method, pair.other.method, pair.study.probe_name
+    side, one, other, probe = pair.kept, pair.one.method, pair.other.method, pair.study.probe_of(pair.protocol.id)
     if side.missing:
         return f"what {one} and {other} keep of {probe} is unknown"
     verb, past, unit, of = ("keep", "kept", " %", f"of the base's {probe}")

@@ -113,7 +113,7 @@ def _called(metric: Metric) -> str:
 
 
 def _kept(study: Study, metric: Metric, each: Placing) -> str:
-    return f"{value(each.retention)} of the base's {_called(metric)} on {study.probe_name}"
+    return f"{value(each.retention)} of the base's {_called(metric)} on {study.probe_of()}"
 
 
 def _apart(study: Study, protocol: Protocol, found: Lead, what: Literal["learned", "kept"]) -> str:
@@ -158,10 +158,10 @@ def _about(study: Study, metric: Metric, each: Placing) -> Sentence:
     if each.retention.missing:
         return Sentence("fact", f"{learned}; what it kept is unknown ({each.retention.why}).")
     forgot = {
-        "yes": f"It forgot: it keeps {value(each.retention)} of the base's {study.probe_name}.",
-        "no": f"No loss was shown on {study.probe_name}: it keeps {value(each.retention)}.",
-        "worse": f"It gained on {study.probe_name}: {value(each.retention)} of the base's.",
-        "unsure": f"It keeps {value(each.retention)} of the base's {study.probe_name}.",
+        "yes": f"It forgot: it keeps {value(each.retention)} of the base's {study.probe_of()}.",
+        "no": f"No loss was shown on {study.probe_of()}: it keeps {value(each.retention)}.",
+        "worse": f"It gained on {study.probe_of()}: {value(each.retention)} of the base's.",
+        "unsure": f"It keeps {value(each.retention)} of the base's {study.probe_of()}.",
     }[each.did_forget]
     if each.did_learn in ("no", "worse") and each.did_forget != "yes":
         return Sentence(

@@ -46,6 +46,6 @@ def what_was_forgotten(study: Study) -> Iterator[Picture]:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     n = max(each.n for each in found.values())
-    axes.set_xlabel(f"% of the {n} items of {label(study.probe_name)}\nthat the base had right")
+    axes.set_xlabel(f"% of the {n} items of {label(study.probe_of())}\nthat the base had right")
     figure.legend(loc="outside upper left", ncols=4, fontsize=6.5, handlelength=1.6, columnspacing=1.2)
     yield Picture("forgetting", figure)

@@ -50,7 +50,7 @@ def retention_along_the_sequence(study: Study) -> Iterator[Picture]:
                 if metric.percent
                 else f"base's {metric.heading} / {metric.heading}, %"
             )
-            axes.set_ylabel(f"kept of {label(study.probe_name)}\n{share}{far}")
+            axes.set_ylabel(f"kept of {label(study.probe_of(protocol))}\n{share}{far}")
             names = [name for _, (_, name, _) in drawn]
             write_below(figure, explained(names))
             name_lines(figure, axes, [end for _, end in drawn])

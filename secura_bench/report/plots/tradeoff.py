@@ -39,7 +39,7 @@ def _drawn(
     axes.set_title(f"{label(study.model)} · {protocol.heading}")
     axes.set_xlim(left=max(0, axes.get_xlim()[0]) if metric.percent else None)
     far = around_100(axes, [y for _, y, _ in points])
-    axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_name)}{far}")
+    axes.set_ylabel(f"kept: % of the base's {metric.heading} on {label(study.probe_of(protocol.id))}{far}")
     names = [name_of(each.method, each.learned, each.retention) for each in found]
     write_below(figure, explained(names, any(y.interval is None for _, y, _ in points)))
     if not before.missing:

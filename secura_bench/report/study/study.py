@@ -51,6 +51,7 @@ from secura_bench.report.study.cells import (
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.runs import Moment, Role, Run, WhenScored
+from secura_bench.spec.probe import PREFIX
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,16 @@ class Study:
         """What the study is of, in every format."""
         return {"experiment": self.experiment, "model": self.model, "mode": self.mode, "probe": self.probe_name}
 
+    def probe_of(self, protocol: str = "") -> str:
+        """Return what the part of the probe is called that a protocol scores: lm-eval's tasks its own alone does."""
+        names = self.probe_name.split(" + ")
+        return " + ".join(n for n in names if n.startswith(PREFIX) == (protocol == "lm_eval")) or self.probe_name
+
+    def parts_of(self, protocol: str) -> list[str]:
+        """Return the parts of the probe that a protocol may score."""
+        parts = self.runs[0].record.probe_parts
+        return [part for part in parts if part.startswith(PREFIX) == (protocol == "lm_eval")]
+
     def arm(self, method: str, sequence: tuple[str, ...]) -> Arm | None:
         """Return a method's arm on a sequence; ``base`` is the untouched model."""
         if method == "base":
@@ -176,7 +187,11 @@ class Study:
         if mine.missing or base.missing or base.value <= 0 or not (lower or known(metric).percent):
             why = mine.why if mine.missing else "the base's record is missing" if base.missing else BASE_SCORES_NONE
             return Cell(spread=why, n=mine.n, seeds=mine.seeds)
-        if metric.startswith("accuracy") and base.interval and base.low <= self._chance(protocol):
+        if (
+            (metric.startswith("accuracy") or metric == "score")
+            and base.interval
+            and base.low <= self._chance(protocol)
+        ):
             return Cell(spread=BY_CHANCE, n=mine.n, seeds=mine.seeds)
         value, *seeds = (100 * (base.value / v if lower else v / base.value) for v in (mine.value, *mine.per_seed))
         if all(arm.is_base for arm in arms):
@@ -195,10 +210,16 @@ class Study:
         return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(keys))
 
     def _chance(self, protocol: str) -> float:
-        """Return the accuracy of a random choice on the probe's rows that have choices; 0 where none is made."""
-        notes = self.base.runs[0].record.data if self.base and protocol == "choice" else {}
-        parts = [notes[part] for part in self.base.runs[0].record.probe_parts if part in notes] if self.base else []
-        rows = [(note.probe_chance, note.probe_rows) for note in parts if note.probe_chance is not None]
+        """Return the accuracy of a random choice on the probe's rows; 0 where none is made.
+
+        ``choice`` scores the rows that have choices, the harness all: to what is written chance gives nothing.
+        """
+        if self.base is None or protocol not in ("choice", "lm_eval"):
+            return 0.0
+        notes = self.base.runs[0].record.data
+        parts = [notes[part] for part in self.parts_of(protocol) if part in notes]
+        known = [part for part in parts if protocol == "lm_eval" or part.probe_chance is not None]
+        rows = [(part.probe_chance or 0.0, part.probe_rows) for part in known]
         return sum(chance * n for chance, n in rows) / sum(n for _, n in rows) if rows else 0.0
 
     def curve(self, arm: Arm, protocol: str, metric: str, retention: bool = False) -> list[tuple[Moment, Cell]]:

@@ -177,7 +177,12 @@ def _data(records: Sequence[RunRecord]) -> list[str]:
 
 def _sources(records: Sequence[RunRecord]) -> list[str]:
     """Return where the rows came from, which one table may have of several places."""
-    places = {"hub": "from the Hub", "local": "from files in the Hub's place", "file": "from the user's files"}
+    places = {
+        "hub": "from the Hub",
+        "local": "from files in the Hub's place",
+        "file": "from the user's files",
+        "lm_eval": "by lm-eval",
+    }
     found: dict[str, set[str]] = {}
     for record in records:
         for name, note in record.data.items():
@@ -185,6 +190,7 @@ def _sources(records: Sequence[RunRecord]) -> list[str]:
                 kind, _, place = (source or "").partition(":")
                 if kind in places:
                     at = f" ({place} at {(revision or '?')[:8]})" if kind == "hub" else f" ({place})" * (kind == "file")
+                    at = f" (of {place}, {revision})" if kind == "lm_eval" else at
                     test = ", to test on" if source is note.test_source else ""
                     found.setdefault(kind, set()).add(f"{name}{at}{test}")
     said = [f"{places[kind]} {', '.join(sorted(found[kind]))}" for kind in places if kind in found]

@@ -160,7 +160,7 @@ def _constant_rows(
     notes: dict[str, DataNote] = {}
     for run in study.runs:
         notes |= run.record.data
-    parts = study.runs[0].record.probe_parts
+    parts = study.parts_of(protocol.id)
     for label, of_task, of_probe in (
         ("majority answer", "majority", "probe_majority"),
         ("random choice", "chance", "probe_chance"),
@@ -199,9 +199,10 @@ def _reading(study: Study, protocol: Protocol) -> Note:
     lower = "" if protocol.main.percent else "the base's in % of it, for lower is better"
     ratio = f"{mine} / {base}" if protocol.main.percent else f"{base} / {mine}, for lower is better"
     kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."
+    learned = f"Learned: test rows of the trained task, {when}{last}. " if protocol.learned else ""
+    briefly = f"Learned: right after training on a task{'; final: at the end' * sequence}. " if protocol.learned else ""
     return Note(
-        f"Learned: test rows of the trained task, {when}{last}. Probe: at the end of the run; start: the probe before "
+        f"{learned}Probe: at the end of the run; start: the probe before "
         f"the first step, where the method does not start as the base; n: the probe's rows.{kept}",
-        f"Learned: right after training on a task{'; final: at the end' * sequence}. Kept: the probe at the end, "
-        f"{lower or 'in % of the base'}; what learns nothing keeps everything.",
+        f"{briefly}Kept: the probe at the end, {lower or 'in % of the base'}; what learns nothing keeps everything.",
     )
