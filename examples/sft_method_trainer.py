@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--probe-rows", type=int)
     parser.add_argument("--limit", type=int, help="test rows of the learned task that are scored; all, if left out")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=114514)
     parser.add_argument("--results", type=Path, default=Path("results"))
@@ -46,7 +47,7 @@ def main() -> None:
             max_steps=given.steps,
             learning_rate=given.lr,
             lr_scheduler_type="constant",
-            per_device_train_batch_size=4,
+            per_device_train_batch_size=given.batch_size,
             bf16=False,
             gradient_checkpointing=False,
             logging_steps=5,

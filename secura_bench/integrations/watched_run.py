@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.runs import Moment
 from secura_bench.report.study.runs import Run as Recorded
 from secura_bench.results.folder import LOG, RECORD, RunFolder
+from secura_bench.results.lock import Held, RunLock
 from secura_bench.results.read import read_record
 from secura_bench.results.record import RunRecord, Score
 from secura_bench.runs.base_scores import BaseScores
@@ -100,9 +102,21 @@ class WatchedRun:
             write_atomically(path, "".join(json.dumps(line, sort_keys=True) + "\n" for line in kept))
 
     def score_base(self, device: Any) -> None:
-        """Score the base model, unless these results have its record, and write that."""
-        if self.base_folder.finished:
-            return
+        """Score the base model, unless these results have its record, and write that; wait for whoever does it."""
+        lock = RunLock(self.base_folder)
+        while not self.base_folder.finished:
+            try:
+                lock.acquire()
+            except Held:
+                time.sleep(1)
+                continue
+            try:
+                if not self.base_folder.finished:
+                    self._score_base(device)
+            finally:
+                lock.release()
+
+    def _score_base(self, device: Any) -> None:
         self.base_folder.begin(self.base.resolved(), make_manifest(self.base, self.inputs, device))
         method = self.base.build()
         scorer = Scorer(self.base, self.inputs, self.base_folder, NoProgress(), lambda: None)

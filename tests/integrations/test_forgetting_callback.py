@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from secura_bench.integrations import ForgettingCallback, MethodTrainer, read_ta
 from secura_bench.integrations.untouched import untouched
 from secura_bench.models.load import find_model, load_model, load_tokenizer
 from secura_bench.report.study.read import read_runs
+from secura_bench.results.lock import RunLock
 from secura_bench.spec.sections import DataSpec, EvaluateSpec
 
 DATA = DataSpec(rows=60)
@@ -176,6 +179,26 @@ def test_the_base_is_the_benchs_own_and_scored_once(tmp_path: Path) -> None:
     assert base.read_bytes() == before
     shown = secura_bench("report", str(tmp_path / "results"), cwd=tmp_path).stdout
     assert "lora" in shown and "trainer" in shown
+
+
+def test_it_waits_for_whoever_scores_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds the base's run, and writes its record meanwhile."""
+    first = plain_trainer(tmp_path / "a")
+    watched(first, tmp_path / "a").on_train_begin(first.args, first.state, first.control)
+    trainer = plain_trainer(tmp_path)
+    watch = watched(trainer, tmp_path)
+    folder = watch.run.base_folder
+    lock = RunLock(folder)
+    lock.acquire()
+
+    def meanwhile(seconds: float) -> None:
+        shutil.copytree(next((tmp_path / "a").rglob("*-base-*")), folder.path)
+        lock.release()
+
+    monkeypatch.setattr(time, "sleep", meanwhile)
+    monkeypatch.setattr(watch.run, "_score_base", lambda device: pytest.fail("it was scored twice"))
+    watch.run.score_base(trainer.args.device)
+    assert folder.finished
 
 
 def test_a_methods_trainer_is_recorded_as_that_method(tmp_path: Path) -> None:

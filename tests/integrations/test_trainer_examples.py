@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,6 +13,18 @@ import pytest
 from conftest import ROOT, secura_bench
 
 pytestmark = pytest.mark.slow
+
+
+def test_the_page_of_trainers_begins_with_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ROOT / "docs" / "trainer.md"
+    if not page.is_file():
+        pytest.skip("the docs are not in the source archive")
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(blocks[0], {})
+    assert (tmp_path / "out" / "checkpoint-5" / "method").is_dir()
+    for block in blocks[1:]:
+        compile(block, "trainer.md", "exec")
 
 
 def run(name: str, folder: Path, *words: str) -> str:
