@@ -17,6 +17,8 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+pytest_plugins = ["interrupted"]  # whose fixtures several files of tests/runs share
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
