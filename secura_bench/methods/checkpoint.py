@@ -40,3 +40,4 @@ class Checkpoint(Base):
 
     name = "checkpoint"
     Options = CheckpointOptions
+    options: CheckpointOptions

@@ -50,7 +50,7 @@ def without_times(record: dict) -> dict:
 def test_run_ends_with_the_report_base_first(results: Path) -> None:
     out = (results / "stdout").read_text()
     assert out.index("base") < out.index("lora-r-2") < out.index("secura-m-8-r-4")
-    assert "probe tiny_f_task" in out and "teacher-forced" in out and "Limited: at most 3" in out
+    assert "probe tiny_f_task" in out and "teacher-forced" in out and "Test rows: 3 of each (limited)." in out
     err = (results / "stderr").read_text()
     assert "Traceback" not in out + err and "Warning" not in err
     assert "[3/3] secura-m-8-r-4, 2 tasks" in err
@@ -139,6 +139,7 @@ def test_no_model_stays_in_memory_beside_the_next_runs(tmp_path: Path, monkeypat
     import gc
     import weakref
 
+    from secura_bench.checkpoints import lend
     from secura_bench.runs import one_run
 
     loaded: list[weakref.ref[torch.nn.Module]] = []
@@ -151,7 +152,8 @@ def test_no_model_stays_in_memory_beside_the_next_runs(tmp_path: Path, monkeypat
         loaded.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr(one_run, "load_model", watched)
+    for module in (one_run, lend):  # which train, and score what needs no training
+        monkeypatch.setattr(module, "load_model", watched)
     (tmp_path / "spec.yaml").write_text(SPEC)
     methods = ["methods=[lora, secura]", "train.precision=bf16", "log={gradient_norms: true}"]
     plan = make_plan(load_spec(str(tmp_path / "spec.yaml"), methods))
