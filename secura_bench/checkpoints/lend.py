@@ -63,9 +63,11 @@ class Lender:
         if take_off(adapted) is plain and _bits(plain) == self._bits:
             self._held = plain
 
-    def release(self) -> None:
-        """Let go of the base."""
+    def release(self) -> bool:
+        """Let go of the base; return whether there was one."""
+        held = self._held is not None
         self._held, self._bits = None, {}
+        return held
 
 
 def _bits(model: nn.Module) -> Bits:

@@ -72,8 +72,8 @@ def do_run(
         on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
         outcome, count = TrainingOutcome(notes=tuple(dict.fromkeys(scorer.notes))), count_loaded(run, inputs)
     else:
-        lender.release()
-        release_memory()
+        if lender.release():
+            release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
         norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
         bases = {id(parameter) for parameter in model.parameters()}
