@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from secura_bench.foundation.version import __version__
+from secura_bench.report.page.curves import curves
 from secura_bench.report.page.texts import Texts
 from secura_bench.report.page.words import Sentence, averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
@@ -134,6 +135,7 @@ def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
         "summary": [_sentence(each) for each in summary(study, protocol, found)],
         "placings": [_placing(study, each) for each in found],
         "front": [placed[i][0] for i in best],
+        "curves": curves(study, protocol),
         "sequences": [_sequence(study, protocol, metric, tasks) for tasks in study.sequences] if study.arms else [],
         "grid": _grid(study, protocol, metric) if study.mode == "separate" else None,
     }

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from secura_bench.report.comparing.at_equal_learning import said as plainly
+from secura_bench.report.comparing.curves import curves_of
 from secura_bench.report.comparing.pair import pair_of
 from secura_bench.report.comparing.words import equality, gap, listed, value
+from secura_bench.report.study.families import families
 from secura_bench.report.study.placing import Lead, Placing, lead
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.speaking import speaking
@@ -30,12 +33,26 @@ def summary(study: Study, protocol: Protocol, found: Sequence[Placing]) -> list[
     if not found:
         return [Sentence("lead", "Only the untouched model was scored: nothing has been trained yet.")]
     metric, instead = speaking(study, protocol)
+    grid = at_equal_learning(study, protocol)
     first = _lead(study, protocol, metric, found)
     if instead:
         base = value(study.probe(study.base, protocol.id, protocol.main.id))
         why = f"Of {_called(protocol.main)} nothing can be said to be kept ({instead}: {base})"
         first = Sentence("lead", f"{why}, so this is by {_called(metric)}. {first.text}")
-    return [first, *(_about(study, metric, each) for each in found)]
+    if grid:
+        first = Sentence("fact", first.text)
+    return [*grid, first, *(_about(study, metric, each) for each in found)]
+
+
+def at_equal_learning(study: Study, protocol: Protocol) -> list[Sentence]:
+    """Return what is kept at equal learning, where a method was run in several settings: that is the answer then.
+
+    The first method is held against each of the others, as ``compare`` does.
+    """
+    grids = families(study)
+    found = (curves_of(study, protocol, other, grids[0]) for other in grids[1:])
+    said = [plainly(curves) for curves in found if curves]
+    return [Sentence("lead", " ".join(f"{text[0].upper()}{text[1:]}." for text in said))] if said else []
 
 
 def caveats(study: Study) -> list[Sentence]:

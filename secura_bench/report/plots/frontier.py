@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -69,8 +69,8 @@ def _places(line: Line) -> list[tuple[float, float, bool]]:
 def _draw_line(axes: Axes, line: Line, look: Series) -> None:
     """Draw one curve and its points; past its end, where the method learned and kept less, dotted."""
     places = _places(line)
-    axes.plot([x for x, _, _ in places], [y for _, y, _ in places], color=look.colour, lw=0.7, ls=":", zorder=1)
-    axes.plot([x for x, _, on in places if on], [y for _, y, on in places if on], color=look.colour, zorder=2)
+    axes.plot(*_along([(x, y) for x, y, _ in places]), color=look.colour, lw=0.7, ls=":", zorder=1)
+    axes.plot(*_along([(x, y) for x, y, on in places if on]), color=look.colour, zorder=2)
     for each, cell, (x, y, on) in zip(line.placings, line.kept, places, strict=True):
         across = [each.learned.low, each.learned.high] if each.learned.interval else []
         up = [cell.low, cell.high] if cell.interval else []
@@ -90,7 +90,15 @@ def _ends(line: Line, look: Series) -> Iterator[tuple[float, float, str, str]]:
 
 def _covered(line: Line) -> Iterator[Box]:
     """Yield where a curve runs, as small boxes: what names would better not cover."""
-    for (x, y, _), (to_x, to_y, _) in pairwise(_places(line)):
-        for step in range(17):
-            at_x, at_y = x + (to_x - x) * step / 16, y + (to_y - y) * step / 16
-            yield at_x, at_y, at_x, at_y
+    for x, y in zip(*_along([(x, y) for x, y, _ in _places(line)]), strict=True):
+        yield x, y, x, y
+
+
+def _along(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return points along the line through ``points``, so dense that it is straight in the numbers on any scale."""
+    found = [
+        (x + (to_x - x) * step / 16, y + (to_y - y) * step / 16)
+        for (x, y), (to_x, to_y) in pairwise(points)
+        for step in range(17)
+    ]
+    return [x for x, _ in found], [y for _, y in found]
