@@ -50,8 +50,8 @@ def limits_of(curves: Curves) -> Iterator[str]:
     one, other, shared = curves.one, curves.other, curves.shared
     if lonely := [line.name for line in (one, other) if line.seeds[0] == 1]:
         yield (
-            f"anything for the methods: {' and '.join(lonely)} has one seed, so that intervals and p are of these "
-            "runs' items only, and another seed may turn the order round"
+            f"anything for the methods: {' and '.join(lonely)} {'have' if lonely[1:] else 'has'} one seed, so that "
+            "intervals and p are of these runs' items only, and another seed may turn the order round"
         )
     if curves.told == "untested":
         yield "which of them keeps more at equal learning: there is no test"
@@ -67,7 +67,7 @@ def limits_of(curves: Curves) -> Iterator[str]:
         yield "anything of settings between those that were run, but that a straight line leads from one to the next"
     sizes = [len(line.placings) + len(line.lacking) for line in (one, other)]
     if sizes[0] != sizes[1]:
-        yield f"that both were tuned with equal care: {one.name} has {sizes[0]} settings and {other.name} {sizes[1]}"
+        yield f"that both were tuned with equal care: settings of {one.name} {sizes[0]}, of {other.name} {sizes[1]}"
     for line in (one, other):
         if line.beaten:
             yield f"anything of {', '.join(line.beaten)}: {line.name} learned and kept more at another setting"

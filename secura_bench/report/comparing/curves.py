@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.errors import BenchError, unknown_name
 from secura_bench.report.comparing.pair import MARGIN, Pair, Told, pairs
 from secura_bench.report.statistics.frontier import Level
 from secura_bench.report.study.choosing import find_methods, one_method
@@ -96,6 +96,11 @@ def compared(studies: Sequence[Study], one: str, other: str, margin: float = MAR
     """
     if one == other and any(family_of(study, one) for study in studies):
         raise BenchError(f"{one} and {other} are the same method.")
+    for name in (one, other):
+        if not any(family_of(study, name) or find_methods(study, name) for study in studies):
+            known = {family.name for study in studies for family in families(study)}
+            known |= {called for study in studies for arm in study.arms for called in (arm.method, arm.label)}
+            raise BenchError(f"{name}: {unknown_name('method', name, known)}")
     found = [curves for study in studies for curves in _curves(study, one, other, margin)]
     there = {id(each.study) for each in found}
     left = [study for study in studies if id(study) not in there or {one, other} <= set(study.methods)]

@@ -23,6 +23,7 @@ from secura_bench.report.statistics.resampling import (
     enough,
     interaction,
     moved_by,
+    normal,
     quantiles,
     resampled_means,
     widening,
@@ -167,8 +168,11 @@ def level(curves: Sequence[Curve], base: Sample | None, of: Callable[[Lines], Fl
     by_items = _of(seen + off, curves, base, of) - value
     if np.isnan(by_items).mean() > (1 - LEVEL) / 2:
         return Level(value, None, *told)
-    own, error, freedom = _by_seeds(samples, _slopes(seen, off.std(axis=1), curves, base, of))
-    return Level(value, value + math.sqrt(own) * np.nan_to_num(by_items) + moved_by(error, freedom), *told)
+    slopes = _slopes(seen, off.std(axis=1), curves, base, of)
+    own, error, freedom = _by_seeds(samples, slopes)
+    draws = value + math.sqrt(own) * np.nan_to_num(by_items) + _unseen(samples, slopes) + moved_by(error, freedom)
+    most = 100.0 if base is None else 100 * 100 / base.value
+    return Level(value, np.clip(draws, 0.0 if len(curves) == 1 else -most, most), *told)
 
 
 def shared(samples: Sequence[Sample]) -> list[Sample]:
@@ -214,21 +218,48 @@ def _slopes(
     return np.asarray((ahead - behind) / (2 * np.diag(step)))
 
 
+def _by_item(samples: Sequence[Sample], slopes: Floats) -> dict[str, Floats]:
+    """Return, by task, by how much each group of items moves the number, each mean over seeds."""
+    items: dict[str, Floats] = {}
+    for sample, slope in zip(samples, slopes, strict=True):
+        for stratum in sample.strata:
+            mine = slope / len(sample.strata) * stratum.by_group.mean(axis=0)
+            items[stratum.name] = items.get(stratum.name, 0.0) + mine
+    return items
+
+
+def _unseen(samples: Sequence[Sample], slopes: Floats) -> Floats:
+    """Return draws of what items that differ may be there beside those seen, where more than half are exactly alike.
+
+    One of their typical size to either side, or of the whole scale where none differs, as in a plain difference.
+    """
+    total = np.zeros(RESAMPLES)
+    for name, values in _by_item(samples, slopes).items():
+        mine = [(slope / len(s.strata), t) for s, slope in zip(samples, slopes, strict=True) for t in s.strata]
+        weights = np.array([weight for weight, stratum in mine if stratum.name == name])
+        scale = float(np.abs(weights).sum())
+        differing = values[np.abs(values) > 1e-9 * max(scale, 1.0)]
+        if 2 * len(differing) >= len(values) or abs(weights.sum()) > scale / 2:  # or no difference at all, but a score
+            continue
+        size = math.sqrt(float((differing**2).mean())) if len(differing) else 100 * scale / 2
+        groups = next(stratum.effective_groups for _, stratum in mine if stratum.name == name)
+        total += widening(groups) * math.sqrt(2) * size / (len(values) + 2) * normal(name)
+    return total
+
+
 def _by_seeds(samples: Sequence[Sample], slopes: Floats) -> tuple[float, float, float]:
     """Return the share of the items' variance that is theirs, the standard error by seeds, and its freedom."""
     runs: dict[tuple[int, str], Floats] = {}
-    items: dict[str, Floats] = {}
     explained = 0.0
     for number, (sample, slope) in enumerate(zip(samples, slopes, strict=True)):
         for stratum in sample.strata:
             weight = slope / len(sample.strata)
             scores = stratum.by_group
-            items[stratum.name] = items.get(stratum.name, 0.0) + weight * scores.mean(axis=0)
             explained += weight**2 * interaction(scores) / scores.size
             if not stratum.fixed:
                 key = (number // 2, stratum.runs)  # a point's learned and kept are of the same runs
                 runs[key] = runs.get(key, 0.0) + weight * stratum.values.mean(axis=1)
-    spread = sum(float(values.var(ddof=1)) / len(values) for values in items.values())
+    spread = sum(float(values.var(ddof=1)) / len(values) for values in _by_item(samples, slopes).values())
     own = max(0.0, 1 - explained / spread) if spread > 0 else 1.0
     return own, *at_least(math.sqrt(explained), *_pooled([scores for scores in runs.values() if len(scores) > 1]))
 

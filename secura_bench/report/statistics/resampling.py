@@ -82,7 +82,7 @@ def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: 
     own = max(0.0, 1 - twice * n * (n - 1) / squares) if twice and squares > 0 else 1.0
     seen = math.sqrt(own) * n * resampled_means(one.name, values - mean)
     unseen = n * (mean - centre) ** 2 + weight * float(((pseudo - centre) ** 2).sum())
-    off = seen + math.sqrt(unseen) * _normal(one.name)
+    off = seen + math.sqrt(unseen) * normal(one.name)
     return np.asarray(centre + more * widening(one.effective_groups) / (n + added) * off)
 
 
@@ -229,7 +229,8 @@ def _quantile(freedom: float) -> float:
 
 
 @lru_cache(maxsize=128)
-def _normal(name: str) -> Floats:
+def normal(name: str) -> Floats:
+    """Return standard normal draws, the same for all that is scored on the items of ``name``."""
     return np.random.default_rng([_seed(name), RESAMPLES]).standard_normal(RESAMPLES)
 
 
