@@ -152,8 +152,10 @@ def test_it_comes_first_where_there_is_a_grid_and_is_nowhere_else(records: Path,
     first = next(make_pictures(study))
     assert first.name == "frontier-generate" and draw(first, "svg") == draw(next(make_pictures(study)), "svg")
     found = placings(study, "generate", metric("accuracy"))
-    lead, *others = summary(study, PROTOCOLS["generate"], found)
-    assert lead.kind == "lead" and lead.text.startswith("At equal learning secura keeps more than lora: ")
+    lead, pair, *others = summary(study, PROTOCOLS["generate"], found)
+    beginning = "At equal learning, beside lora, in percent points of the base's f_probe: secura keeps "
+    assert lead.kind == "lead" and lead.text.startswith(beginning)
+    assert pair.kind == "fact" and pair.text.startswith("At equal learning secura keeps more than lora: ")
     assert all(each.kind != "lead" for each in others)
     write_records(tmp_path, tasks=("a",), seeds=(1,), protocols=("generate",))
     plain = study_of(tmp_path)

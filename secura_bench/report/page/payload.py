@@ -8,8 +8,9 @@ from typing import Any
 
 from secura_bench.foundation.version import __version__
 from secura_bench.report.page.curves import curves
+from secura_bench.report.page.sentence import Sentence
 from secura_bench.report.page.texts import Texts
-from secura_bench.report.page.words import Sentence, averaged, caveats, summary
+from secura_bench.report.page.words import averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.statistics import ENOUGH
 from secura_bench.report.study.axis import moment_name, probe_along_axis

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-from secura_bench.report.comparing.at_equal_learning import said as plainly
-from secura_bench.report.comparing.curves import curves_of
 from secura_bench.report.comparing.pair import pair_of
 from secura_bench.report.comparing.words import equality, gap, listed, value
-from secura_bench.report.study.families import families
+from secura_bench.report.page.at_equal_learning import at_equal_learning
+from secura_bench.report.page.sentence import Sentence
 from secura_bench.report.study.placing import Lead, Placing, lead
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One statement: the ``lead`` answers first, a ``fact`` tells of one method, ``warning`` and ``missing`` limit."""
-
-    kind: Literal["lead", "fact", "warning", "missing"]
-    text: str
 
 
 def summary(study: Study, protocol: Protocol, found: Sequence[Placing]) -> list[Sentence]:
@@ -42,17 +32,6 @@ def summary(study: Study, protocol: Protocol, found: Sequence[Placing]) -> list[
     if grid:
         first = Sentence("fact", first.text)
     return [*grid, first, *(_about(study, metric, each) for each in found)]
-
-
-def at_equal_learning(study: Study, protocol: Protocol) -> list[Sentence]:
-    """Return what is kept at equal learning, where a method was run in several settings: that is the answer then.
-
-    The first method is held against each of the others, as ``compare`` does.
-    """
-    grids = families(study)
-    found = (curves_of(study, protocol, other, grids[0]) for other in grids[1:])
-    said = [plainly(curves) for curves in found if curves]
-    return [Sentence("lead", " ".join(f"{text[0].upper()}{text[1:]}." for text in said))] if said else []
 
 
 def caveats(study: Study) -> list[Sentence]:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Literal
 
 import numpy as np
 
-from secura_bench.report.statistics import Floats, Sample
+from secura_bench.report.statistics import Floats, Sample, holm
 from secura_bench.report.statistics.frontier import (
     Level,
     Lines,
@@ -26,12 +27,14 @@ from secura_bench.report.study.cells import Cell, ScoreKey, sample_of
 from secura_bench.report.study.families import Family, families
 from secura_bench.report.study.placing import Placing, placings
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
+from secura_bench.report.study.ranking import ALPHA
 from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 
 FEW = "items are too few, or not recorded"
 NARROW = "other items would often leave nothing in common"
 """Why a number at equal learning may have no interval."""
+Kept = Literal["keeps more", "keeps less", "not told apart", "one seed", "n too small to tell", "nothing in common"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,29 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
+class Against:
+    """A curve beside the first: how much more it keeps, mean over what both learned, and what follows from it.
+
+    ``adjusted``: its p over all curves of several seeds (Holm 1979).
+    """
+
+    line: Line
+    gap: Level | None
+    adjusted: float | None
+
+    @property
+    def verdict(self) -> Kept:
+        """What may be said of it."""
+        if self.gap is None:
+            return "nothing in common"
+        if self.gap.p is None:
+            return "n too small to tell"
+        if self.gap.items_only or self.adjusted is None:
+            return "one seed"
+        return "not told apart" if self.adjusted >= ALPHA else "keeps more" if self.gap.value > 0 else "keeps less"
+
+
+@dataclass(frozen=True, eq=False)
 class Frontier:
     """The curves of one study by one protocol, by the ``metric`` that speaks for it (``instead`` of the main one: why).
 
@@ -136,6 +162,17 @@ class Frontier:
     def gap(self, one: Line, other: Line) -> Level | None:
         """Return by how much one line keeps more, mean over what both learned; None where that is nothing."""
         return self._level([one, other], mean_gap)
+
+    @cached_property
+    def against_first(self) -> tuple[Against, ...]:
+        """The other curves beside the first."""
+        first, *others = self.lines
+        gaps = [self.gap(line, first) for line in others]
+        tested = [(i, gap.p) for i, gap in enumerate(gaps) if gap and gap.p is not None and not gap.items_only]
+        adjusted = dict(zip([i for i, _ in tested], holm([p for _, p in tested]), strict=True))
+        return tuple(
+            Against(line, gap, adjusted.get(i)) for i, (line, gap) in enumerate(zip(others, gaps, strict=True))
+        )
 
     def _level(self, lines: Sequence[Line], of: Callable[[Lines], Floats]) -> Level | None:
         points = [line.points for line in lines]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from secura_bench.report.statistics import holm
 from secura_bench.report.statistics.frontier import Level
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.frontier import FEW, NARROW, Frontier, Line, every_frontier
 from secura_bench.report.study.protocols import Protocol
-from secura_bench.report.study.ranking import ALPHA
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, place_of, title_of, with_numbers
@@ -50,25 +48,22 @@ def frontier(study: Study, protocol: Protocol, reference: str = "") -> Iterator[
 
 def _rows(found: Frontier) -> Iterator[Row]:
     first = found.lines[0]
-    gaps = {line.name: found.gap(line, first) for line in found.lines[1:]}
-    tested = {name: gap.p for name, gap in gaps.items() if gap and gap.p is not None and not gap.items_only}
-    adjusted = dict(zip(tested, holm([p for p in tested.values() if p is not None]), strict=True))
+    against = {each.line.name: each for each in found.against_first}
     for line in found.lines:
-        gap, shared = gaps.get(line.name), found.common(line, first)
-        p = adjusted.get(line.name)
+        mine, shared = against.get(line.name), found.common(line, first)
         entries = (
             line.name,
             settings_in_words(line),
             reach_in_words(line.learned),
             Number(cell_of(found.kept(line), f"does not reach {found.at:.1f}")),
-            Number(cell_of(None if line is first else found.gap_at(line, first))),
-            Number(cell_of(gap)),
-            "" if line is first else reach_in_words(shared) if shared else "nothing",
-            Number(Cell() if p is None else Cell(p)),
-            "reference" if line is first else _verdict(gap, p),
+            Number(cell_of(found.gap_at(line, first) if mine else None)),
+            Number(cell_of(mine.gap if mine else None)),
+            "" if mine is None else reach_in_words(shared) if shared else "nothing",
+            Number(Cell() if mine is None or mine.adjusted is None else Cell(mine.adjusted)),
+            mine.verdict if mine else "reference",
             "–".join(map(str, dict.fromkeys(line.seeds))),
         )
-        yield Row(entries, {"method": line.name}, "", line is first)
+        yield Row(entries, {"method": line.name}, "", mine is None)
 
 
 def cell_of(found: Level | None, why: str = "nothing in common") -> Cell:
@@ -90,16 +85,6 @@ def settings_in_words(line: Line) -> str:
 def reach_in_words(reach: tuple[float, float]) -> str:
     """Return the least and the most that was learned."""
     return f"{reach[0]:.1f} to {reach[1]:.1f}" if reach[0] < reach[1] else f"{reach[0]:.1f}"
-
-
-def _verdict(gap: Level | None, p: float | None) -> str:
-    if gap is None:
-        return "nothing in common"
-    if gap.p is None:
-        return "n too small to tell"
-    if gap.items_only or p is None:
-        return "one seed"
-    return "not told apart" if p >= ALPHA else "keeps more" if gap.value > 0 else "keeps less"
 
 
 def _reading(found: Frontier) -> Note:
