@@ -61,10 +61,10 @@ def make_report(
     if methods:
         studies = shown_alone(studies, methods)
     if reference:
-        held = "frontier" if any(family_of(study, reference) for study in studies) else "differences"
-        wanted += [held] if held not in wanted else []
-        if held == "differences":
-            check_names(studies, [reference], "--reference ")
+        check_names(studies, [reference], "--reference ")
+        curve = any(family_of(study, reference) for study in studies)
+        single = not curve or any(reference in study.methods for study in studies)
+        wanted = list(dict.fromkeys([*wanted, *["frontier"] * curve, *["differences"] * single]))
     tables = [*general_tables(studies, wanted, reference), *paper_tables(studies, wanted, against)]
     if not tables:
         odd = left_out(sound(studies).left.values()) if set(wanted) & set(PAPER) else []

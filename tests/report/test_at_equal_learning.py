@@ -140,6 +140,8 @@ def test_the_reference_can_be_named(records: Path) -> None:
     (other,) = report_of(records, "frontier").tables
     assert gap == pytest.approx(-numbers(other, "secura")["mean less lora"].cell.value)
     assert "frontier" in {table.id for table in report_of(records, "retention", reference="secura").tables}
+    alone = report_of(records, "frontier", methods=["secura"])
+    assert [row.entries[0] for row in alone.tables[0].rows] == ["secura"]
     with pytest.raises(BenchError, match="--reference secur:"):
         report_of(records, reference="secur")
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from secura_bench.foundation.errors import BenchError, unknown_name
+from secura_bench.foundation.errors import BenchError
 from secura_bench.report.comparing.pair import MARGIN, Pair, Told, pairs
 from secura_bench.report.statistics.frontier import Level
-from secura_bench.report.study.choosing import find_methods, one_method
+from secura_bench.report.study.choosing import check_names, find_methods, one_method
 from secura_bench.report.study.families import Family, families, family_of
 from secura_bench.report.study.frontier import Frontier, Line, frontier_of
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
@@ -96,11 +96,7 @@ def compared(studies: Sequence[Study], one: str, other: str, margin: float = MAR
     """
     if one == other and any(family_of(study, one) for study in studies):
         raise BenchError(f"{one} and {other} are the same method.")
-    for name in (one, other):
-        if not any(family_of(study, name) or find_methods(study, name) for study in studies):
-            known = {family.name for study in studies for family in families(study)}
-            known |= {called for study in studies for arm in study.arms for called in (arm.method, arm.label)}
-            raise BenchError(f"{name}: {unknown_name('method', name, known)}")
+    check_names(studies, [one, other], "")
     found = [curves for study in studies for curves in _curves(study, one, other, margin)]
     there = {id(each.study) for each in found}
     left = [study for study in studies if id(study) not in there or {one, other} <= set(study.methods)]

@@ -39,8 +39,6 @@ def _briefly(each: Against) -> str:
     sure = f"({number(low)} to {number(high)})"
     if verdict == "not told apart":
         return f"{name} is not told apart, {amount} {sure}"
-    return (
-        f"{name} kept {amount} in these runs {sure[:-1]}; items only)"
-        if verdict == "one seed"
-        else f"{name} keeps {amount} {sure}"
-    )
+    if verdict == "one seed":
+        return f"{name} kept {amount} in these runs ({number(low)} to {number(high)}, items only)"
+    return f"{name} keeps {amount} {sure}"
