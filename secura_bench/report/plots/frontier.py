@@ -47,7 +47,7 @@ def _drawn(found: Frontier) -> Figure:
             fontsize=6, color="0.35",
         )  # fmt: skip
     names = [name_of(line.name, *line.kept) for line in found.lines]
-    said = [explained(names, any(cell.interval is None for cell in cells))]
+    said = [explained(names), "hollow: no interval" if any(cell.interval is None for cell in cells) else ""]
     said += ["dotted: past a curve's end"] if any(line.beaten for line in found.lines) else []
     write_below(figure, "; ".join(filter(None, said)))
     keys = {line.family.key.removeprefix("train.").removeprefix("methods.") for line in found.lines if line.family.key}

@@ -37,10 +37,14 @@ STEPS = 32
 
 @dataclass(frozen=True)
 class Point:
-    """One setting: the item scores of what was learned, and of the probe at the end, under the same seeds."""
+    """One setting: the item scores of what was learned, and of the probe at the end, under the same seeds.
+
+    ``training`` is what points share whose runs are the same, scored in several ways: a seed moves them together.
+    """
 
     learned: Sample
     kept: Sample
+    training: str = ""
 
 
 Curve = Sequence[Point]
@@ -169,7 +173,8 @@ def level(curves: Sequence[Curve], base: Sample | None, of: Callable[[Lines], Fl
     if np.isnan(by_items).mean() > (1 - LEVEL) / 2:
         return Level(value, None, *told)
     slopes = _slopes(seen, off.std(axis=1), curves, base, of)
-    own, error, freedom = _by_seeds(samples, slopes)
+    trained = [point.training or f"point {number}" for number, point in enumerate(points)]
+    own, error, freedom = _by_seeds(samples, slopes, [each for each in trained for _ in range(2)] + ["base"])
     draws = value + math.sqrt(own) * np.nan_to_num(by_items) + _unseen(samples, slopes) + moved_by(error, freedom)
     most = 100.0 if base is None else 100 * 100 / base.value
     return Level(value, np.clip(draws, 0.0 if len(curves) == 1 else -most, most), *told)
@@ -247,17 +252,20 @@ def _unseen(samples: Sequence[Sample], slopes: Floats) -> Floats:
     return total
 
 
-def _by_seeds(samples: Sequence[Sample], slopes: Floats) -> tuple[float, float, float]:
-    """Return the share of the items' variance that is theirs, the standard error by seeds, and its freedom."""
-    runs: dict[tuple[int, str], Floats] = {}
+def _by_seeds(samples: Sequence[Sample], slopes: Floats, trained: Sequence[str]) -> tuple[float, float, float]:
+    """Return the share of the items' variance that is theirs, the standard error by seeds, and its freedom.
+
+    Samples that were ``trained`` alike are of the same runs: a point's learned and kept, above all.
+    """
+    runs: dict[tuple[str, str], Floats] = {}
     explained = 0.0
-    for number, (sample, slope) in enumerate(zip(samples, slopes, strict=True)):
+    for sample, slope, training in zip(samples, slopes, trained, strict=False):
         for stratum in sample.strata:
             weight = slope / len(sample.strata)
             scores = stratum.by_group
             explained += weight**2 * interaction(scores) / scores.size
             if not stratum.fixed:
-                key = (number // 2, stratum.runs)  # a point's learned and kept are of the same runs
+                key = (training, stratum.runs)
                 runs[key] = runs.get(key, 0.0) + weight * stratum.values.mean(axis=1)
     spread = sum(float(values.var(ddof=1)) / len(values) for values in _by_item(samples, slopes).values())
     own = max(0.0, 1 - explained / spread) if spread > 0 else 1.0

@@ -34,6 +34,8 @@ from secura_bench.report.study.study import Study
 FEW = "items are too few, or not recorded"
 NARROW = "other items would often leave nothing in common"
 """Why a number at equal learning may have no interval."""
+BETWEEN = "interpolate"
+"""The setting of points that are one training's, scored at several weights between the base and its end."""
 Kept = Literal["keeps more", "keeps less", "not told apart", "one seed", "n too small to tell", "nothing in common"]
 
 
@@ -215,7 +217,9 @@ def frontier_of(study: Study, protocol: Protocol, among: Sequence[Family]) -> Fr
             and {arm.sequence for arm in each.arms} == sequences
         ]
         placed = tuple(each for each, _ in there)
-        points = [_point(study, protocol, metric, each) for each in placed]
+        alike = len({arm.seeds for each in placed for arm in each.arms}) == 1
+        training = family.name if family.key == BETWEEN and alike else ""
+        points = [_point(study, protocol, metric, each, training) for each in placed]
         return Line(
             family,
             placed,
@@ -241,10 +245,10 @@ def _falls(family: Family, kept: Sequence[float]) -> bool:
     return family.key.startswith("methods.") and len(known) > 1 and known[-1] > known[0]
 
 
-def _point(study: Study, protocol: Protocol, metric: Metric, each: Placing) -> Point | None:
+def _point(study: Study, protocol: Protocol, metric: Metric, each: Placing, training: str) -> Point | None:
     learned = sample_of(study.score_keys(each.arms, protocol.id, metric.id, "learned"))
     kept = sample_of(study.score_keys(each.arms, protocol.id, metric.id, "probe"))
-    return Point(learned, kept) if learned and kept else None
+    return Point(learned, kept, training) if learned and kept else None
 
 
 def _first_held(lines: Lines, at: float) -> Floats:

@@ -111,6 +111,22 @@ def test_a_seed_moves_learned_and_kept_along_the_curve_together() -> None:
     assert along.interval.high - along.interval.low < 0.5 * (across.interval.high - across.interval.low)
 
 
+def test_points_of_one_training_are_moved_together() -> None:
+    moved = np.array([[-6.0], [0.0], [6.0]])
+    noise = np.tile(np.linspace(-5, 5, 60), (3, 1))
+
+    def width(training: str) -> float:
+        curve = [
+            Point(sample("task", x + noise, "t"), sample("probe", 80 + moved + noise, "t"), training)
+            for x in (20.0, 80.0)
+        ]
+        found = level([curve], None, lambda lines: held_at(lines[0], 50.0))
+        assert found and found.interval
+        return found.interval.high - found.interval.low
+
+    assert width("one") > 1.3 * width(""), "two that are independent are surer than one twice"
+
+
 def test_equal_scores_are_no_difference_and_few_items_no_interval() -> None:
     rng = np.random.default_rng(2)
     curve = [drawn_point(rng, learned, kept) for learned, kept in ((20, 90), (60, 70), (80, 40))]
