@@ -89,7 +89,7 @@ def memory_of(
     """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
 
     Whenever: weights, frozen · 2 or 4 + trained · 2 or 4, under autocast (``bf16``) a bf16 copy of the trained ones as
-    well; ``optimizer_bytes``; ``Footprint.held_memory``. Beside these:
+    well; ``optimizer_bytes``; ``Footprint.held_memory``, and ``task_bytes`` of every task before. Beside these:
 
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
@@ -104,6 +104,7 @@ def memory_of(
     if train.precision == "bf16":
         weights += 2 * trained
     held, host = footprint.held_memory(count)
+    held += footprint.task_bytes * trained * (tasks - 1)
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
     drawn = round(train.batch_size * footprint.relative_rows)

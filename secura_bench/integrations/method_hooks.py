@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from transformers import DefaultFlowCallback, TrainerCallback, TrainingArguments, set_seed
 
+from secura_bench.adapters.put_back import put_back
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import BenchError, SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method, StepContext
-from secura_bench.models.tensors import named_tensors
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.checkpoints import latest_checkpoint, read_checkpoint, save_checkpoint
@@ -184,10 +184,7 @@ class MethodHooks(_Trainer):
         state = read_checkpoint(found)
         if (state["task"]["name"], state["task"]["index"]) != (self.task.name, self.task.index):
             raise BenchError(f"{folder}: is of task {state['task']['name']!r}, not of {self.task.name!r}.")
-        own = named_tensors(self.model)
-        with torch.no_grad():
-            for name, tensor in state["model"].items():
-                own[name].copy_(tensor)
+        put_back(self.model, state["model"])
         self.method.load_state_dict(state["method"])
 
 

@@ -116,7 +116,7 @@ class Method(Generic[OptionsT]):
 
     @property
     def merges(self) -> bool:
-        """Whether trained tensors are moved into the frozen weights, along the way or at a boundary, and reset."""
+        """Whether trained tensors are moved into frozen ones, along the way or at a boundary, and reset."""
         return False
 
     @property
@@ -256,6 +256,7 @@ class Method(Generic[OptionsT]):
             kept_weights=0,
             kept_logits=0,
             held_bytes=(4, 0),
+            task_bytes=0,
             boundary_bytes=(0, 0),
             published_per_layer=self.published_per_layer,
             count_on_shapes=count,

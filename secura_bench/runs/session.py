@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
+from secura_bench.adapters.put_back import put_back
 from secura_bench.data.example import Task
 from secura_bench.methods.method import Method
-from secura_bench.models.tensors import named_tensors
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import scored_tasks, training_phases
 from secura_bench.plan.run import Run
@@ -211,10 +210,7 @@ class Session:
         self.notes += [note for note in run["notes"] if note not in self.notes]
         self.scorer.load_state_dict(state["scores"])
         self.phases[self.at.phase][1].load_state_dict(state["stream"])
-        own = named_tensors(self.model)
-        with torch.no_grad():
-            for name, tensor in state["model"].items():
-                own[name].copy_(tensor)
+        put_back(self.model, state["model"])
         self.method.load_state_dict(state["method"])
         self.loop.load_state_dict(state["loop"])
         generators = state["generators"]

@@ -12,7 +12,7 @@ from secura_bench.checking.check import Verdict
 from secura_bench.checking.command import table
 from secura_bench.foundation.registry import METHODS
 
-EXAMPLES = [ROOT / "docs/methods" / name for name in ("l2_to_start.py", "agem.py", "kl_to_base.py")]
+EXAMPLES = [ROOT / "docs/methods" / name for name in ("l2_to_start.py", "agem.py", "near_base.py")]
 HEAD = """\
 import torch
 from secura_bench.methods.base import Method, Options
