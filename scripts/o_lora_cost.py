@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from secura_bench.data.collate import Batch, collate
-from secura_bench.data.example import Example, Row, Task
+from secura_bench.data.example import Example, Task
 from secura_bench.methods.lending import attached
 from secura_bench.methods.o_lora import OLoRA
 from secura_bench.models.load import find_model, load_model
+from secura_bench.tasks.row import Row
 
 TASKS, SHOWN, ROUNDS = 16, (1, 2, 4, 8, 12, 16), 40
 ROWS, PROMPT, ANSWER = 8, 96, 32

@@ -168,6 +168,10 @@ EWC = {"fisher_samples": 2}
         ("ewc", {**EWC, "dtype": "bf16"}, {"batch_size": 1}, 3, "small"),
         ("stack", {"parts": ["lora", {"name": "ewc", **EWC}]}, {}, 3, "small"),
         ("stack", {"parts": ["er", {"name": "ewc", **EWC}]}, {}, 2, "small"),
+        ("lwf", {}, {}, 2, "small"),
+        ("l2_sp", {}, {}, 1, "small"),
+        ("kl_to_base", {}, {}, 1, "small"),
+        ("o_lora", {"r": 64}, {}, 4, "small"),
     ],
 )
 def test_a_runs_peak_is_what_a_plan_says(
