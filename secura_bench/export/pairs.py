@@ -27,7 +27,7 @@ def pairs_as_lora(stock_base: nn.Module, adapted: Mapping[str, PairSumLinear]) -
         target_modules=sorted(names if alike == set(adapted) else adapted),
         task_type="CAUSAL_LM",
     )
-    stock: Any = get_peft_model(stock_base, config)  # type: ignore[arg-type]
+    stock: Any = get_peft_model(stock_base, config)
     with torch.no_grad():
         for path, layer in lora_layers(stock):
             A, B = adapted[path.removeprefix("base_model.model.")].pairs()

@@ -158,8 +158,7 @@ class OLoRA(Method[OLoRAOptions]):
 
     def footprint(self) -> Footprint:
         """Count by formula; earlier pairs, frozen, keep nothing for the backward pass but what dropout let through."""
-        own = {"count_on_shapes": self.count_on_shapes, "kept": self.kept_by}
-        return replace(super().footprint(), task_bytes=4, **own)
+        return replace(super().footprint(), task_bytes=4, count_on_shapes=self.count_on_shapes, kept=self.kept_by)
 
     def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula: r (h + d) a module; before the second task nothing is held."""
