@@ -18,8 +18,8 @@ from secura_bench.methods.o_lora import OLoRA
 from secura_bench.models.load import find_model, load_model
 from secura_bench.tasks.row import Row
 
-TASKS, SHOWN, ROUNDS = 16, (1, 2, 4, 8, 12, 16), 40
-ROWS, PROMPT, ANSWER = 8, 96, 32
+TASKS, SHOWN, ROUNDS = 16, (1, 2, 4, 8, 12, 16), 15
+ROWS, PROMPT, ANSWER = 4, 48, 16
 
 
 class InTask:

@@ -169,8 +169,6 @@ EWC = {"fisher_samples": 2}
         ("stack", {"parts": ["lora", {"name": "ewc", **EWC}]}, {}, 3, "small"),
         ("stack", {"parts": ["er", {"name": "ewc", **EWC}]}, {}, 2, "small"),
         ("lwf", {}, {}, 2, "small"),
-        ("l2_sp", {}, {}, 1, "small"),
-        ("kl_to_base", {}, {}, 1, "small"),
         ("o_lora", {"r": 64}, {}, 4, "small"),
     ],
 )
