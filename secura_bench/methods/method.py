@@ -30,6 +30,7 @@ from secura_bench.methods.kept import Kept
 from secura_bench.methods.lending import attached
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
+from secura_bench.spec.sources import sources_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +124,14 @@ class Method(Generic[OptionsT]):
     def replays(self) -> bool:
         """Whether a step's rows are more than the task's: two such methods cannot be stacked."""
         return type(self).mix is not Method.mix
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The tasks whose rows it reads beside those it is trained on: whatever options of kind ``Source`` name."""
+        return sources_in(self.options)
+
+    def take(self, source: str, rows: Sequence[Example]) -> None:
+        """Get the training rows of one of ``sources``, in every process before ``attach``: they need no state."""
 
     @property
     def starts_as_base(self) -> bool:

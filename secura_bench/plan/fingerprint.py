@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from secura_bench.data.dataset import examples_hash
 from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
@@ -71,6 +72,8 @@ def fingerprint_of(
             "evaluate": [spec.evaluate.every, spec.evaluate.tasks],
             "seed": seed,
         }
+        if sources := build_method(method.name, **method.options).sources:
+            identity["sources"] = [[name, examples_hash(inputs.sources[name])] for name in sources]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
 
 

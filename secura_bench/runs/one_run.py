@@ -62,7 +62,7 @@ def do_run(
     saved, notes = on_main(lambda: take_up(run, folder, manifest, progress))
     state = read_checkpoint(saved) if saved else None
     progress.start_run(run.name, _title(run), work_units(run, inputs), state["run"]["units"] if state else 0.0)
-    method = run.build()
+    method = inputs.hand_to(run.build())
     meter = Meter(progress)
     scorer = Scorer(run, inputs, folder, meter, stop.check)
     lender = lender or Lender()

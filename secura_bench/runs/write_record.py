@@ -53,7 +53,7 @@ def record_of(
         context=run.spec.data.context,
         parameters=_parameters(run, count, method),
         weight_norms=norms and {moment: {k: finite(v) for k, v in each.items()} for moment, each in norms.items()},
-        data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts))},
+        data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts, *method.sources))},
         signatures=scorer.signatures,
         scores=tuple(scorer.scores),
         cost=Cost(
