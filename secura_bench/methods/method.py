@@ -138,6 +138,11 @@ class Method(Generic[OptionsT]):
         """Whether the attached model computes what the base does; where not, runs score the start as well."""
         return True
 
+    @property
+    def not_between(self) -> str | None:
+        """Why there are no weights between the base's and its own, None where there are: ``methods.interpolation``."""
+        return None if self.trains else "it trains nothing"
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Return the model to train; exactly its trainable tensors require grad: here, whatever of it reads text.
 

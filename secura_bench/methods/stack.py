@@ -138,6 +138,11 @@ class Stack(Method[StackOptions]):
         """Whether any part does."""
         return any(part.needs_base for part in self.parts)
 
+    @property
+    def not_between(self) -> str | None:
+        """The first part's reason."""
+        return next(filter(None, (part.not_between for part in self.parts)), None)
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Let the part that adapts the model do so; without one, everything trains.
 

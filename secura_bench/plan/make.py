@@ -10,6 +10,7 @@ from functools import partial
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
+from secura_bench.methods.interpolation import refuse_without_between
 from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
@@ -110,6 +111,9 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
             if not tried:
                 check_limits(spec, inputs, inputs.model.label, shapes)
             tried.add(key)
-            built.attach(shapes)
+            names = [name for name, _ in shapes.named_parameters()]
+            attached = built.attach(shapes)
+            if spec.evaluate.interpolate and not method.is_base:
+                refuse_without_between(built, attached, names)
         except SpecError as error:
             raise SpecError(f"method {method.label!r} does not fit model {model.label!r}: {error}") from None
