@@ -11,8 +11,8 @@ from secura_bench.results.record import MethodNote
 def runs_between(run: Run) -> Iterator[Run]:
     """Yield a run's end at each α as a run of its own: one family, told apart by ``interpolate``.
 
-    It has the start's scores where there are some, and those of its end. It took no training, and its cost is part of
-    the run's own; notes and log are the run's own too.
+    It has the start's scores where there are some, and those of its end. Its cost is that of the one run behind all;
+    notes and log stand with the run itself.
     """
     record = run.record
     start = [score for score in record.scores if score.after is None]
@@ -33,6 +33,5 @@ def runs_between(run: Run) -> Iterator[Run]:
             "interpolated": (),
             "notes": (),
             "weight_norms": None,
-            "cost": record.cost.model_copy(update={"train_seconds": 0.0, "evaluate_seconds": 0.0, "tokens": 0}),
         }
         yield Run(record.model_copy(update=changes), run.folder, logged=False)
