@@ -15,6 +15,7 @@ from interrupted import SEQUENCE
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.foundation.errors import SpecError
 from secura_bench.plan.make import Plan, make_plan
+from secura_bench.plan.phases import work_units
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.read import read_runs
 from secura_bench.results.folder import RunFolder, items_file
@@ -55,6 +56,15 @@ def rows_scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return since
 
 
+class Counted(NoProgress):
+    """Sums what is done."""
+
+    units = 0.0
+
+    def advance(self, units: float, at: RunActivity) -> None:
+        self.units += units
+
+
 class KilledWhileScoring(NoProgress):
     """Ends the process's run at the n-th batch that is scored after the end was."""
 
@@ -76,7 +86,9 @@ def test_one_run_is_several_arms(method: Any, tmp_path: Path, rows_scored: Calla
     made = plan(tmp_path, [method])
     do(made, 0, tmp_path / "results")
     rows_scored()
-    record, folder = do(made, 1, tmp_path / "results")
+    progress = Counted()
+    record, folder = do(made, 1, tmp_path / "results", progress)
+    assert progress.units == pytest.approx(work_units(made.runs[1], made.inputs), abs=0.5), "the plan counts it all"
     end = 6 + 2 * 3  # rows of the probe and both tasks
     assert rows_scored() == (6 + 3) + end + 2 * end, "α = 1 is the end itself"
     runs = {run.record.method["label"]: run for run in read_runs([tmp_path / "results"]).runs}
