@@ -5,6 +5,7 @@ Bytes are bytes, and sizes of tensors are in scalars. ``scripts/measure_plan.py`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from secura_bench.estimates.activations import Activations, Batch, activations
@@ -107,7 +108,7 @@ def memory_of(
     held += footprint.task_bytes * trained * (tasks - 1)
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
-    drawn = round(train.batch_size * footprint.relative_rows)
+    drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
     rows = min(train.micro_batch_size or drawn, drawn)
 
     def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:

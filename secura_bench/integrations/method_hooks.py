@@ -60,6 +60,7 @@ class MethodHooks(_Trainer):
         task: Task,
         method: str | Mapping[str, Any] | Method | None = None,
         after: MethodHooks | None = None,
+        sources: Mapping[str, Sequence[Example]] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ) -> None:
@@ -75,6 +76,7 @@ class MethodHooks(_Trainer):
         else:
             set_seed(args.seed)  # as the Trainer does, but ahead of what is drawn when a method is attached
             built, train = method_of(method), train_spec(args)
+            hand_over(built, sources or {})
             model = attached(built, model.to(args.device), lambda model: prepare_training(model, train))
             self.run = _Run(built, Unsaved(built, model), task)
         self.method = self.run.method
@@ -238,6 +240,21 @@ def method_of(entry: str | Mapping[str, Any] | Method) -> Method:
     if not entry.trains:
         raise SpecError(f"method {entry.name!r} trains nothing; a Trainer has nothing to do with it.")
     return entry
+
+
+def hand_over(method: Method, sources: Mapping[str, Sequence[Example]]) -> None:
+    """Hand a method the rows that it reads beside its tasks'.
+
+    Raises:
+        SpecError: It reads rows that are not there.
+    """
+    for name in method.sources:
+        if name not in sources:
+            raise SpecError(
+                f"method {method.name!r} reads rows of {name!r}, and nobody hands them over: give "
+                f"sources={{{name!r}: read_source({name!r}, tokenizer)}}."
+            )
+        method.take(name, sources[name])
 
 
 def refuse_arguments(args: TrainingArguments) -> None:

@@ -36,7 +36,7 @@ class Footprint:
         published_per_layer: what the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, if anything.
         count_on_shapes: what ``Method.count_parameters`` gives once attached to a model of shapes alone; raises
             SpecError where the options do not fit the model's modules. The method itself is not attached.
-        extra_rows: how many rows ``Method.mix`` adds at most to a step of so many rows in task number so, from 0.
+        extra_rows: how many rows ``Method.mix`` adds to a step of so many rows in task number so, from 0; on average.
         kept: what an adapted module of so many inputs and outputs keeps, ``kept_weights`` left out.
     """
 
@@ -56,7 +56,7 @@ class Footprint:
     boundary_bytes: tuple[int, int]
     published_per_layer: int | None
     count_on_shapes: Callable[[nn.Module], ParameterCount]
-    extra_rows: Callable[[int, int], int]
+    extra_rows: Callable[[int, int], float]
     kept: Callable[[int, int, Computing], Kept]
 
     def __eq__(self, other: object) -> bool:

@@ -28,6 +28,7 @@ from secura_bench.methods.adalora import refuse_schedule, refuse_steps
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options, StepContext
 from secura_bench.methods.options import Targets
+from secura_bench.methods.peft_linear import not_linear
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.models.tensors import sharing, without_copies
 
@@ -106,6 +107,11 @@ class Peft(Method[PeftOptions]):
     def starts_as_base(self) -> bool:
         """No: PEFT makes no such promise for all its tuners (UniLoRA and PiSSA, for two)."""
         return False
+
+    @property
+    def not_between(self) -> str | None:
+        """Where a tuner adapts other modules than linear ones, or adds what is not linear."""
+        return not_linear(self.options.peft_type, self.options.config)
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Return PEFT's model."""

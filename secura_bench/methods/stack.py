@@ -113,6 +113,17 @@ class Stack(Method[StackOptions]):
         return any(part.replays for part in self.parts)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Those of all parts."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.sources))
+
+    def take(self, source: str, rows: Sequence[Example]) -> None:
+        """Hand rows to the parts that read them."""
+        for part in self.parts:
+            if source in part.sources:
+                part.take(source, rows)
+
+    @property
     def starts_as_base(self) -> bool:
         """Whether every part leaves the base as it is at the start."""
         return all(part.starts_as_base for part in self.parts)
@@ -126,6 +137,11 @@ class Stack(Method[StackOptions]):
     def needs_base(self) -> bool:  # type: ignore[override]
         """Whether any part does."""
         return any(part.needs_base for part in self.parts)
+
+    @property
+    def not_between(self) -> str | None:
+        """The first part's reason."""
+        return next(filter(None, (part.not_between for part in self.parts)), None)
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Let the part that adapts the model do so; without one, everything trains.
