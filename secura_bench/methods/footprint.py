@@ -32,6 +32,7 @@ class Footprint:
         kept_logits: fp32 scalars a vocabulary entry and answer token, beside the cross-entropy's.
         held_bytes: of each scalar of ``ParameterCount.held``, on the run's device and in the CPU's memory.
         boundary_bytes: the same that ``end_task`` takes beside what is held, of each trained scalar.
+        boundary_weights: fp32 copies of an adapted weight that ``end_task`` makes, of one weight at a time.
         published_per_layer: what the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, if anything.
         count_on_shapes: what ``Method.count_parameters`` gives once attached to a model of shapes alone; raises
             SpecError where the options do not fit the model's modules. The method itself is not attached.
@@ -52,6 +53,7 @@ class Footprint:
     kept_logits: int
     held_bytes: tuple[int, int]
     boundary_bytes: tuple[int, int]
+    boundary_weights: int
     published_per_layer: int | None
     count_on_shapes: Callable[[nn.Module], ParameterCount]
     extra_rows: Callable[[int, int], int]
@@ -95,6 +97,7 @@ def joined(parts: Sequence[Footprint], plain: Footprint, adapter: Footprint) -> 
         kept_logits=sum(part.kept_logits for part in parts),
         held_bytes=holder.held_bytes,
         boundary_bytes=(max(part.boundary_bytes[0] for part in parts), max(part.boundary_bytes[1] for part in parts)),
+        boundary_weights=max(part.boundary_weights for part in parts),
         published_per_layer=None,
         count_on_shapes=plain.count_on_shapes,
         extra_rows=lambda rows, task: sum(part.extra_rows(rows, task) for part in parts),
