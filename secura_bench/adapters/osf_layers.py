@@ -33,8 +33,10 @@ def _complement(layer: Any, side: str, name: str, columns: Tensor) -> Tensor:
     PEFT holds the frozen vectors where they and U_low leave directions over; else U_low's own start spans the rest.
     """
     frozen, start = getattr(layer, f"_osf_{side}_high"), getattr(layer, f"_osf_{side}_low_init", {})
-    basis = (frozen if name in frozen else start)[name].to(columns.dtype)
+    columns, basis = columns.float(), (frozen if name in frozen else start)[name]
     if side == "V":
         basis = basis.T
     inside = basis @ (basis.T @ columns)
-    return columns - inside if name in frozen else inside
+    if name in frozen:
+        return columns - inside
+    return 2 * inside - basis @ (basis.T @ inside)  # 2 P − P²: what P is short of a projection would add up over steps

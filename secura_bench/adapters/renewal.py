@@ -91,16 +91,36 @@ def _renew(path: str, layer: Any, config: Any) -> Survival:
     base.weight.copy_(merged)
     survival = Survival.of(before, base.weight, merged - before.float())
     del before, merged
-    own, made = _tensors(layer), _made_again(path.removeprefix(_PREFIX), base, config)
-    for name, tensor in _tensors(made).items():
-        own[name].copy_(tensor)
-    for handle in getattr(made, "hook_handles", ()):
-        handle.remove()  # OSF's lead from its tensors back to the layer, and would keep both in memory
+    _make(path, layer, config)
     return survival
 
 
-def _made_again(path: str, base: nn.Module, config: Any) -> nn.Module:
-    """Return a layer that PEFT makes of ``base``, as if it stood at ``path`` of a model that has nothing else."""
+@torch.no_grad()
+def sharpen(model: nn.Module) -> None:
+    """Let the buffers of PEFT's ``model``, as it was made, be in fp32: what OSF is held to must be orthogonal.
+
+    PEFT rounds the vectors to the weight's dtype, and what is projected by rounded ones at every step shrinks or grows.
+    """
+    for path, layer in list(renewable_layers(model)):
+        if layer.get_base_layer().weight.dtype != torch.float32:
+            _make(path, layer, model.peft_config["default"])  # type: ignore[index]
+
+
+def _make(path: str, layer: Any, config: Any) -> None:
+    """Give ``layer`` the tensors that PEFT makes of its base weight: parameters in their own dtype, buffers in fp32."""
+    made = _made_again(path.removeprefix(_PREFIX), layer.get_base_layer(), config)
+    own = _tensors(layer)
+    for name, tensor in _tensors(made).items():
+        if isinstance(own[name], nn.Parameter):
+            own[name].copy_(tensor)
+        else:
+            own[name].data = tensor
+    for handle in getattr(made, "hook_handles", ()):
+        handle.remove()  # OSF's lead from its tensors back to the layer, and would keep both in memory
+
+
+def _made_again(path: str, base: nn.Linear, config: Any) -> nn.Module:
+    """Return a layer that PEFT makes of ``base`` in fp32, as if it stood at ``path`` of a model with nothing else."""
     from peft import inject_adapter_in_model
 
     model = place = nn.Module()
@@ -112,9 +132,12 @@ def _made_again(path: str, base: nn.Module, config: Any) -> nn.Module:
     alone = copy.copy(config)
     alone.target_modules, alone.exclude_modules = {path}, None
     alone.layers_to_transform = alone.layers_pattern = None
+    dtype, base.weight.data = base.weight.dtype, base.weight.data.float()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of patterns that reach nothing: they are the whole model's
-        return inject_adapter_in_model(alone, model).get_submodule(path)
+        made = inject_adapter_in_model(alone, model).get_submodule(path)
+    base.weight.data = base.weight.data.to(dtype)
+    return made
 
 
 def _tensors(layer: nn.Module) -> dict[str, Tensor]:

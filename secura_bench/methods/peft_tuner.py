@@ -24,7 +24,7 @@ from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.osf_layers import take_off_frozen
 from secura_bench.adapters.peft_layers import tuner_layers
-from secura_bench.adapters.renewal import COPIES, refuse_renewal, renew, renewable_layers
+from secura_bench.adapters.renewal import COPIES, refuse_renewal, renew, renewable_layers, sharpen
 from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
 from secura_bench.data.example import Task
@@ -165,6 +165,8 @@ class Peft(Method[PeftOptions]):
             self._refuse_shared(adapted, before)
         if self.renews:
             refuse_renewal(adapted)
+            if name == "osf" and not finish:
+                sharpen(adapted)
         self._tuner = adapted.base_model
         return adapted
 

@@ -170,6 +170,18 @@ def test_what_is_drawn_depends_on_seed_and_boundary_alone() -> None:
     assert not any(map(torch.equal, once, twice))
 
 
+def test_osf_is_held_to_directions_that_are_orthogonal_in_bf16_too() -> None:
+    """By vectors rounded to bf16 each projection would shrink or grow what is trained, step after step."""
+    torch.manual_seed(2)
+    options = {"peft_type": "osf", "config": {"effective_rank": 8}, "boundary": "renew"}
+    ours = Session(build_model("llama").bfloat16(), new_method(Peft, **options), lr=0.0)
+    trained = [p.detach().clone() for p in ours.model.parameters() if p.requires_grad]
+    for _ in range(200):
+        ours.method.after_step(ours.model, ours.loop.optimizer)
+    for was, now in zip(trained, (p for p in ours.model.parameters() if p.requires_grad), strict=True):
+        torch.testing.assert_close(now, was, rtol=0, atol=1e-5)
+
+
 def test_a_base_in_bf16_is_rounded_once() -> None:
     torch.manual_seed(2)
     options = {"peft_type": "osf", "config": {"effective_rank": 8}, "boundary": "renew"}
