@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from secura_bench.estimates.activations import Activations, Batch, activations
+from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
@@ -96,7 +96,8 @@ def memory_of(
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
-      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks.
+      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
+    - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight.
     """
     trained, bytes_ = count.trainable, trained_bytes(train.precision)
     weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
@@ -128,6 +129,9 @@ def memory_of(
         moments.append(
             Memory(weights, gradients, optimizer, kept, held * before + on_device, host * before + on_host, apart)
         )
+    if tasks > 1 and footprint.boundary_weights:
+        copies = 4.0 * footprint.boundary_weights * adapted_scalars(footprint, shape)
+        moments.append(Memory(weights, 0, optimizer, copies, held, host))
     return max(moments, key=Memory.on_cpu)
 
 

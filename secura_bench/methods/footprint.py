@@ -33,6 +33,7 @@ class Footprint:
         held_bytes: of each scalar of ``ParameterCount.held``, on the run's device and in the CPU's memory.
         task_bytes: of each trained scalar, what a task leaves on the device for good, all but the last.
         boundary_bytes: as ``held_bytes``, what ``end_task`` takes beside what is held, of each trained scalar.
+        boundary_weights: fp32 copies of an adapted weight that ``end_task`` makes, of one weight at a time.
         published_per_layer: what the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, if anything.
         count_on_shapes: what ``Method.count_parameters`` gives once attached to a model of shapes alone; raises
             SpecError where the options do not fit the model's modules. The method itself is not attached.
@@ -54,6 +55,7 @@ class Footprint:
     held_bytes: tuple[int, int]
     task_bytes: int
     boundary_bytes: tuple[int, int]
+    boundary_weights: int
     published_per_layer: int | None
     count_on_shapes: Callable[[nn.Module], ParameterCount]
     extra_rows: Callable[[int, int], float]
@@ -98,6 +100,7 @@ def joined(parts: Sequence[Footprint], plain: Footprint, adapter: Footprint) -> 
         held_bytes=holder.held_bytes,
         task_bytes=sum(part.task_bytes for part in parts),
         boundary_bytes=(max(part.boundary_bytes[0] for part in parts), max(part.boundary_bytes[1] for part in parts)),
+        boundary_weights=max(part.boundary_weights for part in parts),
         published_per_layer=None,
         count_on_shapes=plain.count_on_shapes,
         extra_rows=lambda rows, task: sum(part.extra_rows(rows, task) for part in parts),

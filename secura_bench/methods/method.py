@@ -121,6 +121,11 @@ class Method(Generic[OptionsT]):
         return False
 
     @property
+    def renews(self) -> bool:
+        """Whether trained tensors are made anew at a boundary: the optimizer then begins each task with no moments."""
+        return False
+
+    @property
     def replays(self) -> bool:
         """Whether a step's rows are more than the task's: two such methods cannot be stacked."""
         return type(self).mix is not Method.mix
@@ -272,6 +277,7 @@ class Method(Generic[OptionsT]):
             held_bytes=(4, 0),
             task_bytes=0,
             boundary_bytes=(0, 0),
+            boundary_weights=0,
             published_per_layer=self.published_per_layer,
             count_on_shapes=count,
             extra_rows=lambda rows, task: 0,

@@ -108,6 +108,11 @@ class Stack(Method[StackOptions]):
         return any(part.merges for part in self.parts)
 
     @property
+    def renews(self) -> bool:
+        """Whether any part does."""
+        return any(part.renews for part in self.parts)
+
+    @property
     def replays(self) -> bool:
         """Whether any part does."""
         return any(part.replays for part in self.parts)
