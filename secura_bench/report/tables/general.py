@@ -10,6 +10,7 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.cost import cost
 from secura_bench.report.tables.differences import differences
 from secura_bench.report.tables.forgetting import forgetting
+from secura_bench.report.tables.frontier import frontier
 from secura_bench.report.tables.logged import merges, norms
 from secura_bench.report.tables.retention import retention
 from secura_bench.report.tables.sequence import continual, matrix
@@ -18,7 +19,11 @@ from secura_bench.report.tables.table import Table
 
 def general_tables(studies: Sequence[Study], wanted: Sequence[str], reference: str = "") -> Iterator[Table]:
     """Yield the ``wanted`` tables of every study, those of one study together; differences are from ``reference``."""
-    makers: dict[str, TableMaker] = {**BY_PROTOCOL, "differences": partial(differences, reference=reference)}
+    compared = {
+        "frontier": partial(frontier, reference=reference),
+        "differences": partial(differences, reference=reference),
+    }
+    makers: dict[str, TableMaker] = {**BY_PROTOCOL, **compared}
     for study in studies:
         for protocol in study.protocols:
             for name in wanted:
@@ -36,6 +41,7 @@ def protocol_of(name: str) -> Protocol:
 
 TableMaker = Callable[[Study, Protocol], Iterator[Table]]
 BY_PROTOCOL: dict[str, TableMaker] = {
+    "frontier": frontier,
     "retention": retention,
     "continual": continual,
     "matrix": matrix,
@@ -47,5 +53,5 @@ BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {
     "merges": merges,
     "norms": norms,
 }
-GENERAL = ("retention", "continual", "matrix", "losses", "cost", "merges")
+GENERAL = ("frontier", "retention", "continual", "matrix", "losses", "cost", "merges")
 """The tables that a report shows if none is named."""
