@@ -179,9 +179,10 @@ class YamlFile:
 def explain(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
     """Turn one pydantic error into a key path within the file and a sentence with the way out.
 
-    Pydantic's location is the path of keys in the file, but for the tags of unions, which are ``<in brackets>``.
+    Pydantic's location is the path of keys in the file, but for the tags of unions, which are ``<in brackets>``, and
+    its own mark where the key itself is wrong.
     """
-    key: KeyPath = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    key: KeyPath = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith(("<", "[key"))))
     kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
         return key, unknown_name("key", key[-1], _fields_at(model, key[:-1]))
