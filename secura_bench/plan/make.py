@@ -54,9 +54,7 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
     plans = []
     for spec in specs:
         if spec.tune is not None:
-            raise SpecError(
-                "tune: what is chosen of runs cannot be planned before them: secura_bench.tuning does both."
-            )
+            raise SpecError("tune: the settings are chosen of trials, which `secura-bench run` does before it plans.")
         metrics = load_metrics(spec, allow_code)
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
         key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics], sort_keys=True)

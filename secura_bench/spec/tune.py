@@ -44,6 +44,11 @@ def rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
+def spelled(value: Any) -> str:
+    """Return a setting as a sentence or a cell has it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _axis(value: Any) -> Any:
     if isinstance(value, dict):
         try:
