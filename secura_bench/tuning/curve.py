@@ -28,7 +28,7 @@ def setting_at(losses: Mapping[float, float], wanted: float) -> float:
     for (low, before), (high, after) in pairwise(points):
         if wanted == before:
             return low
-        if math.isfinite(before) and math.isfinite(after) and min(before, after) <= wanted <= max(before, after):
+        if math.isfinite(before) and math.isfinite(after) and min(before, after) < wanted < max(before, after):
             share = (wanted - before) / (after - before)
             return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
     if points[-1][1] == wanted:
