@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,12 +114,27 @@ class Trial:
         Raises:
             Fault: It ended otherwise before.
         """
-        words = [str(self.folder), str(self.plugin), results, when]
-        command = [sys.executable, "-m", "secura_bench.checking.trial", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - it is this program
-        if done.returncode != -signal.SIGKILL:
-            said = (done.stderr.strip().splitlines() or [""])[-1]
-            raise Fault(f"the process that was to be killed ended before, with {done.returncode}: {said}")
+        context = _processes()
+        ours, theirs = context.Pipe(duplex=False)
+        victim = context.Process(target=_victim, args=(self.folder, self.plugin, results, when, theirs))
+        victim.start()
+        theirs.close()
+        try:
+            said = ours.recv()
+        except EOFError:  # it was killed before it said anything
+            said = ""
+        victim.join()
+        if victim.exitcode != -signal.SIGKILL:
+            raise Fault(f"the process that was to be killed ended before, with {victim.exitcode}: {said}")
+
+
+def _processes() -> ForkServerContext | SpawnContext:
+    """Return the maker of processes: all but Windows has one that imports the libraries once for all of them."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "peft", "transformers.models.llama.modeling_llama"])
+    return context
 
 
 class _Bomb(NoProgress):
@@ -170,15 +188,17 @@ def losses(folder: RunFolder) -> dict[str, list[float]]:
     return found
 
 
-def _victim(folder: str, plugin: str, results: str, when: When) -> None:
-    """Be the process that is killed."""
+def _victim(folder: Path, plugin: Path, results: str, when: When, ours: Connection) -> None:
+    """Be the process that is killed; what keeps it from getting there is said in a line."""
     from secura_bench.methods.plugins import load_plugin
 
-    load_plugin(Path(plugin))
-    plan = make_plan(load_spec(str(Path(folder) / "spec.yaml")))
-    trial = Trial(Path(folder), Path(plugin), plan)
-    do_run(trial.run, plan.inputs, trial.at(results), _Bomb(when), Stop())
-
-
-if __name__ == "__main__":
-    _victim(*sys.argv[1:])  # type: ignore[arg-type]
+    with contextlib.redirect_stderr(io.StringIO()):  # what libraries warn of was read in the undisturbed run
+        try:
+            load_plugin(plugin)
+            plan = make_plan(load_spec(str(folder / "spec.yaml")))
+            trial = Trial(folder, plugin, plan)
+            do_run(trial.run, plan.inputs, trial.at(results), _Bomb(when), Stop())
+            ours.send("it came to the run's end")
+        except Exception as error:
+            ours.send(plugin_fault(error) or in_a_line(error))
+            raise SystemExit(1) from None

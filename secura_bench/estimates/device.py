@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import psutil
 import torch
@@ -43,7 +44,7 @@ A_LARGE_GPU = Device("80 GB GPU", 80e9, 300e12, 256e9)
 
 
 def this_device() -> Device:
-    """Return the device that runs started now would use; its speed is measured in a fifth of a second."""
+    """Return the device that runs started now would use; its speed is measured once, in a fifth of a second."""
     host = float(psutil.virtual_memory().available)
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
@@ -51,6 +52,7 @@ def this_device() -> Device:
     return Device("cpu", host, _rate("cpu", 512, torch.float32), host)
 
 
+@cache
 def _rate(kind: str, size: int, dtype: torch.dtype) -> float:
     """Return the operations a second of size³ products: the fastest of those that fit, after one to warm up.
 

@@ -10,7 +10,9 @@ from conftest import ROOT, secura_bench
 
 from secura_bench.checking.check import Verdict
 from secura_bench.checking.command import table
+from secura_bench.checking.trial import Fault, Trial
 from secura_bench.foundation.registry import METHODS
+from secura_bench.methods.plugins import load_plugin
 
 EXAMPLES = [ROOT / "docs/methods" / name for name in ("l2_to_start.py", "agem.py", "kl_to_base.py")]
 HEAD = """\
@@ -78,6 +80,11 @@ STANDS_STILL = """
 
     def parameter_groups(self, model):
         return [{"params": list(model.parameters()), "weight_decay": 0.0}]
+"""
+FAILS_ELSEWHERE = """
+    def begin_task(self, model, task):
+        if multiprocessing.parent_process():
+            raise RuntimeError("not here")
 """
 MIXES = """
     stream = "mixed"
@@ -152,6 +159,15 @@ def test_each_fault_stands_in_its_line(text: str, code: int, told: dict, tmp_pat
         what for what, (holds, _) in told.items() if holds == "FAILS"
     }
     assert ("its numbers would not be right" in done.stdout) == bool(code)
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_before_it_is_killed_says_why(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"import multiprocessing\n{HEAD}{FAILS_ELSEWHERE}")
+    load_plugin(tmp_path / "mine.py")
+    trial = Trial.of(tmp_path / "trial", tmp_path / "mine.py", {"name": "mine"})
+    with pytest.raises(Fault, match=r"ended before, with 1: RuntimeError: not here .*mine.py:"):
+        trial.kill("results", "in-task")
 
 
 @pytest.mark.parametrize(

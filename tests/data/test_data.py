@@ -1,20 +1,16 @@
-"""Rows, splits and chat formatting: what a model is fed, and that bad data is refused by name."""
+"""Rows, splits and sources: what a task is made of, and that bad data is refused by name."""
 
 from __future__ import annotations
 
 import json
-import math
-import random
 from pathlib import Path
 
 import pytest
 
-from secura_bench.data import quality
-from secura_bench.data.chat import SYSTEM, ChatFormat
+from secura_bench.data.chat import ChatFormat
 from secura_bench.data.collate import collate
 from secura_bench.data.dataset import load_data, probe_examples
 from secura_bench.data.split import rows_hash, split_rows
-from secura_bench.data.turns.template import dated
 from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.models.load import load_tokenizer
 from secura_bench.spec.sections import DataSpec
@@ -25,13 +21,6 @@ from secura_bench.tasks.row import Row
 from secura_bench.tasks.sources import make_rows, read_rows
 from secura_bench.tasks.templates import CompiledColumns, options
 
-REFUSES_SYSTEM = """\
-{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}\
-{% endif %}<start>{{ 'model' if m.role == 'assistant' else m.role }}
-{{ m.content | trim }}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<start>model
-{% endif %}"""
-
 
 @pytest.fixture
 def tokenizer(tiny):
@@ -40,72 +29,6 @@ def tokenizer(tiny):
 
 def row(i: int, group: str | None = None, prompt: str | None = None) -> Row:
     return Row(f"r{i}", prompt or f"question {i}", f"answer {i}", group=group)
-
-
-# --- chat ---
-
-
-def test_rendering_is_the_templates(tokenizer) -> None:
-    chat = ChatFormat(tokenizer)
-    item = chat.example("t", Row("1", "How many?", "seven"), 600)
-    messages = [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": "How many?"},
-    ]
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    full = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": "seven"}], tokenize=False)
-    assert tokenizer.decode(item.prompt_ids) == prompt
-    assert tokenizer.decode(item.prompt_ids + item.answer_ids) == full.rstrip("\n")
-    assert item.answer_ids[-1] == tokenizer.eos_token_id
-    assert item.supervised == len(tokenizer("seven", add_special_tokens=False)["input_ids"]) + 1
-
-
-def test_a_template_that_refuses_a_system_role(tokenizer) -> None:
-    tokenizer.chat_template = REFUSES_SYSTEM
-    tokenizer.bos_token = "<|im_start|>"
-    chat = ChatFormat(tokenizer)
-    assert chat.system_in_user_turn
-    item = chat.example("t", Row("1", "How many?", " indented"), 600)
-    text = tokenizer.decode(item.prompt_ids)
-    assert text == f"<|im_start|><start>user\n{SYSTEM}\n\nHow many?<|im_end|>\n<start>model\n"
-    assert item.prompt_ids.count(tokenizer.bos_token_id) == 1
-    # The template trims what it renders; the answer that is trained and scored is the row's own.
-    assert tokenizer.decode(item.answer_ids, skip_special_tokens=True) == " indented"
-
-
-def test_a_template_that_drops_the_system_message(tokenizer) -> None:
-    tokenizer.chat_template = (
-        REFUSES_SYSTEM.replace("{{ raise_exception('System role not supported') }}", "{% continue %}")
-        .replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
-        .replace("{% continue %}", "")
-    )
-    assert ChatFormat(tokenizer).system_in_user_turn
-
-
-def test_a_tokenizer_that_adds_bos_by_itself_gets_one(tokenizer) -> None:
-    """The template writes the token, and so would the tokenizer: there must be one."""
-    from tokenizers.processors import TemplateProcessing
-
-    bos = "<|im_start|>"
-    tokenizer.bos_token = bos
-    tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
-    tokenizer._tokenizer.post_processor = TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
-    )
-    assert tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
-    for template in (tokenizer.chat_template, None):
-        tokenizer.chat_template = template
-        item = ChatFormat(tokenizer).example("t", Row("1", "How many?", "seven"), 600)
-        assert item.prompt_ids[0] == tokenizer.bos_token_id
-        assert (item.prompt_ids + item.answer_ids).count(tokenizer.bos_token_id) == 1
-
-
-def test_long_rows(tokenizer) -> None:
-    chat = ChatFormat(tokenizer)
-    whole = chat.example("t", Row("1", "How many?", "seven eight nine"), 600)
-    cut = chat.example("t", Row("1", "How many?", "seven eight nine"), len(whole) - 2)
-    assert cut.answer_ids == whole.answer_ids[:-2]
-    assert chat.example("t", Row("1", "How many?", "seven"), len(whole.prompt_ids)) is None
 
 
 # --- splits ---
@@ -267,55 +190,7 @@ def test_collation_pads_on_the_right(examples) -> None:
     assert options(["x", "y"]) == "Options:\n(A) x\n(B) y"
 
 
-# --- what is known of rows ---
-
-
-def mcq(answer: int, *choices: str, prompt: str = "?") -> Row:
-    return Row("x", prompt, choices[answer], choices, answer)
-
-
-def test_chance_and_majority_by_hand() -> None:
-    rows = [mcq(0, "yes", "no"), mcq(0, "yes", "no"), mcq(1, "yes", "no"), mcq(1, "a", "b", "c", "d")]
-    assert quality.chance(rows) == pytest.approx(100 * (3 / 2 + 1 / 4) / 4)
-    assert quality.majority(rows) == 50.0  # "yes" is right twice, and so are (A) and (B)
-    shuffled_texts = [mcq(0, "a", "b"), mcq(0, "c", "d"), mcq(0, "e", "f"), mcq(1, "g", "h")]
-    assert quality.majority(shuffled_texts) == 75.0  # always "(A)"
-    moved = [mcq(0, "same", "other"), mcq(1, "other", "same"), mcq(2, "x", "y", "same"), mcq(1, "x", "y")]
-    assert quality.majority(moved) == 75.0  # always "same", at three places
-    open_rows = [Row("1", "q", "a")]
-    assert quality.chance(open_rows) is quality.majority(open_rows) is None
-    assert quality.chance([*rows, *open_rows]) == quality.chance(rows)
-
-
-def test_position_bias_is_pearsons_chi_square() -> None:
-    rows = [mcq(0, "a", "b", "c")] * 20 + [mcq(1, "a", "b", "c")] * 5 + [mcq(2, "a", "b", "c")] * 5
-    bias = quality.position_bias(rows)
-    assert bias.counts == (20, 5, 5)
-    assert bias.expected == pytest.approx((10, 10, 10))
-    assert bias.statistic == pytest.approx(15.0)  # (100 + 25 + 25) / 10
-    assert bias.p == pytest.approx(math.exp(-7.5))  # chi-square with 2 degrees of freedom
-    assert quality.position_bias([Row("1", "q", "a")]) is None
-
-
-def test_position_bias_of_lists_of_different_lengths_keeps_its_level() -> None:
-    generator = random.Random(0)
-    small = 0
-    for _ in range(400):
-        rows = [mcq(generator.randrange(n), *"abcdef"[:n]) for n in [2] * 60 + [3] * 30 + [6] * 10]
-        small += quality.position_bias(rows).p < 0.1
-    assert 22 <= small <= 60  # 40 expected, sd 6
-
-
-def test_duplicates_leaks_and_overlaps() -> None:
-    rows = [Row("1", "one", "x", group="g"), Row("2", "one", "y"), Row("3", "three", "x"), Row("4", "", "text")]
-    assert quality.duplicates(rows) == 1
-    assert quality.leaked(rows[:2], [Row("5", "new", "x", group="g"), Row("6", "one", "z"), rows[2]]) == 2
-    long = "the quick brown fox jumps over the lazy dog and runs far away"  # 13 words
-    other = Row("7", f"Question: {long.upper()}, today?", "a")
-    assert (
-        quality.overlap([Row("8", f"So {long}!", "b"), Row("9", long.rsplit(" ", 1)[0], "away"), rows[2]], [other]) == 2
-    )
-    assert quality.overlap([Row("10", "Three!", "X")], rows) == 1  # short, and all words the same
+# --- rows that are left out ---
 
 
 def test_counts_of_what_was_left_out(tmp_path: Path, monkeypatch, tokenizer) -> None:
@@ -335,68 +210,3 @@ def test_filtered_rows_are_counted(tmp_path: Path, monkeypatch, tokenizer) -> No
     local(tmp_path, monkeypatch, *({"text": t} for t in ["", " a b ", "c", "d", "\n"] * 3 + ["e"]), name="wikitext")
     counts = load_data("wikitext", DataSpec(test_fraction=0.4), ChatFormat(tokenizer)).counts
     assert (counts.found, counts.filtered, counts.duplicates, counts.cut_answers) == (16, 6, 6, 0)
-
-
-# --- plain text ---
-
-
-def test_plain_text_is_one_uncut_sequence(tokenizer) -> None:
-    from tokenizers.processors import TemplateProcessing
-
-    data = load_data("tiny_text", DataSpec(rows=40, context=4), ChatFormat(tokenizer))
-    for example in (*data.train, *data.test):
-        assert example.prompt_ids == ()
-        assert example.row.prompt == ""
-        assert tokenizer.decode(example.answer_ids) == example.row.target
-        assert example.answer_ids[-1] != tokenizer.eos_token_id
-    assert min(len(example) for example in data.test) > 4  # the context cuts no text
-    tokenizer.bos_token = "<|im_start|>"
-    tokenizer._tokenizer.post_processor = TemplateProcessing(
-        single="<|im_start|> $A", special_tokens=[("<|im_start|>", tokenizer.bos_token_id)]
-    )
-    item = ChatFormat(tokenizer).text_example("tiny_text", data.test[0].row)
-    assert item.prompt_ids == (tokenizer.bos_token_id,)
-    assert item.answer_ids == data.test[0].answer_ids
-
-
-# --- dates in templates ---
-
-DATED = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "{% if not date_string is defined %}{% set date_string = '01 Jan 1999' %}{% endif %}"
-        "Today Date: {{ date_string }}",
-        "Today Date: {{ strftime_now('%d %b %Y') }}",
-        "{% if strftime_now is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
-        "Today Date: {{ date_string }}",
-    ],
-)
-def test_a_template_that_renders_the_date_says_the_same_tomorrow(tokenizer, line: str) -> None:
-    tokenizer.chat_template = line + DATED
-    item = ChatFormat(tokenizer).example("t", Row("1", "How many?", "seven"), 600)
-    assert tokenizer.decode(item.prompt_ids).startswith("Today Date: 26 Jul 2024")
-
-
-def test_template_hash_sees_what_is_rendered(tokenizer) -> None:
-    first = ChatFormat(tokenizer).template_hash
-    assert first == ChatFormat(tokenizer).template_hash
-    template = tokenizer.chat_template
-    tokenizer.chat_template = template.replace("message['content']", "message['content'] | trim")
-    assert ChatFormat(tokenizer).template_hash != first
-    tokenizer.chat_template = template
-    tokenizer.add_tokens(["Which"])  # the same template, other ids
-    assert ChatFormat(tokenizer).template_hash != first
-
-
-def test_stopping_the_clock_moves_nothing_else(tokenizer) -> None:
-    """Not even white space at the head of a template, which Jinja2 trims by where blocks stand."""
-    for head in ("", "\n", "  {% if true %}x{% endif %}", "  \n\n {%- if true %}x\n{% endif %}"):
-        template = head + "{% if false %}{{ strftime_now('%Y') }}{% endif %}" + DATED
-        tokenizer.chat_template = template
-        messages = [{"role": "user", "content": "q"}]
-        assert tokenizer.apply_chat_template(messages, chat_template=dated(template), tokenize=False) == (
-            tokenizer.apply_chat_template(messages, tokenize=False)
-        )

@@ -46,7 +46,6 @@ MORE = {
     "Ten methods": (
         "continuous, n 90, 10 methods, seeds 4 v 4, sd 2",
         "right/wrong, n 90, 10 methods, seeds 2 v 2, sd 5",
-        "right/wrong, n 90, 10 methods, seeds 4 v 4, sd 2, mean of 3 tasks",
         "continuous, n 500, 10 methods, seeds 4 v 4, sd 2, true 63 and 60",
     ),
     "Methods that differ": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_report import BASE, note, run
+from hand_records import BASE, note, run
 
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run

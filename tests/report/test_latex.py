@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hand_records import BASE, run
 from synthetic import write_records
-from test_report import BASE, HOSTILE, run
+from test_report import HOSTILE
 
 from secura_bench.report.formats.latex import _SPECIAL, escape, latex
 from secura_bench.report.make import make_report, render

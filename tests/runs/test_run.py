@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SPEC, secura_bench
+from conftest import SPEC, secura_bench
 
 from secura_bench.plan.make import make_plan
 from secura_bench.report.study.runs import Run
@@ -252,56 +252,6 @@ def test_divergence_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     assert "1 of 1 diverged" in done.stdout
 
 
-BAD_RUNS = [
-    ("a misspelt key", {"probe_rows": "prob_rows"}, "prob_rows"),
-    ("an unknown method", {"name: lora": "name: lorra"}, "lorra"),
-    ("a negative rank", {"r: 2": "r: -2"}, "r"),
-    ("a rank larger than the matrix", {"name: lora, r: 2": "name: secura, r: 5000, m: 6000"}, "at most"),
-    ("a model that is nowhere", {"model: tiny": "model: ./none"}, "no preset"),
-    ("a path for a name", {"experiment: trial": "experiment: ../../x"}, "experiment"),
-    ("an object", {"experiment: trial": "experiment: !!python/object:os.system x"}, "plain YAML"),
-    ("a probe that is too large", {"probe_rows: 6": "probe_rows: 6", "[tiny_group]": "[tiny_arith]"}, None),
-    ("a broken data line", {"[tiny_group]": "[objcount]"}, "objcount.jsonl:2"),
-    ("a task with no rows", {"[tiny_group]": "[absnarr]"}, "no rows"),
-    ("a missing data file", {"[tiny_group]": "[gsm8k]"}, "gsm8k.jsonl"),
-    ("more rows than there are", {"rows: 60": "rows: 100000"}, "fewer rows"),
-    ("momentum out of range", {"steps: 2": "steps: 2, betas: [1.5, 0.9]"}, "train.betas.0"),
-    ("a seed too large", {"threads: 1": "threads: 1\nseeds: [99999999999999999999999]"}, "seeds.0"),
-    ("the base's label", {"r: 2": "label: base"}, "label 'base'"),
-    ("half a character", {"[tiny_group]": "[arc_c]"}, "surrogate"),
-    ("a stack of numbers", {"{name: lora, r: 2}": "{stack: [{name: 5}, ewc]}"}, "a part of a stack"),
-]
-
-
-@pytest.mark.parametrize(("what", "changes", "named"), [c for c in BAD_RUNS if c[2]], ids=lambda v: str(v)[:30])
-def test_bad_input_is_one_error_and_writes_nothing(tmp_path: Path, what: str, changes: dict, named: str) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "objcount.jsonl").write_text('{"id": "1", "input": "x", "output": "y"}\n{broken\n')
-    (data / "absnarr.jsonl").write_text("\n")
-    (data / "arc_c.jsonl").write_text(
-        '{"id": "1", "input": "x", "output": "y", "choices": ["\\ud800", "b"], "answer_index": 0}\n'
-    )
-    work = tmp_path / "work"
-    work.mkdir()
-    text = SPEC
-    for right, wrong in changes.items():
-        text = text.replace(right, wrong)
-    (work / "spec.yaml").write_text(text)
-    done = secura_bench("run", "spec.yaml", cwd=work, SECURA_BENCH_DATA=str(data))
-    assert done.returncode == 2, done.stderr
-    assert named in done.stderr and "Traceback" not in done.stderr
-    assert [path.name for path in work.iterdir()] == ["spec.yaml"]
-
-
-def test_results_that_are_a_file(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(SPEC)
-    (tmp_path / "results").write_text("mine")
-    done = secura_bench("run", "spec.yaml", cwd=tmp_path)
-    assert done.returncode == 2 and "is a file" in done.stderr
-    assert (tmp_path / "results").read_text() == "mine"
-
-
 def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
     results: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -317,14 +267,6 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
     outcome = execute([plan], tmp_path / "results", progress="quiet")
     assert len(outcome.done) == len(plan.runs)
     assert {path: path.read_bytes() for path in tmp_path.rglob("record.json")} == before
-
-
-def test_validate(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(SPEC)
-    done = secura_bench("validate", "spec.yaml", "smoke", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "spec.yaml: valid; trial on tiny: 2 runs of 1 methods on 1 tasks" in done.stdout
-    assert secura_bench("validate", "none.yaml", cwd=tmp_path).returncode == 2
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -346,63 +288,6 @@ def test_report_imports_no_torch(results: Path) -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip().endswith("False")
-
-
-QUICK = [
-    "--set",
-    "train.steps=2",
-    "--set",
-    "evaluate.limit=2",
-    "--set",
-    "probe_rows=6",
-    "--set",
-    "data.rows=40",
-    "--set",
-    "threads=1",
-]
-
-
-@pytest.mark.slow
-def test_smoke_spec_runs_in_a_checkout(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "secura_bench",
-        "run",
-        "configs/smoke.yaml",
-        "--results",
-        str(tmp_path / "r"),
-        *QUICK,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "secura-fusion-20" in done.stdout
-
-
-@pytest.mark.slow
-def test_smoke_runs_from_a_wheel_in_an_empty_folder(tmp_path: Path) -> None:
-    """Built, installed apart from the checkout, and run by name, where there are no configs or tasks around."""
-    import os
-
-    wheels, site, empty = tmp_path / "wheels", tmp_path / "site", tmp_path / "empty"
-    empty.mkdir()
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    wheel = next(wheels.glob("*.whl"))
-    assert wheel.stat().st_size < 6 * 2**20
-    subprocess.run(
-        [*pip, "install", "-q", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True
-    )
-    environment = {**os.environ, "PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1"}
-    where = "import secura_bench; print(secura_bench.__file__)"
-    found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=environment, capture_output=True, text=True)
-    assert found.stdout.startswith(str(site))
-    command = [str(site / "bin" / "secura-bench"), "run", "smoke", *QUICK]
-    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "secura-fusion-20" in done.stdout
-    assert len(list((empty / "results").rglob("record.json"))) == 5
 
 
 def test_read_record(results: Path) -> None:
