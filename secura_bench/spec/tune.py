@@ -134,7 +134,8 @@ class Tuned(Part):
         chosen_from: the folders of the runs that were looked at, below the results folder.
         on: the tasks of those; held_out: whether they were scored on rows of the training side.
         rows: how many rows those trained on and were scored on. runs, seconds: how many they were, and their time.
-        loss: of the choice, in nats a token; interpolated where it is ``match``'s.
+        loss: of the choice's trial, in nats a token; None where the setting is interpolated.
+        learned: what it should learn, where it is a match: the main score of the protocol ``by``.
         edges: keys whose value is the ``lowest`` or the ``highest`` of the grid.
         left_out: methods of which no settings could be chosen, and why.
     """
@@ -155,6 +156,8 @@ class Tuned(Part):
     runs: int = 0
     seconds: float = 0.0
     loss: float | None = None
+    learned: float | None = None
+    by: str | None = None
     edges: dict[str, Literal["lowest", "highest"]] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.grid import grid_of, tuned_methods, with_settings
 from secura_bench.spec.tune import TRAINED, Grid, Settings, Tuned, TuneSpec, rounded, spelled
 from secura_bench.tuning.curve import NotReachedError, setting_at
-from secura_bench.tuning.trials import Trial, read_trials, tune_of
+from secura_bench.tuning.trials import Trial, learned_by, read_trials, tune_of
 
 if TYPE_CHECKING:
     from secura_bench.plan.make import Plan
@@ -23,10 +23,11 @@ Edge = Literal["lowest", "highest"]
 
 @dataclass(frozen=True)
 class Choice:
-    """The settings of one method; ``loss`` in nats a token, of the trial, or interpolated between two."""
+    """The settings of one method, with the loss of their trial, or with what they should learn as ``match`` has it."""
 
     settings: Settings
-    loss: float
+    loss: float | None = None
+    learned: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def choose(
     """Return the choice for each method, by label, and for the others why there is none.
 
     Without a ``reference`` each has its best setting: the lowest loss, of equal ones that which comes first in
-    ascending order. With one, that is the reference's alone, and the others have the setting at which they have the
-    reference's loss.
+    ascending order. With one, that is the reference's alone, and the others have the setting at which they learn as
+    much.
 
     Raises:
         SpecError: The reference has diverged everywhere.
@@ -66,25 +67,25 @@ def choose(
     for label in grids if reference is None else [reference]:
         best = min(trials[label], key=lambda trial: (trial.loss, _position(grids[label], trial.settings)))
         if math.isfinite(best.loss):
-            chosen[label] = Choice(best.settings, best.loss)
+            chosen[label] = Choice(best.settings, best.loss, best.learned if reference else None)
         else:
             left_out[label] = "it diverged at every setting of its grid"
     if reference is None:
         return chosen, left_out
-    if reference not in chosen:
+    wanted = chosen[reference].learned if reference in chosen else None
+    if wanted is None or not math.isfinite(wanted):
         raise SpecError(f"tune.reference: {reference} diverged at every setting of its grid; nothing can match it.")
-    wanted = chosen[reference].loss
     for label, grid in grids.items():
         if label == reference:
             continue
         (key,) = grid
         try:
-            found = setting_at({trial.settings[key]: trial.loss for trial in trials[label]}, wanted)
+            found = setting_at({trial.settings[key]: trial.learned for trial in trials[label]}, wanted)
         except NotReachedError as reason:
             left_out[label] = str(reason)
             continue
         whole = all(isinstance(value, int) for value in grid[key])
-        chosen[label] = Choice({key: round(found) if whole else rounded(found)}, wanted)
+        chosen[label] = Choice({key: round(found) if whole else rounded(found)}, learned=wanted)
     return {label: chosen[label] for label in grids if label in chosen}, left_out
 
 
@@ -141,7 +142,9 @@ def _tuned(
         seeds=plan.spec.seeds,
         runs=sum(len(trial.folders) for trial in own),
         seconds=round(math.fsum(trial.seconds for trial in own), 1),
-        loss=float(f"{choice.loss:.6g}"),
+        loss=choice.loss,
+        learned=choice.learned,
+        by=learned_by(plan.spec).id if tune.reference else None,
         edges=edges_of(grid, choice.settings),
         left_out=dict(left_out),
     )
@@ -152,12 +155,13 @@ def _sentence(label: str, choice: Choice | None, grid: Grid, tune: TuneSpec, rea
     if choice is None:
         return f"{label} is left out: {reason}"
     settings = ", ".join(f"{key} {spelled(value)}" for key, value in choice.settings.items())
-    why = f"the lowest loss of its settings, {choice.loss:.3g}"
-    if tune.reference not in (None, label):
-        why = f"where it should have the loss of {tune.reference} at its best, {choice.loss:.3g}"
+    if choice.loss is None:
+        why = f"where it should learn as much as {tune.reference} at its best, a score of {choice.learned:.3g}"
+    else:
+        why = f"the lowest loss of its settings, {choice.loss:.3g} nats a token"
     found = edges_of(grid, choice.settings)
     edges = "".join(f"; {key} is the {edge} of the grid, which may end too soon" for key, edge in found.items())
-    return f"{label}: {settings}, {why} nats a token on {tune.on}{edges}"
+    return f"{label}: {settings}, {why} on {tune.on}{edges}"
 
 
 def _numeric(values: Sequence[Any]) -> bool:

@@ -1,7 +1,6 @@
 """A method's curve of a setting against what it learns, read backwards: at which setting does it learn so much?
 
-What is learned is the fall of the held-out loss, in nats a token, of one model on one set of rows: two methods learn as
-much where their losses are equal. The curve is linear between neighbouring settings, on a log scale of the setting.
+The curve is linear between neighbouring settings, on a log scale of the setting.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from itertools import pairwise
 
 
 class NotReachedError(Exception):
-    """The loss that was asked for lies on no piece of the curve; the message says where it would be."""
+    """What is to be learned lies on no piece of the curve; the message says where the curve is."""
 
 
-def setting_at(losses: Mapping[float, float], wanted: float) -> float:
-    """Return the setting at which the loss is ``wanted``, the smallest where there are several.
+def setting_at(learned: Mapping[float, float], wanted: float) -> float:
+    """Return the setting at which ``wanted`` is learned, the smallest where there are several.
 
-    ``losses`` by setting, which is positive; infinite where a run diverged. From a diverged setting nothing is
+    ``learned`` by setting, which is positive; minus infinity where a run diverged. From a diverged setting nothing is
     interpolated, and beyond the first and the last nothing is extrapolated.
 
     Raises:
         NotReachedError: There is no such setting.
     """
-    points = sorted(losses.items())
+    points = sorted(learned.items())
     for (low, before), (high, after) in pairwise(points):
         if wanted == before:
             return low
@@ -33,12 +32,12 @@ def setting_at(losses: Mapping[float, float], wanted: float) -> float:
             return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
     if points[-1][1] == wanted:
         return points[-1][0]
-    learned = [(loss, setting) for setting, loss in points if math.isfinite(loss)]
-    if not learned:
+    known = [(score, setting) for setting, score in points if math.isfinite(score)]
+    if not known:
         raise NotReachedError("it diverged at every setting of its grid")
-    (least, best), (most, worst) = min(learned), max(learned)
-    if least > wanted:
-        raise NotReachedError(f"its grid reaches a loss of {least:.3g} (at {best:g}) and not {wanted:.3g}")
+    (least, worst), (most, best) = min(known), max(known)
     if most < wanted:
-        raise NotReachedError(f"it learns more at every setting: its largest loss is {most:.3g} (at {worst:g})")
-    raise NotReachedError(f"a loss of {wanted:.3g} lies beside a setting that diverged")
+        raise NotReachedError(f"it learns {most:.3g} at most (at {best:g}), and {wanted:.3g} is wanted")
+    if least > wanted:
+        raise NotReachedError(f"it learns {least:.3g} at least (at {worst:g}), and {wanted:.3g} is wanted")
+    raise NotReachedError(f"{wanted:.3g} lies beside a setting at which it diverged")

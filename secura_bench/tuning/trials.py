@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secura_bench.evaluation.protocols import PROTOCOLS
+from secura_bench.evaluation.protocols.protocol import Protocol
 from secura_bench.foundation.errors import SpecError
 from secura_bench.results.folder import RECORD
 from secura_bench.results.read import read_record
 from secura_bench.results.record import MIXED, RunRecord
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.grid import SUFFIX, every_setting, tuned_methods
-from secura_bench.spec.tune import TRAINED, TuneSpec
+from secura_bench.spec.tune import TRAINED, Tuned, TuneSpec
 from secura_bench.tasks.catalog import expand
 
 if TYPE_CHECKING:
     from secura_bench.plan.make import Plan
 
-PROTOCOL, METRIC = "teacher_forced", "loss"
-"""What settings are chosen by: the mean loss of the reference answers' tokens, which has no floor and no ceiling."""
+BEST_BY = ("teacher_forced", "loss")
+"""What the best setting has least of: the mean loss of the reference answers' tokens, which has no ceiling."""
+_SCORES_ANSWERS = ("teacher_forced", "generate")
 
 
 def tune_of(spec: ExperimentSpec) -> TuneSpec:
@@ -35,15 +38,25 @@ def tune_of(spec: ExperimentSpec) -> TuneSpec:
     return spec.tune
 
 
+def learned_by(spec: ExperimentSpec) -> Protocol:
+    """Return by which protocol's main score methods learn as much: the spec's first of those that score any answer.
+
+    Equal losses would be no equal learning: of two methods with one loss, one may answer far more rows rightly.
+    """
+    return PROTOCOLS[next((name for name in spec.evaluate.protocols if name in _SCORES_ANSWERS), BEST_BY[0])]
+
+
 def trial_experiment(spec: ExperimentSpec) -> ExperimentSpec:
     """Return the experiment whose runs are the trials: ``NAME-tune``, each method in each of its settings.
 
-    All trials have the same rows, steps and seeds. They are scored by teacher forcing alone. The bench's own parts of
-    the probe are scored too, so that its tables show what each setting keeps; nothing is chosen by that.
+    All trials have the same rows, steps and seeds. They are scored by teacher forcing, and by what a match is made by.
+    The bench's own parts of the probe are scored too, so that tables show what each setting keeps; nothing is chosen by
+    that.
     """
     tune = tune_of(spec)
     steps = tune.steps or spec.train.steps
     on = spec.task_names if tune.on == TRAINED else expand((tune.on or "",))
+    protocols = (*([learned_by(spec).id] if tune.choose == "match" else []), BEST_BY[0])
     methods = [m.model_copy(update={"train": {**m.train, "steps": steps}}) for m in tuned_methods(spec)]
     changed: dict[str, Any] = {
         "experiment": f"{spec.experiment}{SUFFIX}",
@@ -54,7 +67,7 @@ def trial_experiment(spec: ExperimentSpec) -> ExperimentSpec:
         "methods": tuple(methods),
         "train": spec.train.model_copy(update={"steps": steps}),
         "evaluate": spec.evaluate.model_copy(
-            update={"protocols": (PROTOCOL,), "every": None, "tasks": "current", "metrics": ()}
+            update={"protocols": tuple(dict.fromkeys(protocols)), "every": None, "tasks": "current", "metrics": ()}
         ),
         "data": spec.data.model_copy(update={"held_out": "validation" if tune.on == TRAINED else "test"}),
         "keep": "nothing",
@@ -70,12 +83,14 @@ class Trial:
     Attributes:
         family: the method's label in the spec. folders: of the runs, below the results folder.
         loss: on held-out rows right after training each task, mean over tasks and runs; infinite if a run diverged.
+        learned: the score there, likewise, by ``learned_by``; minus infinity if a run diverged.
         rows: how many were trained on and scored, of all tasks.
     """
 
     family: str
     settings: Mapping[str, Any]
     loss: float
+    learned: float
     folders: tuple[str, ...]
     seconds: float
     rows: tuple[int, int]
@@ -97,35 +112,34 @@ def read_trials(plan: Plan, results: Path) -> tuple[Trial, ...] | None:
             return None
         families[run.method.label] = run.method.tuned
         by_label.setdefault(run.method.label, []).append((run.folder.as_posix(), read_record(path)))
-    return tuple(
-        _trial(tuned.family, tuned.settings, by_label[label], plan.spec.task_names) for label, tuned in families.items()
-    )
+    protocol = learned_by(plan.spec)
+    return tuple(_trial(tuned, by_label[label], plan.spec.task_names, protocol) for label, tuned in families.items())
 
 
-def _trial(
-    family: str, settings: Mapping[str, Any], runs: Sequence[tuple[str, RunRecord]], tasks: Sequence[str]
-) -> Trial:
-    losses = [loss for _, record in runs for loss in _losses(record)]
-    notes = [runs[0][1].data[task] for task in tasks]
+def _trial(tuned: Tuned, runs: Sequence[tuple[str, RunRecord]], tasks: Sequence[str], protocol: Protocol) -> Trial:
+    records = [record for _, record in runs]
+    notes = [records[0].data[task] for task in tasks]
     return Trial(
-        family=family,
-        settings=settings,
-        loss=math.fsum(losses) / len(losses),
+        family=tuned.family,
+        settings=tuned.settings,
+        loss=_mean(records, *BEST_BY, math.inf),
+        learned=_mean(records, protocol.id, protocol.main.id, -math.inf),
         folders=tuple(folder for folder, _ in runs),
-        seconds=math.fsum(record.cost.train_seconds + record.cost.evaluate_seconds for _, record in runs),
+        seconds=math.fsum(record.cost.train_seconds + record.cost.evaluate_seconds for record in records),
         rows=(sum(note.train_rows for note in notes), sum(note.test_rows for note in notes)),
     )
 
 
-def _losses(record: RunRecord) -> list[float]:
-    """Return a run's loss on each task right after training it; an infinite one where it has none."""
-    if record.status == "diverged":
-        return [math.inf]
-    found = {
-        score.task: score.values.get(METRIC)
-        for score in record.scores
-        if (score.protocol, score.role, score.finished) == (PROTOCOL, "task", True)
-        and score.after in (score.task, MIXED)
-    }
-    losses = [found.get(task) for task in record.tasks]
-    return [math.inf if loss is None or not math.isfinite(loss) else loss for loss in losses]
+def _mean(records: Sequence[RunRecord], protocol: str, metric: str, worst: float) -> float:
+    """Return a score on each task right after training it, mean over tasks and runs; ``worst`` where one has none."""
+    found = []
+    for record in records:
+        scores = {
+            score.task: score.values.get(metric)
+            for score in record.scores
+            if (score.protocol, score.role, score.finished) == (protocol, "task", True)
+            and score.after in (score.task, MIXED)
+        }
+        found += [scores.get(task) for task in record.tasks]
+    known = [value for value in found if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(found) else worst

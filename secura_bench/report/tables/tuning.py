@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import MISSING, Cell, compare
-from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
-from secura_bench.report.study.speaking import speaking
+from secura_bench.report.study.protocols import PROTOCOLS, Protocol
 from secura_bench.report.study.study import Study
 from secura_bench.report.study.tuning import ledger, tuned_of
 from secura_bench.report.tables import footnotes
-from secura_bench.report.tables.common import LABEL, place_of, with_numbers
+from secura_bench.report.tables.common import LABEL, metric_name, place_of, with_numbers
 from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Number, Row, Table
 from secura_bench.report.tables.tuned import chosen, grid, on
@@ -23,8 +22,7 @@ def tuning(study: Study) -> Iterator[Table]:
     found = list(ledger(study))
     if not found:
         return
-    protocol = next((PROTOCOLS[name] for name in study.protocols if name in PROTOCOLS), None)
-    metric = speaking(study, protocol)[0] if protocol else None
+    protocol = next((PROTOCOLS[tuned.by] for _, tuned in found if tuned.by in PROTOCOLS), None)
     columns = [
         LABEL,
         Column("choose", "label"),
@@ -40,9 +38,10 @@ def tuning(study: Study) -> Iterator[Table]:
         Column("min", of={"metric": "tuning_minutes"}, digits=1),
         Column("loss", of={"metric": "tuning_loss"}, digits=3, spare=1),
     ]
-    if protocol and metric:
-        name = f"{metric.id}:difference"
-        columns.append(Column("off", of={"metric": name, "protocol": protocol.id}, digits=1, interval="ends"))
+    if protocol:
+        of = {"metric": f"{protocol.main.id}:difference", "protocol": protocol.id}
+        columns += [Column("to learn", of={"metric": "tuning_learned"}, digits=1, spare=1)]
+        columns += [Column("off", of=of, digits=1, interval="ends")]
     rows = []
     for name, tuned in found:
         entries: list[str | Number] = [name, tuned.choose, chosen(tuned), grid(tuned), on(tuned)]
@@ -54,39 +53,43 @@ def tuning(study: Study) -> Iterator[Table]:
             Number(Cell(tuned.seconds / 60)),
             _number(tuned.loss),
         ]
-        if protocol and metric:
-            entries.append(Number(_off(study, name, tuned, protocol, metric)))
+        if protocol:
+            entries += [_number(tuned.learned), Number(_off(study, name, tuned, protocol))]
         rows.append(Row(tuple(entries), {"method": name}))
     shown, kept = with_numbers(columns, rows)
-    notes = (_MEANING, *_match(study, protocol, metric), *footnotes.marks(), *footnotes.notes([study], None))
+    notes = (_MEANING, *_match(found, protocol), *footnotes.marks(), *footnotes.notes([study], None))
     yield Table("tuning", f"{study.title} · tuning", tuple(shown), tuple(kept), notes, place_of(study))
 
 
 _MEANING = Note(
     "Chosen of the grid: best: the lowest loss on held-out rows, in nats a token, by teacher forcing, mean over tasks "
-    "and seeds; match: where that loss should be the reference's at its best, interpolated on a log scale of the "
+    "and seeds; match: where as much is learned as by the reference at its best, interpolated on a log scale of the "
     "setting; frontier: every setting is shown, and none was chosen. Rows: trained on + scored. Runs and their time: "
     "of the trials alone.",
-    "Best: the lowest held-out loss; match: where it should be the reference's. Runs and time: of the trials alone.",
+    "Best: the lowest held-out loss; match: where the reference's learning is met. Runs and time: of the trials alone.",
 )
 
 
-def _match(study: Study, protocol: Protocol | None, metric: Metric | None) -> Iterator[Note]:
-    reference = next((tuned.reference for _, tuned in ledger(study) if tuned.reference), None)
-    if reference and protocol and metric:
+def _match(found: Sequence[tuple[str, Tuned]], protocol: Protocol | None) -> Iterator[Note]:
+    reference = next((tuned.reference for _, tuned in found if tuned.reference), None)
+    if reference and protocol:
+        score = f"{protocol.heading} {metric_name(protocol)}"
         yield Note(
-            f"Off: what was learned less what {reference} learned, in the experiment's own runs, {protocol.heading}, "
-            f"{metric.heading}: how far the match is off."
+            f"To learn: what {reference} learned in the trial that was its best, {score}. Off: what was learned less "
+            f"what {reference} learned, in the experiment's own runs: how far the match is off.",
+            f"Off: what was learned less what {reference} learned, {score}: how far the match is off.",
         )
 
 
-def _off(study: Study, name: str, tuned: Tuned, protocol: Protocol, metric: Metric) -> Cell:
+def _off(study: Study, name: str, tuned: Tuned, protocol: Protocol) -> Cell:
     """Return what a method learned less what its reference did, on the same items of the same tasks."""
     if tuned.reference in (None, tuned.family):
         return Cell(MISSING, "no reference")
     arms = [(arm, _reference(study, tuned, arm)) for arm in study.arms if arm.method == name]
     pairs = [(one, other) for one, other in arms if other is not None]
-    mine, theirs = (study.score_keys([pair[i] for pair in pairs], protocol.id, metric.id, "learned") for i in range(2))
+    mine, theirs = (
+        study.score_keys([pair[i] for pair in pairs], protocol.id, protocol.main.id, "learned") for i in range(2)
+    )
     found = compare(mine, theirs) if pairs else None
     if found is None:
         return Cell(MISSING, "n too small to tell")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_report import BASE, run, study_of, table_of
+from hand_records import BASE, run, study_of, table_of
 
 from secura_bench.report.make import make_report
 from secura_bench.report.study.runs import Run
@@ -15,7 +15,8 @@ from secura_bench.results.record import RunRecord
 TUNED = {
     "family": "mine", "settings": {"train.lr": 1e-3}, "choose": "match", "grid": {"train.lr": [1e-4, 1e-3, 1e-2]},
     "reference": "other", "from": ["exp-tune/a", "exp-tune/b"], "on": ["v"], "rows": [90, 10], "steps": 60,
-    "seeds": [1, 2], "runs": 6, "seconds": 120.0, "loss": 1.25, "edges": {"train.lr": "highest"},
+    "seeds": [1, 2], "runs": 6, "seconds": 120.0, "loss": 1.25, "learned": 80.0,
+    "by": "teacher_forced", "edges": {"train.lr": "highest"},
     "left_out": {"gone": "it diverged"},
 }  # fmt: skip
 
