@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from secura_bench.spec.tune import TRAINED, Grid, Tuned, TuneSpec, settings_of
 from secura_bench.tasks.catalog import expand, load_task
 
 _LONGEST = 80
+_MOST_SETTINGS = 100
 SUFFIX = "-tune"
 """What the name of the experiment of the trials ends with."""
 
@@ -111,7 +113,9 @@ def check_tune(spec: ExperimentSpec, file: YamlFile) -> None:
 
 
 def _check_sizes(spec: ExperimentSpec, tune: TuneSpec, file: YamlFile) -> None:
-    sizes = {method.label: len([*settings_of(grid_of(method, tune))]) for method in tuned_methods(spec)}
+    sizes = {method.label: math.prod(map(len, grid_of(method, tune).values())) for method in tuned_methods(spec)}
+    if max(sizes.values()) > _MOST_SETTINGS:
+        raise file.error(("tune", "grid"), f"makes more than {_MOST_SETTINGS} settings of a method.")
     (first, wanted), *others = sizes.items()
     for label, size in others:
         if size != wanted:

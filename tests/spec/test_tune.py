@@ -35,6 +35,7 @@ def test_the_section_is_read_as_people_write_it(spec_file: Path) -> None:
         ("[1.0e-4, 1.0e-2]", "3", r":12: tune\.grid\.train\.lr: must be a list"),
         ("[1.0e-4, 1.0e-2]", "[1, 1]", r":12: tune\.grid\.train\.lr: a value stands here twice"),
         ("[1.0e-4, 1.0e-2]", "{from: 0, to: 1, points: 3}", r":12: tune\.grid\.train\.lr: from: .*greater than 0"),
+        ("[1.0e-4, 1.0e-2]", f"{[*range(101)]}", r":12: tune\.grid: makes more than 100 settings"),
         ("train.lr:", "trian.lr:", r":12: tune\.grid\.trian\.lr: a key of a grid is train\.KEY"),
         ("train.lr: [1.0e-4, 1.0e-2]", "methods.rr: [1]", r":12: tune\.grid\.methods\.rr: lora-r-2: rr: unknown key"),
         ("on: tiny_count", "on: tiny_cuont", r":12: tune\.on: unknown task 'tiny_cuont'. Did you mean 'tiny_count'"),

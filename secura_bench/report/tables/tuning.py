@@ -22,7 +22,7 @@ def tuning(study: Study) -> Iterator[Table]:
     found = list(ledger(study))
     if not found:
         return
-    protocol = next((PROTOCOLS[tuned.by] for _, tuned in found if tuned.by in PROTOCOLS), None)
+    protocol = next((PROTOCOLS[t.by] for _, t in found if t.by and t.by in PROTOCOLS), None)
     columns = [
         LABEL,
         Column("choose", "label"),
@@ -49,8 +49,8 @@ def tuning(study: Study) -> Iterator[Table]:
             " + ".join(map(str, tuned.rows)) if tuned.rows else "–",
             _number(tuned.steps),
             ", ".join(map(str, tuned.seeds)) or "–",
-            Number(Cell(float(tuned.runs))),
-            Number(Cell(tuned.seconds / 60)),
+            _number(tuned.runs or None),
+            _number(tuned.seconds / 60 if tuned.runs else None),
             _number(tuned.loss),
         ]
         if protocol:
