@@ -15,6 +15,7 @@ from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.grid import check_tune, every_setting
 from secura_bench.spec.matrix import variants_of
 from secura_bench.spec.probe import place_suites
+from secura_bench.spec.sources import place_sources
 from secura_bench.spec.types import as_list
 from secura_bench.tasks.catalog import CATALOG, find_data_file, is_data_file
 
@@ -59,6 +60,7 @@ def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHE
         _add_data_files(variant)
         place_suites(variant)
         place_checkpoints(variant)
+        place_sources(variant)
         spec = variant.validate_as(ExperimentSpec)
         check_names(spec, variant)
         check_tune(spec, variant)
