@@ -104,7 +104,8 @@ def forecast(
 
 
 def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int, allow_code: bool) -> Forecast:
-    plan, unknown = _plan(spec, allow_code)
+    waiting = spec.tune is not None  # for settings: it takes as long as with those that the spec has
+    plan, unknown = _plan(spec.model_copy(update={"tune": None}), allow_code)
     if trial_steps and plan is None:
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
     shape = _shape(spec.model)
@@ -115,7 +116,7 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
         own = [run for run in runs if run.method.label == label]
-        done, running = _progress(own, results)
+        done, running = (0, 0) if waiting and not own[0].method.is_base else _progress(own, results)
         estimate = _of_method(own[0], shape, rows, scoring, answers, device)
         if trial_steps and plan and done < len(own):
             first = next(run for run in plan.runs if run.method.label == label)
@@ -229,8 +230,9 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
     scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)
     tokens = sum(map(len, trained)) / len(trained)
-    answers = max(example.supervised for example in (*trained, *scored))
-    longest = max(len(example) for example in (*trained, *scored))
+    read = (*trained, *scored, *(example for rows in inputs.sources.values() for example in rows))
+    answers = max(example.supervised for example in read)
+    longest = max(map(len, read))
     return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
 
 

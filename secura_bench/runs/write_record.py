@@ -12,7 +12,7 @@ from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
-from secura_bench.results.record import Cost, Parameters, RunRecord
+from secura_bench.results.record import Cost, Interpolated, Parameters, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
 from secura_bench.runs.session import TrainingOutcome
 from secura_bench.training.memory import peak_memory
@@ -37,12 +37,18 @@ def record_of(
         mode=run.spec.mode,
         status="diverged" if outcome.diverged else "done",
         diverged_at=outcome.diverged,
-        notes=(*inputs.chat.differences, *(run.loads.notes_for(run.tasks) if run.loads else ()), *outcome.notes),
+        notes=(
+            *_held_out(run),
+            *inputs.chat.differences,
+            *(run.loads.notes_for(run.tasks) if run.loads else ()),
+            *outcome.notes,
+        ),
         model={"label": inputs.model.label, "identity": inputs.model.identity},
         method={
             **run.method.named,
             "options": run.loads.told if run.loads else method.options.model_dump(mode="json"),
             "train": run.train.model_dump(mode="json") if method.trains else {},
+            **({} if run.method.tuned is None else {"tuned": run.method.tuned.told}),
         },
         tasks=run.tasks,
         probe=run.spec.probe_name,
@@ -53,9 +59,10 @@ def record_of(
         context=run.spec.data.context,
         parameters=_parameters(run, count, method),
         weight_norms=norms and {moment: {k: finite(v) for k, v in each.items()} for moment, each in norms.items()},
-        data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts))},
+        data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts, *method.sources))},
         signatures=scorer.signatures,
         scores=tuple(scorer.scores),
+        interpolated=tuple(Interpolated(alpha=a, scores=tuple(found)) for a, found in scorer.interpolated.items()),
         cost=Cost(
             train_seconds=round(outcome.seconds, 3),
             evaluate_seconds=round(scorer.seconds, 3),
@@ -65,6 +72,12 @@ def record_of(
         ),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _held_out(run: Run) -> tuple[str, ...]:
+    """Return what a reader must know of the rows that the trained tasks are scored on, where they are no test rows."""
+    validation = run.spec.data.held_out == "validation"
+    return ("scored on rows held out from the training rows, not on the test rows",) if validation else ()
 
 
 def _parameters(run: Run, count: ParameterCount, method: Method) -> Parameters:

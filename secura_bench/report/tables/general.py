@@ -15,6 +15,7 @@ from secura_bench.report.tables.logged import merges, norms
 from secura_bench.report.tables.retention import retention
 from secura_bench.report.tables.sequence import continual, matrix
 from secura_bench.report.tables.table import Table
+from secura_bench.report.tables.tuning import tuning
 
 
 def general_tables(studies: Sequence[Study], wanted: Sequence[str], reference: str = "") -> Iterator[Table]:
@@ -52,6 +53,7 @@ BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {
     "cost": cost,
     "merges": merges,
     "norms": norms,
+    "tuning": tuning,
 }
 GENERAL = ("frontier", "retention", "continual", "matrix", "losses", "cost", "merges")
 """The tables that a report shows if none is named."""
