@@ -65,11 +65,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class StepContext:
-    """What the loop lends a method in ``after_backward``: its own collation and loss, and the step's number."""
+    """What the loop lends in ``after_backward``: collation, loss, the step's number, and how many rows go at once."""
 
     step: int
     collate: Callable[[Sequence[Example]], Batch]
     loss: Callable[[nn.Module, Batch], Loss]
+    micro_batch: int | None = None
 
 
 class Method(Generic[OptionsT]):
@@ -257,6 +258,9 @@ class Method(Generic[OptionsT]):
             kept_logits=0,
             held_bytes=(4, 0),
             boundary_bytes=(0, 0),
+            memory_gradients=lambda task: 0,
+            memory_rows=lambda task: 0.0,
+            memory_logits=(0, 0),
             published_per_layer=self.published_per_layer,
             count_on_shapes=count,
             extra_rows=lambda rows, task: 0,

@@ -102,7 +102,8 @@ def do_run(
 
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
-            folder.keep(method.trained_state(model))
+            with method.evaluating(model):  # what is kept is what was scored
+                folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record

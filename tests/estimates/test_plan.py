@@ -40,6 +40,7 @@ METHODS = [
     ("secura", {"r": 8, "m": 12, "merge": "m2", "merge_dtype": "base"}),
     ("i_lora", {}),
     ("ewc", {}),
+    ("ema", {}),
     ("mtl", {}),
     ("stack", {"parts": [{"name": "lora"}, {"name": "ewc"}]}),
 ]

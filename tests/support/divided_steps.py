@@ -27,6 +27,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "ewc": {"fisher_samples": 3},
     "i_lora": {"r": 2},
     "er": {},
+    "a_gem": {},
+    "der": {"capacity": 6},
 }
 
 
