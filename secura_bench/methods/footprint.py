@@ -76,7 +76,7 @@ class Footprint:
         return device * count.held, host * count.held
 
     def logits_memory(self, answers: int, vocabulary: int) -> int:
-        """Return the bytes in the CPU's memory of the logits that are held of a memory's rows, of ``answers`` tokens each."""
+        """Return the bytes of the logits that are held of a memory's rows, of ``answers`` tokens each, on the CPU."""
         return math.prod(self.memory_logits) * answers * vocabulary
 
     def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:

@@ -286,7 +286,10 @@ class Method(Generic[OptionsT]):
         return self.weights(model)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the tensors that, put into a freshly attached and started model, make it the trained one."""
+        """Return the tensors that, put into a freshly attached and started model, make it the trained one.
+
+        A checkpoint asks it of the model as it trains; for what a run keeps and exports it is asked in ``evaluating``.
+        """
         return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def state_dict(self) -> dict[str, Any]:

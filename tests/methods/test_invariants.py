@@ -227,7 +227,8 @@ def test_trained_state_makes_a_fresh_model_the_trained_one(case: Case) -> None:
     ours = session(case)
     for task in tasks(2):
         ours.task(task, 5)
-    state = {name: tensor.detach().clone() for name, tensor in ours.method.trained_state(ours.model).items()}
+    with ours.method.evaluating(ours.model):  # as a run keeps it
+        state = {name: tensor.detach().clone() for name, tensor in ours.method.trained_state(ours.model).items()}
     fresh = session(case)
     own = dict(fresh.model.named_parameters()) | dict(fresh.model.named_buffers())
     with torch.no_grad():
