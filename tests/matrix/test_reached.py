@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import SPEC, secura_bench
 from torch import Tensor, nn
-from zoo import build, shapes, write
+from zoo import build, calls, shapes, write
 
 from secura_bench.adapters.cur_layers import CURLoRALinear
 from secura_bench.adapters.reached import refuse_unreached
@@ -21,6 +21,12 @@ from secura_bench.spec.types import Precision
 from secura_bench.training.precision import prepare_training
 
 TRAIN = TrainSpec(lr=1e-3, steps=1, batch_size=1)
+
+
+def skip_where_called(row: str) -> None:
+    """Skip where transformers' model calls its dt_proj as any other module: nothing is idle there."""
+    if calls(row, "dt_proj"):
+        pytest.skip(f"{row} calls its dt_proj in this version of transformers")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,7 @@ TRAIN = TrainSpec(lr=1e-3, steps=1, batch_size=1)
     ids=str,
 )
 def test_a_weight_that_the_model_computes_with_itself(row: str, method: dict[str, Any], path: str) -> None:
+    skip_where_called(row)
     options = {key: value for key, value in method.items() if key != "name"}
     attached = build_method(method["name"], **options).attach(build(row))
     with pytest.raises(SpecError, match=rf"{path}.dt_proj and never calls the module.*leave dt_proj out"):
@@ -48,6 +55,7 @@ def test_the_way_out() -> None:
 
 
 def test_no_run_trains_it(tmp_path: Path) -> None:
+    skip_where_called("mamba")
     spec = SPEC.replace("model: tiny", f"model: {write('mamba', tmp_path / 'm')}")
     spec = spec.replace("{name: lora, r: 2}", "{name: lora, r: 2, target_modules: [dt_proj]}")
     (tmp_path / "spec.yaml").write_text(spec)
@@ -77,6 +85,7 @@ def test_an_expert_that_no_token_came_to_is_not_refused() -> None:
 
 
 def test_asking_leaves_no_trace() -> None:
+    skip_where_called("mamba")
     model = build_method("lora", target_modules=["dt_proj"]).attach(build("mamba")).train()
     model.get_submodule("base_model.model.backbone.layers.0").eval()
     before = [(p.requires_grad, p.grad) for p in model.parameters()], [m.training for m in model.modules()]

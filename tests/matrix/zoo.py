@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,19 @@ def shapes(name: str) -> nn.Module:
 
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config_for(name))
+
+
+@cache
+def calls(name: str, module: str) -> bool:
+    """Return whether an architecture calls its ``module``: some versions of transformers compute with its weight."""
+    called: list[nn.Module] = []
+    model = build(name)
+    for path, part in model.named_modules():
+        if path.endswith(f".{module}"):
+            part.register_forward_hook(lambda part, *_: called.append(part))
+    with torch.no_grad():
+        model(torch.tensor([[5, 6, 7]]))
+    return bool(called)
 
 
 def quiet() -> None:
