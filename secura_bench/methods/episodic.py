@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -21,20 +22,25 @@ class Episodic(Method[OptionsT]):
     """Keeps rows as they are trained on, and speaks for the tasks that have ended; a step's rows stay what they are.
 
     Attributes:
-        past: the tasks that have ended. projected: how many steps' gradients were changed by now.
+        task: the one under way. past: those that have ended. projected: how many steps' gradients were changed by now.
     """
 
     def __init__(self, options: OptionsT | None, buffer: Buffer) -> None:
         super().__init__(options)
         self.buffer = buffer
+        self.task = ""
         self.past: list[str] = []
         self.projected = 0
         self._rows = 0
 
+    def begin_task(self, model: nn.Module, task: Task) -> None:
+        """Note whose rows are to come."""
+        self.task = task.name
+
     def mix(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Offer the step's rows to the memory."""
         for example in examples:
-            self.buffer.add(example)
+            self.buffer.add(replace(example, task=self.task))
         self._rows = len(examples)
         return examples
 
@@ -57,10 +63,11 @@ class Episodic(Method[OptionsT]):
         return super().count_parameters(model).with_held(self.buffer.tokens)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the memory, the tasks that have ended, and the count of changed gradients."""
-        return {"buffer": self.buffer.state_dict(), "past": list(self.past), "projected": self.projected}
+        """Return the memory, the task under way and those that have ended, and the count of changed gradients."""
+        told = {"task": self.task, "past": list(self.past), "projected": self.projected}
+        return {**told, "buffer": self.buffer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``."""
         self.buffer.load_state_dict(state["buffer"])
-        self.past, self.projected = list(state["past"]), state["projected"]
+        self.task, self.past, self.projected = state["task"], list(state["past"]), state["projected"]

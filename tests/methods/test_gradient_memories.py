@@ -59,6 +59,7 @@ def filled(kind: type[Method], past: int = 1, each: int = 4, **options: Any) -> 
     """Return a method whose memory holds rows of ``past`` tasks that have ended, and of the one under way."""
     method = new_method(kind, **options)
     for task in tasks(past + 1, rows=each):
+        method.begin_task(torch.nn.Linear(1, 1), task)
         method.mix(task.train)
         if task.index < past:
             method.end_task(torch.nn.Linear(1, 1), task)
@@ -138,8 +139,9 @@ def test_the_memory_speaks_for_tasks_that_have_ended() -> None:
     model, method = build_model("llama"), new_method(AGEM)
     first, second = tasks(2, rows=4)
     for task in (first, second):
-        method.mix(task.train)
-        method.after_backward(model, STEP)  # without a gradient anywhere: nothing is asked
+        method.begin_task(model, task)
+        method.mix([replace(row, task="whatever") for row in task.train])
+        method.after_backward(model, STEP)  # no gradient goes against any
         assert all(parameter.grad is None for parameter in model.parameters())
         assert {row.task for row in method.buffer.draw(9, method.past)} == ({"task0"} if task is second else set())
         method.end_task(model, task)
