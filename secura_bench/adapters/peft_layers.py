@@ -1,4 +1,4 @@
-"""PEFT's LoRA layers (LoRA and DoRA) seen as one weight: to merge them at a boundary, to export, to take norms."""
+"""PEFT's layers (LoRA, DoRA and OSF) seen as one weight: to merge them at a boundary, to export, to take norms."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def tuner_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
 def effective_weight(layer: Any) -> Tensor:
     """Return the weight that the layer's forward stands for, h×d in fp32.
 
-    LoRA: W + (alpha / r) B A. DoRA: m (W + (alpha / r) B A) / ‖W + (alpha / r) B A‖, norms by row.
+    LoRA: W + (alpha / r) B A. DoRA: m (W + (alpha / r) B A) / ‖W + (alpha / r) B A‖, norms by row. OSF: W and what
+    became of its lesser singular values.
     """
     (name,) = layer.active_adapters
     weight = layer.get_base_layer().weight.float() + layer.get_delta_weight(name).float()
-    if name in layer.lora_magnitude_vector:
+    if name in getattr(layer, "lora_magnitude_vector", {}):
         magnitude = layer.lora_magnitude_vector[name].weight.float()
         weight = weight * (magnitude / weight.norm(dim=1)).unsqueeze(1)
     return weight

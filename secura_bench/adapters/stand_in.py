@@ -31,8 +31,14 @@ class LinearStandIn(nn.Module):
     moved_names: ClassVar[Names] = ()
     """Buffers that merges or averages change: what is trained is not whole without them."""
 
+    grown_names: ClassVar[Names] = ()
+    """Of these, those that have more rows or columns after each task."""
+
     held_names: ClassVar[Names] = ()
     """Whatever is held beside the model and not given to the optimizer."""
+
+    into_base: bool = False
+    """Whether steps change the base's weight itself."""
 
     @property
     def is_still(self) -> bool:
@@ -85,3 +91,9 @@ def moved_tensors(model: nn.Module) -> dict[str, Tensor]:
 def base_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return by name the weights that the adapted modules stand in for: what a merge into them changes."""
     return {f"{path}.base.weight": layer.weight for path, layer in stand_ins(model)}
+
+
+def moving_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return by name whatever steps change beside the parameters: buffers, and weights that are merged into."""
+    bases = {f"{path}.base.weight": layer.weight for path, layer in stand_ins(model) if layer.into_base}
+    return moved_tensors(model) | bases

@@ -33,7 +33,7 @@ class Live:
         seed_everything(run.seed, run.threads)
         self.run, self.inputs = run, inputs
         self.train = TrainSpec.model_validate({**run.train.model_dump(), **train})
-        self.method = run.build()
+        self.method = inputs.hand_to(run.build())
         self.model = attached(self.method, load_model(inputs.model), lambda model: prepare_training(model, self.train))
         self.tasks = [Task(name, i, inputs.tasks[name].train, len(run.tasks)) for i, name in enumerate(run.tasks)]
         accelerator = new_accelerator("fp32", cpu=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from secura_bench.checkpoints.find import Checkpoint, adapter_identity
 from secura_bench.foundation.errors import DataError
 from secura_bench.foundation.wording import in_a_line
-from secura_bench.methods.peft_tuner import unusable
+from secura_bench.methods.peft_config import unusable
 from secura_bench.models.from_hub import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from secura_bench.models.sound import not_finite
 

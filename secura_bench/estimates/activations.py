@@ -127,6 +127,11 @@ def layer_bytes(
     return token + b * sum(inputs for _, inputs in shared), weights
 
 
+def adapted_scalars(footprint: Footprint, shape: Shape) -> int:
+    """Return the scalars of the largest adapted weight of a layer."""
+    return max(inputs * outputs for _, inputs, outputs in (_module(name, shape) for name in footprint.adapted))
+
+
 def _module(name: str, shape: Shape) -> tuple[str, int, int]:
     """Return which tensor a layer's module reads, and its numbers of inputs and outputs; 0 of one that is no such."""
     q, k = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim

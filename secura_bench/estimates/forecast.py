@@ -229,8 +229,9 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
     scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)
     tokens = sum(map(len, trained)) / len(trained)
-    answers = max(example.supervised for example in (*trained, *scored))
-    longest = max(len(example) for example in (*trained, *scored))
+    read = (*trained, *scored, *(example for rows in inputs.sources.values() for example in rows))
+    answers = max(example.supervised for example in read)
+    longest = max(map(len, read))
     return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
 
 

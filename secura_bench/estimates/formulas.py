@@ -15,7 +15,7 @@ from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
-from secura_bench.plan.phases import probed_within, scored_after
+from secura_bench.plan.phases import probed_within, scored_after, scored_between
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 
@@ -91,6 +91,8 @@ def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, tasks:
         scored += tasks * rows.test
     else:
         scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
+    at_end = tasks if stages == 1 else len(scored_after(range(tasks), tasks - 1, spec.evaluate.tasks))
+    scored += scored_between(spec) * (rows.probe + at_end * rows.test)
     fed = sum(footprint.relative_rows + footprint.memory_rows(task) for task in range(tasks))
     return Work(steps, train.steps * train.batch_size * fed * rows.tokens, scored)
 

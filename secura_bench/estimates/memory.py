@@ -5,9 +5,10 @@ Bytes are bytes, and sizes of tensors are in scalars. ``scripts/measure_plan.py`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from secura_bench.estimates.activations import Activations, Batch, activations
+from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
@@ -89,7 +90,7 @@ def memory_of(
     """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
 
     Whenever: weights, frozen · 2 or 4 + trained · 2 or 4, under autocast (``bf16``) a bf16 copy of the trained ones as
-    well; ``optimizer_bytes``; ``Footprint.held_memory``. Beside these:
+    well; ``optimizer_bytes``; ``Footprint.held_memory``, and ``task_bytes`` of every task before. Beside these:
 
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
@@ -97,7 +98,8 @@ def memory_of(
       beside all of the step's own; logits held of a memory's answers, rows · answers · vocabulary;
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
-      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks.
+      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
+    - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight.
     """
     trained, bytes_ = count.trainable, trained_bytes(train.precision)
     weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
@@ -107,9 +109,10 @@ def memory_of(
         weights += 2 * trained
     held, host = footprint.held_memory(count)
     host += footprint.logits_memory(answers, shape.vocabulary)
+    held += footprint.task_bytes * trained * (tasks - 1)
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
-    drawn = round(train.batch_size * footprint.relative_rows)
+    drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
     rows = min(train.micro_batch_size or drawn, drawn)
 
     def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
@@ -132,6 +135,9 @@ def memory_of(
         moments.append(
             Memory(weights, gradients, optimizer, kept, held * before + on_device, host * before + on_host, apart)
         )
+    if tasks > 1 and footprint.boundary_weights:
+        copies = 4.0 * footprint.boundary_weights * adapted_scalars(footprint, shape)
+        moments.append(Memory(weights, 0, optimizer, copies, held, host))
     return max(moments, key=Memory.on_cpu)
 
 

@@ -33,7 +33,7 @@ class Trial:
         """Train ``steps`` steps on the run's first task, after one to warm up, and score one batch of the probe."""
         seed_everything(run.seed, run.threads)
         accelerator = new_accelerator(run.train.precision)
-        method = run.build()
+        method = inputs.hand_to(run.build())
         model = attached(
             method,
             load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device),

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from secura_bench.adapters.put_back import make_room
 from secura_bench.foundation.errors import BenchError
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
@@ -40,6 +41,7 @@ def restore(
         tensors = load_file(kept)
     except (SafetensorError, OSError) as error:
         raise BenchError(f"{kept}: cannot be read: {error}.") from None
+    make_room(model, tensors)
     own = named_tensors(model)
     shared: dict[int, list[str]] = {}
     for name, tensor in own.items():

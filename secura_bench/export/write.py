@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from secura_bench.adapters.cur_layers import CURLinear
+from secura_bench.adapters.pair_sum import pair_layers
 from secura_bench.adapters.peft_layers import lora_layers, tuner_layers
 from secura_bench.adapters.secura_layers import PublicSecuraLinear, SecuraLinear, UnnormedSecuraLinear
 from secura_bench.adapters.signorm import resting_restraint
@@ -19,6 +20,7 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.export.agreement import refuse_disagreement
 from secura_bench.export.identity import refuse_another_base
 from secura_bench.export.merged import merged_model
+from secura_bench.export.pairs import pairs_as_lora
 from secura_bench.export.restore import restore
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.nearest import nearest_path
@@ -110,6 +112,9 @@ def _write_peft(base: ModelFolder, method: Method, model: nn.Module, folder: Pat
     adapted = {path: module for path, module in model.named_modules() if isinstance(module, CURLinear)}
     if adapted:
         _write_core_as_peft(base, adapted, folder, dtype)
+        return
+    if summed := dict(pair_layers(model)):
+        _save_adapter(pairs_as_lora(load_model(base, dtype).float(), summed), base, folder)
         return
     if not hasattr(model, "peft_config"):
         raise BenchError(

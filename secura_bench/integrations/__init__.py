@@ -14,13 +14,14 @@ __all__ = [
     "SFTMethodMixin",
     "SFTMethodTrainer",
     "dataset_of",
+    "read_source",
     "read_task",
 ]
 
 if TYPE_CHECKING:
     from secura_bench.integrations.forgetting_callback import ForgettingCallback
     from secura_bench.integrations.method_trainer import MethodTrainer
-    from secura_bench.integrations.rows import dataset_of, read_task
+    from secura_bench.integrations.rows import dataset_of, read_source, read_task
     from secura_bench.integrations.sft_method_trainer import SFTMethodTrainer
     from secura_bench.integrations.sft_mixin import SFTMethodMixin
 
@@ -30,6 +31,7 @@ _PLACES = {
     "SFTMethodMixin": "secura_bench.integrations.sft_mixin",
     "SFTMethodTrainer": "secura_bench.integrations.sft_method_trainer",
     "dataset_of": "secura_bench.integrations.rows",
+    "read_source": "secura_bench.integrations.rows",
     "read_task": "secura_bench.integrations.rows",
 }
 """The same as a type checker reads above."""

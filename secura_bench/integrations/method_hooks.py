@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from transformers import DefaultFlowCallback, TrainerCallback, TrainingArguments, set_seed
 
+from secura_bench.adapters.put_back import put_back
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import BenchError, SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method, StepContext
-from secura_bench.models.tensors import named_tensors
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.checkpoints import latest_checkpoint, read_checkpoint, save_checkpoint
@@ -60,6 +60,7 @@ class MethodHooks(_Trainer):
         task: Task,
         method: str | Mapping[str, Any] | Method | None = None,
         after: MethodHooks | None = None,
+        sources: Mapping[str, Sequence[Example]] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ) -> None:
@@ -75,6 +76,7 @@ class MethodHooks(_Trainer):
         else:
             set_seed(args.seed)  # as the Trainer does, but ahead of what is drawn when a method is attached
             built, train = method_of(method), train_spec(args)
+            hand_over(built, sources or {})
             model = attached(built, model.to(args.device), lambda model: prepare_training(model, train))
             self.run = _Run(built, Unsaved(built, model), task)
         self.method = self.run.method
@@ -185,10 +187,7 @@ class MethodHooks(_Trainer):
         state = read_checkpoint(found)
         if (state["task"]["name"], state["task"]["index"]) != (self.task.name, self.task.index):
             raise BenchError(f"{folder}: is of task {state['task']['name']!r}, not of {self.task.name!r}.")
-        own = named_tensors(self.model)
-        with torch.no_grad():
-            for name, tensor in state["model"].items():
-                own[name].copy_(tensor)
+        put_back(self.model, state["model"])
         self.method.load_state_dict(state["method"])
 
 
@@ -242,6 +241,21 @@ def method_of(entry: str | Mapping[str, Any] | Method) -> Method:
     if not entry.trains:
         raise SpecError(f"method {entry.name!r} trains nothing; a Trainer has nothing to do with it.")
     return entry
+
+
+def hand_over(method: Method, sources: Mapping[str, Sequence[Example]]) -> None:
+    """Hand a method the rows that it reads beside its tasks'.
+
+    Raises:
+        SpecError: It reads rows that are not there.
+    """
+    for name in method.sources:
+        if name not in sources:
+            raise SpecError(
+                f"method {method.name!r} reads rows of {name!r}, and nobody hands them over: give "
+                f"sources={{{name!r}: read_source({name!r}, tokenizer)}}."
+            )
+        method.take(name, sources[name])
 
 
 def refuse_arguments(args: TrainingArguments) -> None:

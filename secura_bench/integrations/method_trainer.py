@@ -41,6 +41,7 @@ class MethodTrainer(MethodHooks, Trainer):
         method: What a spec has: a name, a mapping with ``name`` and options, or one with ``stack``; or a method.
         after: The trainer of the task before, in place of ``model`` and ``method``; the optimizer is a new one. To go
             on within a later task in a new process, make the trainers of those before it, and train the last alone.
+        sources: Rows that the method reads beside the task's (``er`` with ``from``), by the name that it gives them.
         callbacks, others: As for any Trainer.
 
     Raises:
@@ -55,6 +56,7 @@ class MethodTrainer(MethodHooks, Trainer):
         task: Task,
         method: str | Mapping[str, Any] | Method | None = None,
         after: MethodHooks | None = None,
+        sources: Mapping[str, Sequence[Example]] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ) -> None:
@@ -64,7 +66,9 @@ class MethodTrainer(MethodHooks, Trainer):
         if taken := {"train_dataset", "data_collator", "compute_loss_func", "model_init"} & others.keys():
             raise SpecError(f"{sorted(taken)[0]}: a method trains on the rows of 'task' by its own loss; leave it out.")
         others |= {"train_dataset": task.train, "data_collator": list}
-        super().__init__(model, args, task=task, method=method, after=after, callbacks=callbacks, **others)
+        super().__init__(
+            model, args, task=task, method=method, after=after, sources=sources, callbacks=callbacks, **others
+        )
         # Each of a step's losses is its share of the whole step's already.
         self.loss_is_scaled_for_ga = self.model_accepts_loss_kwargs = True
 

@@ -9,6 +9,7 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.data.collate import IGNORE
 from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example, Task
+from secura_bench.data.general import general_rows
 from secura_bench.foundation.errors import DataError
 from secura_bench.spec.sections import DataSpec
 from secura_bench.tasks.catalog import CATALOG, find_data_file, is_data_file
@@ -29,6 +30,18 @@ def read_task(name: str, tokenizer: Any, data: DataSpec | None = None, *, index:
     """
     read = load_data(task_named(name), data or DataSpec(), ChatFormat(tokenizer))
     return Task(read.name, index, read.train, count)
+
+
+def read_source(name: str, tokenizer: Any, data: DataSpec | None = None) -> tuple[Example, ...]:
+    """Return the training rows of a task or a file of rows, of plain text too, for a method that reads some beside.
+
+    They are those of ``read_task``; apart from what scores other tasks they are only where no row lies in both.
+
+    Raises:
+        SpecError: There is no such task or file. DataError: Its rows cannot be read.
+    """
+    settings = data or DataSpec()
+    return general_rows(load_data(task_named(name), settings, ChatFormat(tokenizer)), (), settings.context)
 
 
 def task_named(name: str) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainingArguments
 
 from secura_bench.data.collate import IGNORE
-from secura_bench.data.example import Task
+from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import SpecError
 from secura_bench.integrations.method_hooks import MethodHooks
 from secura_bench.integrations.method_trainer import cut
@@ -31,7 +31,7 @@ class SFTMethodMixin(MethodHooks):
         model: The base model; the method is attached to it, so ``peft_config`` is left out.
         args: An ``SFTConfig``.
         task: The rows that the method looks at between steps (EWC's Fisher information), and trains on.
-        method, after: As for ``MethodTrainer``.
+        method, after, sources: As for ``MethodTrainer``.
         callbacks, others: As for ``SFTTrainer``. ``train_dataset`` is, if left out, the task's rows.
 
     Raises:
@@ -48,6 +48,7 @@ class SFTMethodMixin(MethodHooks):
         task: Task,
         method: str | Mapping[str, Any] | Method | None = None,
         after: MethodHooks | None = None,
+        sources: Mapping[str, Sequence[Example]] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ) -> None:
@@ -55,7 +56,9 @@ class SFTMethodMixin(MethodHooks):
             raise SpecError("peft_config: the method brings the adapter; name one that does ('lora', or 'peft').")
         if others.get("train_dataset") is None:
             others["train_dataset"] = dataset_of(task.train)
-        super().__init__(model, args, task=task, method=method, after=after, callbacks=callbacks, **others)
+        super().__init__(
+            model, args, task=task, method=method, after=after, sources=sources, callbacks=callbacks, **others
+        )
         self._refuse_what_needs_more()
 
     def _refuse_what_needs_more(self) -> None:

@@ -31,7 +31,9 @@ class Footprint:
         kept_weights: weights made on the way that a forward keeps for the backward pass, for each adapted one.
         kept_logits: fp32 scalars a vocabulary entry and answer token, beside the cross-entropy's.
         held_bytes: of each scalar of ``ParameterCount.held``, on the run's device and in the CPU's memory.
-        boundary_bytes: the same that ``end_task`` takes beside what is held, of each trained scalar.
+        task_bytes: of each trained scalar, what a task leaves on the device for good, all but the last.
+        boundary_bytes: as ``held_bytes``, what ``end_task`` takes beside what is held, of each trained scalar.
+        boundary_weights: fp32 copies of an adapted weight that ``end_task`` makes, of one weight at a time.
         memory_gradients: how many gradients of everything trained ``after_backward`` makes on rows of a memory and
             holds at once, beside the step's own, in task number so, from 0.
         memory_rows: rows of a memory that it sends through the model for each row of a step, in task number so.
@@ -39,7 +41,7 @@ class Footprint:
         published_per_layer: what the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, if anything.
         count_on_shapes: what ``Method.count_parameters`` gives once attached to a model of shapes alone; raises
             SpecError where the options do not fit the model's modules. The method itself is not attached.
-        extra_rows: how many rows ``Method.mix`` adds at most to a step of so many rows in task number so, from 0.
+        extra_rows: how many rows ``Method.mix`` adds to a step of so many rows in task number so, from 0; on average.
         kept: what an adapted module of so many inputs and outputs keeps, ``kept_weights`` left out.
     """
 
@@ -55,13 +57,15 @@ class Footprint:
     kept_weights: int
     kept_logits: int
     held_bytes: tuple[int, int]
+    task_bytes: int
     boundary_bytes: tuple[int, int]
+    boundary_weights: int
     memory_gradients: Callable[[int], int]
     memory_rows: Callable[[int], float]
     memory_logits: tuple[int, int]
     published_per_layer: int | None
     count_on_shapes: Callable[[nn.Module], ParameterCount]
-    extra_rows: Callable[[int, int], int]
+    extra_rows: Callable[[int, int], float]
     kept: Callable[[int, int, Computing], Kept]
 
     def __eq__(self, other: object) -> bool:
@@ -105,7 +109,9 @@ def joined(parts: Sequence[Footprint], plain: Footprint, adapter: Footprint) -> 
         kept_weights=sum(part.kept_weights for part in parts),
         kept_logits=sum(part.kept_logits for part in parts),
         held_bytes=holder.held_bytes,
+        task_bytes=sum(part.task_bytes for part in parts),
         boundary_bytes=(max(part.boundary_bytes[0] for part in parts), max(part.boundary_bytes[1] for part in parts)),
+        boundary_weights=max(part.boundary_weights for part in parts),
         memory_gradients=lambda task: max(part.memory_gradients(task) for part in parts),
         memory_rows=lambda task: sum(part.memory_rows(task) for part in parts),
         memory_logits=max((part.memory_logits for part in parts), key=math.prod),

@@ -5,6 +5,7 @@ for each step:
     y = W x + (α / r) B A dropout(x)
     A, B ← optimizer(A, B, ∇ loss)
 at the end of a task (``boundary: merge``): W ← W + (α / r) B A,  B ← 0
+at each boundary between tasks (``renew``): W ← W + (α / r) B A,  A, B ← as at the start, of that W;  moments ← 0
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, refuse_shared
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.peft_layers import effective_weight, lora_layers, merge
+from secura_bench.adapters.renewal import COPIES, renew
 from secura_bench.adapters.towers import other_towers
 from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError
@@ -46,9 +49,16 @@ class LoRAOptions(Options):
     init_lora_weights: bool | Literal["gaussian", "pissa", "olora", "orthogonal"] = True
     """How A and B start: PEFT's option of that name. ``false`` starts away from the base."""
 
-    boundary: Literal["merge", "continue"] = "merge"
-    """Whether the adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero, or goes
-    on."""
+    boundary: Literal["merge", "renew", "continue"] = "merge"
+    """Whether the adapter is merged into the weights at the end of a task (SECURA, section 4.1), B set to zero; is
+    merged and made again from the merged weights, with an optimizer without moments; or goes on."""
+
+    @field_validator("boundary")
+    @classmethod
+    def _starts_as_base(cls, boundary: str, info: ValidationInfo) -> str:
+        if boundary == "renew" and info.data.get("init_lora_weights") is False:
+            raise ValueError("renew: init_lora_weights: false would move the model at every boundary; use 'merge'")
+        return boundary
 
 
 class LoRA(Method[LoRAOptions]):
@@ -72,7 +82,12 @@ class LoRA(Method[LoRAOptions]):
     @property
     def merges(self) -> bool:
         """Whether B is merged away at a boundary."""
-        return self.options.boundary == "merge"
+        return self.options.boundary != "continue"
+
+    @property
+    def renews(self) -> bool:
+        """Whether A and B are made again there."""
+        return self.options.boundary == "renew"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Return PEFT's model; its adapter's tensors alone require grad."""
@@ -105,7 +120,12 @@ class LoRA(Method[LoRAOptions]):
 
     def footprint(self) -> Footprint:
         """Count by formula; what a module keeps is the adapter's."""
-        return replace(super().footprint(), count_on_shapes=self.count_on_shapes, kept=self.kept_by)
+        return replace(
+            super().footprint(),
+            count_on_shapes=self.count_on_shapes,
+            kept=self.kept_by,
+            boundary_weights=COPIES if self.renews else 0,
+        )
 
     def count_on_shapes(self, model: nn.Module) -> ParameterCount:
         """Count by formula."""
@@ -122,8 +142,10 @@ class LoRA(Method[LoRAOptions]):
         return Kept(token, shares=not own)
 
     def end_task(self, model: nn.Module, task: Task) -> None:
-        """Merge at the boundary, if there is one and that is wanted."""
-        if self.merges and task.count > 1:
+        """Merge at the boundary, or renew before another task, if there is one and that is wanted."""
+        if self.renews and task.index + 1 < task.count:
+            self.survival = renew(model, str(task.index))
+        elif self.options.boundary == "merge" and task.count > 1:
             self.survival = Survival.over(merge(layer) for _, layer in lora_layers(model))
 
     def weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:

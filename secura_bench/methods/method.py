@@ -30,6 +30,7 @@ from secura_bench.methods.kept import Kept
 from secura_bench.methods.lending import attached
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
+from secura_bench.spec.sources import sources_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +118,12 @@ class Method(Generic[OptionsT]):
 
     @property
     def merges(self) -> bool:
-        """Whether trained tensors are moved into the frozen weights, along the way or at a boundary, and reset."""
+        """Whether trained tensors are moved into frozen ones, along the way or at a boundary, and reset."""
+        return False
+
+    @property
+    def renews(self) -> bool:
+        """Whether trained tensors are made anew at a boundary: the optimizer then begins each task with no moments."""
         return False
 
     @property
@@ -126,9 +132,22 @@ class Method(Generic[OptionsT]):
         return type(self).mix is not Method.mix
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The tasks whose rows it reads beside those it is trained on: whatever options of kind ``Source`` name."""
+        return sources_in(self.options)
+
+    def take(self, source: str, rows: Sequence[Example]) -> None:
+        """Get the training rows of one of ``sources``, in every process before ``attach``: they need no state."""
+
+    @property
     def starts_as_base(self) -> bool:
         """Whether the attached model computes what the base does; where not, runs score the start as well."""
         return True
+
+    @property
+    def not_between(self) -> str | None:
+        """Why there are no weights between the base's and its own, None where there are: ``methods.interpolation``."""
+        return None if self.trains else "it trains nothing"
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Return the model to train; exactly its trainable tensors require grad: here, whatever of it reads text.
@@ -257,7 +276,9 @@ class Method(Generic[OptionsT]):
             kept_weights=0,
             kept_logits=0,
             held_bytes=(4, 0),
+            task_bytes=0,
             boundary_bytes=(0, 0),
+            boundary_weights=0,
             memory_gradients=lambda task: 0,
             memory_rows=lambda task: 0.0,
             memory_logits=(0, 0),

@@ -5,48 +5,39 @@ for each step:
     loss = cross-entropy (AdaLoRA: + weight · mean ‖P Pᵀ − I‖ and ‖Qᵀ Q − I‖)
     θ ← optimizer(θ, ∇ loss)
     AdaLoRA: weigh the ranks by their gradients, and drop the least important
+at each boundary between tasks (``boundary: renew``):
+    W ← the weight that W and θ stand for, rounded once;  θ ← as PEFT makes it of that W;  moments ← 0
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
+from secura_bench.adapters.merging import Survival, survival_from
+from secura_bench.adapters.osf_layers import take_off_frozen
 from secura_bench.adapters.peft_layers import tuner_layers
+from secura_bench.adapters.renewal import COPIES, refuse_renewal, renew, renewable_layers, sharpen
 from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
+from secura_bench.data.example import Task
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.foundation.wording import in_a_line
-from secura_bench.methods.adalora import refuse_schedule, refuse_steps
+from secura_bench.methods.adalora import refuse_steps
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options, StepContext
 from secura_bench.methods.options import Targets
+from secura_bench.methods.peft_config import NOT_LINEAR, not_renewed, peft_config, tuners, unusable
+from secura_bench.methods.peft_linear import not_linear
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.models.tensors import sharing, without_copies
-
-# What is the bench's to say, or PEFT's own bookkeeping.
-_NOT_OPTIONS = {
-    "peft_type", "task_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode",
-}  # fmt: skip
-_REFUSED = {
-    "poly": "it wants task numbers with every forward, which the bench does not give",
-    "xlora": "it mixes LoRA adapters that were trained before",
-}
-_WANT_ROWS = {
-    "eva": "needs the activations of the task's rows at every adapted module, before the first step",
-    "corda": "needs the covariance of the task's rows at every adapted module, before the first step",
-    "lora_ga": "needs the gradients of the task's rows by every adapted weight, before the first step",
-    "loftq": "needs a base that is quantised beside its full weights",
-}
-# Their target_modules are norms, embeddings, attention blocks or decoder blocks: PEFT's choice is the sensible one.
-_NOT_LINEAR = ("ln_tuning", "trainable_tokens", "adaption_prompt", "shadow")
 
 
 class PeftOptions(Options):
@@ -66,6 +57,10 @@ class PeftOptions(Options):
     config: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
     """The fields of the tuner's configuration in PEFT."""
 
+    boundary: Literal["continue", "renew"] = "continue"
+    """Whether the adapter goes on at the end of a task, or is merged into the weights and made again from these, as a
+    sequence of ``osf`` asks for. ``lora`` can be renewed as well, with any start that leaves the model as it is."""
+
     @field_validator("peft_type")
     @classmethod
     def _is_known(cls, name: str) -> str:
@@ -84,6 +79,20 @@ class PeftOptions(Options):
             peft_config(info.data["peft_type"], config, info.data["target_modules"])
         return config
 
+    @field_validator("boundary")
+    @classmethod
+    def _can_be_renewed(cls, boundary: str, info: ValidationInfo) -> str:
+        known = boundary == "renew" and {"peft_type", "config"} <= info.data.keys()
+        if known and (reason := not_renewed(info.data["peft_type"], info.data["config"])):
+            raise ValueError(f"renew: {reason}; use 'continue'")
+        return boundary
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the options; ``boundary`` where it says something: runs from before it did keep their fingerprints."""
+        told: dict[str, Any] = dump(self)
+        return told if self.boundary == "renew" else {key: told[key] for key in told if key != "boundary"}
+
 
 class Peft(Method[PeftOptions]):
     """The model as ``get_peft_model`` makes it; what PEFT made trainable is trained.
@@ -99,6 +108,7 @@ class Peft(Method[PeftOptions]):
     def __init__(self, options: PeftOptions) -> None:
         super().__init__(options)
         self.steps = 0
+        self.survival: Survival | None = None
         self._tuner: Any = None
         self._gradients: dict[nn.Parameter, Tensor | None] = {}
 
@@ -107,13 +117,28 @@ class Peft(Method[PeftOptions]):
         """No: PEFT makes no such promise for all its tuners (UniLoRA and PiSSA, for two)."""
         return False
 
+    @property
+    def not_between(self) -> str | None:
+        """Where a tuner adapts other modules than linear ones, or adds what is not linear."""
+        return not_linear(self.options.peft_type, self.options.config)
+
+    @property
+    def merges(self) -> bool:
+        """Whether the adapter is merged away at a boundary."""
+        return self.renews
+
+    @property
+    def renews(self) -> bool:
+        """Whether the adapter is made again at a boundary."""
+        return self.options.boundary == "renew"
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Return PEFT's model."""
         from peft import get_peft_model
 
         name, targets = self.options.peft_type, self.options.target_modules
         config = peft_config(name, self.options.config, targets)
-        if "target_modules" not in self.options.config and name not in _NOT_LINEAR:
+        if "target_modules" not in self.options.config and name not in NOT_LINEAR:
             check_targets(model, targets or DEFAULT_TARGETS)
         leave_other_towers(model, config)
         if self.options.config.get("layer_replication"):
@@ -144,6 +169,10 @@ class Peft(Method[PeftOptions]):
             _refuse_transposed(adapted)
         if before and self.moves_base:
             self._refuse_shared(adapted, before)
+        if self.renews:
+            refuse_renewal(adapted)
+            if name == "osf" and not finish:
+                sharpen(adapted)
         self._tuner = adapted.base_model
         return adapted
 
@@ -168,7 +197,8 @@ class Peft(Method[PeftOptions]):
 
     def footprint(self) -> Footprint:
         """Patterns, lists of layers and PEFT's own reading of the configuration want the whole model to be counted."""
-        return replace(super().footprint(), counts_by_layer=False)
+        copies = COPIES if self.renews else 0
+        return replace(super().footprint(), counts_by_layer=False, boundary_weights=copies)
 
     def check_steps(self, steps: int) -> None:
         """Refuse an AdaLoRA whose ranks would still be allocated when the run ends."""
@@ -192,7 +222,12 @@ class Peft(Method[PeftOptions]):
             self._gradients = {p: p.grad for p in model.parameters() if p.requires_grad}
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Let AdaLoRA weigh its ranks and drop the least important: after the step and with gradients, as PEFT asks."""
+        """Let AdaLoRA weigh its ranks and drop the least important: after the step and with gradients, as PEFT asks.
+
+        A renewed OSF stays off what it froze; one that goes on is PEFT's own.
+        """
+        if self.renews and self.options.peft_type == "osf":
+            take_off_frozen(model)
         if self._allocator is None:
             return
         self.steps += 1
@@ -202,6 +237,16 @@ class Peft(Method[PeftOptions]):
         for parameter in self._gradients:
             parameter.grad = None
         self._gradients = {}
+
+    def end_task(self, model: nn.Module, task: Task) -> None:
+        """Renew the adapter where another task follows."""
+        if self.renews and task.index + 1 < task.count:
+            self.survival = renew(model, str(task.index))
+
+    def measures(self, model: nn.Module) -> Mapping[str, float]:
+        """Return what survived of the last merge, once there was one."""
+        figures = self.survival.figures if self.survival else {}
+        return {f"merge_{name}_step": value for name, value in figures.items()}
 
     @torch.no_grad()
     def weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -219,17 +264,23 @@ class Peft(Method[PeftOptions]):
                 layer.train(was_training)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return what is trained and what PEFT drew beside it; base weights too, if an ``init_`` key may move them."""
+        """Return what is trained and what PEFT drew beside it; base weights too, where they may have been moved."""
         state = super().trained_state(model)
         moved = any(key.startswith("init_") and key != "init_r" for key in self.options.config)
         for path, layer in tuner_layers(model):
             for name, tensor in layer.state_dict().items():
-                if moved or not name.startswith("base_layer."):
+                if moved or self.survival or not name.startswith("base_layer."):
                     state[f"{path}.{name}"] = tensor
+        if self.survival:  # what OSF took of the merged weights is in no state_dict
+            state |= {
+                f"{path}.{name}": t for path, layer in renewable_layers(model) for name, t in layer.named_buffers()
+            }
         return without_copies(state)  # VeRA's matrices, for one, are every layer's
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what AdaLoRA knows of its ranks' importance; other tuners are wholly in the model."""
+        """Return what AdaLoRA knows of its ranks' importance; of a renewed tuner, what survived of the last merge."""
+        if self.renews:
+            return {"survival": self.survival and self.survival.to_state()}
         if self._allocator is None:
             return {}
         scores = {name: dict(getattr(self._allocator, name)) for name in _SCORES}
@@ -237,6 +288,8 @@ class Peft(Method[PeftOptions]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``, after ``attach``."""
+        if self.renews:
+            self.survival = survival_from(state["survival"])
         if self._allocator is None:
             return
         self.steps = state["steps"]
@@ -286,53 +339,3 @@ def orthogonality(tuner: nn.Module) -> Tensor:
             gram = matrix @ matrix.T if "lora_A" in name else matrix.T @ matrix
             gaps.append(torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device, dtype=gram.dtype)))
     return torch.stack(gaps).mean()
-
-
-def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | None) -> Any:
-    """Return PEFT's configuration of the tuner ``name``, a fresh one.
-
-    Raises:
-        ValueError: An unknown key, or what PEFT's class itself refuses.
-    """
-    allowed = {field.name for field in fields(tuners()[name]) if field.init} - _NOT_OPTIONS
-    for key in given:
-        if key not in allowed:
-            raise ValueError(unknown_name(f"key of {name}", key, allowed))
-    start = str(given.get("init_lora_weights", "")).lower()
-    if start in _WANT_ROWS:
-        raise ValueError(
-            f"init_lora_weights: {start} {_WANT_ROWS[start]}, which no method is given here: it would be another "
-            f"start under that name; pissa, olora, mica, orthogonal, gaussian, true and false can be used"
-        )
-    if given.get("use_asa"):
-        raise ValueError("use_asa: AdaMSS keeps its scores where no state holds them, so no run could be resumed")
-    settings = dict(given)
-    targets = targets or (None if name in _NOT_LINEAR else DEFAULT_TARGETS)
-    if targets and "target_modules" in allowed:
-        settings.setdefault("target_modules", list(targets))
-    try:
-        config = tuners()[name](**settings)
-    except (TypeError, ValueError, ImportError) as error:
-        raise ValueError(f"refused by PEFT: {error}") from None
-    if name == "adalora":
-        refuse_schedule(config)
-    return config
-
-
-def tuners() -> dict[str, Any]:
-    """Return the configuration classes of PEFT's tuners that can be used, by name in lower case."""
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    known = {kind.value.lower(): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    return {name: config for name, config in known.items() if not unusable(name)}
-
-
-def unusable(name: str) -> str | None:
-    """Return why the tuner cannot be used, or None."""
-    from peft.config import PromptLearningConfig
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
-
-    config = {kind.value.lower(): config for kind, config in CONFIGS.items()}.get(name)
-    if config is not None and issubclass(config, PromptLearningConfig):
-        return "it puts virtual tokens before the prompt, so that answer positions shift; adapt weights instead"
-    return _REFUSED.get(name)

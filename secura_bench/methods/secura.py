@@ -107,6 +107,13 @@ class Secura(CABRLoRA):
         """Not with the paper's SigNorm, which divides the weights before anything is trained."""
         return self.options.signorm != "paper"
 
+    @property
+    def not_between(self) -> str | None:
+        """With the published code's SigNorm, which divides by what depends on the inputs, there is no weight."""
+        if self.options.signorm == "public_code":
+            return "with signorm: public_code its modules have no weight: what they compute is not linear"
+        return None
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules."""
         if self.options.merge_dtype == "base":

@@ -108,9 +108,25 @@ class Stack(Method[StackOptions]):
         return any(part.merges for part in self.parts)
 
     @property
+    def renews(self) -> bool:
+        """Whether any part does."""
+        return any(part.renews for part in self.parts)
+
+    @property
     def replays(self) -> bool:
         """Whether any part does."""
         return any(part.replays for part in self.parts)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Those of all parts."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.sources))
+
+    def take(self, source: str, rows: Sequence[Example]) -> None:
+        """Hand rows to the parts that read them."""
+        for part in self.parts:
+            if source in part.sources:
+                part.take(source, rows)
 
     @property
     def starts_as_base(self) -> bool:
@@ -126,6 +142,11 @@ class Stack(Method[StackOptions]):
     def needs_base(self) -> bool:  # type: ignore[override]
         """Whether any part does."""
         return any(part.needs_base for part in self.parts)
+
+    @property
+    def not_between(self) -> str | None:
+        """The first part's reason."""
+        return next(filter(None, (part.not_between for part in self.parts)), None)
 
     def attach(self, model: nn.Module) -> nn.Module:
         """Let the part that adapts the model do so; without one, everything trains.

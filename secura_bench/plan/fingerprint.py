@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from secura_bench.data.dataset import examples_hash
 from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
@@ -65,12 +66,16 @@ def fingerprint_of(
     elif not method.is_base:  # the base run trains nothing: its scores are shared by all that score the same
         identity |= {
             "mode": spec.mode,
-            "method": [method.name, resolved_options(method), _foreign_code(method)],
+            "method": [method.name, resolved_options(method), foreign_code(method)],
             "train": train.model_dump(mode="json"),
             "trained": [[task, inputs.notes[task].train_hash] for task in tasks],
             "evaluate": [spec.evaluate.every, spec.evaluate.tasks],
             "seed": seed,
         }
+        if sources := build_method(method.name, **method.options).sources:
+            identity["sources"] = [[name, examples_hash(inputs.sources[name])] for name in sources]
+        if spec.evaluate.interpolate:
+            identity["interpolate"] = spec.evaluate.interpolate
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -89,7 +94,7 @@ def resolved_options(method: MethodSpec) -> Any:
     return built.options.model_dump(mode="json")
 
 
-def _foreign_code(method: MethodSpec) -> str | list[str] | None:
+def foreign_code(method: MethodSpec) -> str | list[str] | None:
     """Return a hash of the file that defines a method which is not ours: another text may be another method.
 
     Of a stack, the hashes of its parts that are not ours.

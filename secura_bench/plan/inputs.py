@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from secura_bench.data import quality
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.dataset import TaskData, examples_hash, load_data, probe_examples
 from secura_bench.data.example import Example
+from secura_bench.data.general import general_rows
 from secura_bench.evaluation.user_metrics import UserMetric, load_metric
 from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.models.load import ModelFolder, find_model, load_tokenizer
 from secura_bench.results.record import DataNote
 from secura_bench.spec.experiment import ExperimentSpec
@@ -26,6 +29,7 @@ class Inputs:
         tasks: every task that is trained or scored, by name. probe: the probe's examples by part.
         test: the test examples of each trained task, after ``evaluate.limit``.
         notes: what of each task was used, for records. metrics: the user's own, loaded.
+        sources: the rows that methods read beside the trained ones, by task; no row that is scored is among them.
     """
 
     model: ModelFolder
@@ -35,6 +39,13 @@ class Inputs:
     test: Mapping[str, tuple[Example, ...]]
     notes: Mapping[str, DataNote]
     metrics: tuple[UserMetric, ...] = ()
+    sources: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+
+    def hand_to(self, method: Method) -> Method:
+        """Hand a fresh method the rows that it reads beside the trained ones; return it."""
+        for name in method.sources:
+            method.take(name, self.sources[name])
+        return method
 
 
 def read_inputs(
@@ -43,21 +54,30 @@ def read_inputs(
     """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
     chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label)
-    trained, own = spec.task_names, spec.own_parts
+    trained, own, sources = spec.task_names, spec.own_parts, sources_of(spec)
+    learned = (*trained, *sources)  # whose training rows no probe may score
     shares = -(-(spec.probe_rows or PROBE_ROWS) // max(1, len(own)))
     tasks: dict[str, TaskData] = {}
-    for name in dict.fromkeys((*trained, *own)):
+    for name in dict.fromkeys((*trained, *own, *sources)):
         # A generator makes as many rows as the probe wants, if that is more than a task has.
-        wanted = max(spec.data.rows, shares) if name in own and name not in trained else None
+        wanted = max(spec.data.rows, shares) if name in own and name not in learned else None
         tasks[name] = load_data(name, spec.data, chat, wanted)
-    probe = dict(probe_examples([tasks[part] for part in own], spec.probe_rows, trained)) if own else {}
+    probe = dict(probe_examples([tasks[part] for part in own], spec.probe_rows, learned)) if own else {}
     for suite in spec.suites:
         from secura_bench.harness.data import read_suite  # it takes seconds to import, and few probes want it
 
         tasks[suite.part], probe[suite.part] = read_suite(suite, chat, allow_code)
     test = {name: tasks[name].test[: spec.evaluate.limit] for name in trained}
-    notes = {name: _note(data, probe.get(name), test.get(name)) for name, data in tasks.items()}
-    return Inputs(model, chat, tasks, probe, test, notes, metrics)
+    scored = [example for rows in (*probe.values(), *test.values()) for example in rows]
+    general = {name: general_rows(tasks[name], scored, spec.data.context) for name in sources}
+    notes = {name: _note(data, probe.get(name), test.get(name), general.get(name)) for name, data in tasks.items()}
+    return Inputs(model, chat, tasks, probe, test, notes, metrics, general)
+
+
+def sources_of(spec: ExperimentSpec) -> tuple[str, ...]:
+    """Return the tasks whose rows a spec's methods read beside those they are trained on."""
+    methods = (build_method(method.name, **method.options) for method in spec.methods)
+    return tuple(dict.fromkeys(name for method in methods for name in method.sources))
 
 
 def load_metrics(spec: ExperimentSpec, allow_code: bool) -> tuple[UserMetric, ...]:
@@ -70,9 +90,14 @@ def load_metrics(spec: ExperimentSpec, allow_code: bool) -> tuple[UserMetric, ..
     return tuple(map(load_metric, spec.evaluate.metrics))
 
 
-def _note(data: TaskData, probe: tuple[Example, ...] | None, test: tuple[Example, ...] | None) -> DataNote:
+def _note(
+    data: TaskData,
+    probe: tuple[Example, ...] | None,
+    test: tuple[Example, ...] | None,
+    source: tuple[Example, ...] | None,
+) -> DataNote:
     scored = test or ()
-    trained = data.train if test is not None else ()
+    trained = data.train if test is not None else source or ()
     return DataNote(
         source=data.origin.source,
         revision=data.origin.revision,

@@ -28,4 +28,7 @@ def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) 
                 longest = max(longest, len(example))
         if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
             longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
+    for example in (row for rows in inputs.sources.values() for row in rows):
+        ids.update(example.prompt_ids, example.answer_ids)
+        longest = max(longest, len(example))
     refuse_what_overruns(label, shapes, ids, inputs.chat.pad_id, longest)

@@ -10,10 +10,11 @@ from functools import partial
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
+from secura_bench.methods.interpolation import refuse_without_between
 from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
-from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs
+from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
 from secura_bench.plan.limits import check_limits
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.spec.experiment import ExperimentSpec
@@ -55,7 +56,7 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
     for spec in specs:
         metrics = load_metrics(spec, allow_code)
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
-        key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics], sort_keys=True)
+        key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics, sources_of(spec)], sort_keys=True)
         if key not in read:
             read[key] = read_inputs(spec, metrics, fetch, allow_code)
         _check_protocols(spec, read[key])
@@ -76,7 +77,8 @@ def _run(planned: PlannedRun, inputs: Inputs, loads: Loads | None) -> Run:
 
 def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Refuse a protocol that can score nothing, and a task that no protocol scores."""
-    rows = {name: (*inputs.test.get(name, ()), *inputs.probe.get(name, ())) for name in inputs.tasks}
+    scored = dict.fromkeys((*inputs.test, *inputs.probe))  # what methods read beside is only trained on
+    rows = {name: (*inputs.test.get(name, ()), *inputs.probe.get(name, ())) for name in scored}
     can = {
         name: [each.id for each in PROTOCOLS.values() if each.scorable(inputs.tasks[name].file.kind, mine)]
         for name, mine in rows.items()
@@ -109,6 +111,9 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
             if not tried:
                 check_limits(spec, inputs, inputs.model.label, shapes)
             tried.add(key)
-            built.attach(shapes)
+            names = [name for name, _ in shapes.named_parameters()]
+            attached = built.attach(shapes)
+            if spec.evaluate.interpolate and not method.is_base:
+                refuse_without_between(built, attached, names)
         except SpecError as error:
             raise SpecError(f"method {method.label!r} does not fit model {model.label!r}: {error}") from None

@@ -14,6 +14,7 @@ from secura_bench.methods.method import Method
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import MIXED
+from secura_bench.spec.experiment import ExperimentSpec
 
 T = TypeVar("T")
 
@@ -91,13 +92,18 @@ def work_units(run: Run, inputs: Inputs) -> int:
     if not footprint.trains:
         return round(sum(probe + sum(own_units[task] for task in phase.tasks) for phase in loaded_phases(run)))
     every = run.spec.evaluate.every
-    units = 0.0 if footprint.starts_as_base else everything
+    units, own = 0.0 if footprint.starts_as_base else everything, 0.0
     for task, _, steps in training_phases(run, inputs, method):
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
         rows = run.train.batch_size * (1 + footprint.memory_rows(task.index))
         rows += footprint.extra_rows(run.train.batch_size, task.index)
         units += probe * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
-    return round(units)
+    return round(units + (probe + own) * scored_between(run.spec))  # of the last phase
+
+
+def scored_between(spec: ExperimentSpec) -> int:
+    """Return how many times a trained run is scored anew between the base's weights and its own."""
+    return len(set(spec.evaluate.interpolate) - {1.0})
 
 
 def _scored(run: Run, inputs: Inputs, task: str, rows: Sequence[Example]) -> float:

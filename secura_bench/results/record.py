@@ -6,7 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+    with_config,
+)
 from typing_extensions import NotRequired, TypedDict
 
 from secura_bench.foundation.errors import quoted
@@ -60,6 +68,7 @@ class MethodNote(TypedDict):
     title: NotRequired[str]
     options: Settings
     train: Settings
+    tuned: NotRequired[Settings]
 
 
 EARLIER: Mapping[str, Mapping[str, Any]] = {"er": {"loss": "halves"}}
@@ -177,6 +186,13 @@ class Cost(Part):
     device: str
 
 
+class Interpolated(Part):
+    """A run's end scored with the weights W_base + alpha (W − W_base): ``evaluate.interpolate``."""
+
+    alpha: Annotated[float, Field(ge=0, le=1)]
+    scores: tuple[Score, ...]
+
+
 class RunRecord(Part):
     """One run, whole. Written last: a run counts only when its record is there.
 
@@ -214,14 +230,21 @@ class RunRecord(Part):
     data: dict[str, DataNote]
     signatures: dict[str, dict[str, str]]
     scores: tuple[Score, ...]
+    interpolated: tuple[Interpolated, ...] = ()
     cost: Cost
     finished_at: str
 
     @model_validator(mode="after")
     def _names_its_own_tasks(self) -> RunRecord:
-        for score in self.scores:
+        for score in (*self.scores, *(score for each in self.interpolated for score in each.scores)):
             if score.after not in (None, MIXED, *self.tasks):
                 raise ValueError(f"a score is of the moment after {quoted(score.after)}, which is none of the tasks")
             if score.task not in (self.probe, *self.probe_parts, *self.tasks):
                 raise ValueError(f"a score is of {quoted(score.task)}, which is neither a task nor of the probe")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_asked(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``interpolated`` out where nothing was: earlier versions read no key that they do not know."""
+        told: dict[str, Any] = serialize(self)
+        return told if self.interpolated else {key: value for key, value in told.items() if key != "interpolated"}

@@ -24,7 +24,7 @@ class BaseScores:
 
     So a base run scores only what no base run before it has scored. It goes on in the middle of a task.
     ``fresh`` deletes what is known and scores it again. ``checkpoint`` is what others made of the base, where that is
-    scored.
+    scored; ``start`` says what a method made of it before the first step, where it is that: ``start_of``.
     """
 
     def __init__(
@@ -35,11 +35,13 @@ class BaseScores:
         check: Callable[[], None],
         fresh: bool = False,
         checkpoint: Checkpoint | None = None,
+        start: str | None = None,
     ) -> None:
         self.root, self.run, self.inputs = root, run, inputs
         self.check = check
         self.fresh = fresh
         self.checkpoint = checkpoint
+        self.start = start
 
     @contextmanager
     def __call__(self, role: str, protocol: str, task: str, rows: Sequence[Example]) -> Iterator[PredictionFile]:
@@ -79,4 +81,6 @@ class BaseScores:
         }
         if self.checkpoint is not None:
             identity["checkpoint"] = self.checkpoint.folder.identity
+        if self.start is not None:
+            identity["start"] = self.start
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -49,8 +49,8 @@ def do_run(
     """Do one run, from its last checkpoint if there is one, and write its folder. The record is written last.
 
     The whole state goes to disk before each scoring, and as often as ``checkpoint`` says. So a run that is killed and
-    done again ends with the same numbers, bit for bit on a CPU. ``fresh`` scores the base model again.
-    ``lender`` may hold the base from a run before.
+    done again ends with the same numbers, bit for bit on a CPU. ``fresh`` scores the base model again, and a start that
+    runs share. ``lender`` may hold the base from a run before.
 
     Raises:
         Stopped: ``stop`` was asked to; the state is on the disk.
@@ -62,7 +62,7 @@ def do_run(
     saved, notes = on_main(lambda: take_up(run, folder, manifest, progress))
     state = read_checkpoint(saved) if saved else None
     progress.start_run(run.name, _title(run), work_units(run, inputs), state["run"]["units"] if state else 0.0)
-    method = run.build()
+    method = inputs.hand_to(run.build())
     meter = Meter(progress)
     scorer = Scorer(run, inputs, folder, meter, stop.check)
     lender = lender or Lender()
@@ -87,7 +87,7 @@ def do_run(
         recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
             parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
         )
-        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop)
+        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop, fresh)
         session.notes += notes
         if recast or not method.starts_as_base:
             session.at.due = "start"

@@ -70,6 +70,7 @@ class Scorer:
     seconds: float = 0.0
     stage: int = 0
     notes: list[str] = field(default_factory=list)
+    interpolated: dict[float, list[Score]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.batch_size = self.run.spec.evaluate.batch_size
@@ -83,14 +84,19 @@ class Scorer:
         finished: bool,
         tasks: Sequence[str],
         cache: PredictionCache,
+        within: Callable[[nn.Module], AbstractContextManager[None]] = lambda view: nullcontext(),
+        into: list[Score] | None = None,
     ) -> None:
-        """Score the probe and ``tasks`` by every protocol, as one stage."""
+        """Score the probe and ``tasks`` by every protocol, as one stage.
+
+        ``within`` alters the model as it is scored; such scores go ``into`` a list of their own, and nobody is told.
+        """
         began = time.monotonic()
         parts: dict[str, list[Evaluation]] = {}
         own: dict[str, list[Evaluation]] = {}
         scored = {task: self.inputs.test[task] for task in tasks}
         try:
-            with method.evaluating(model) as view:
+            with method.evaluating(model) as view, within(view):
                 for protocol in self.run.spec.protocols:
                     parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
                     own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
@@ -103,7 +109,7 @@ class Scorer:
                 probe = [pool(self.run.spec.probe_name, parts[protocol])] if parts[protocol] else []
                 for role, evaluations in (("probe", probe), ("part", parts[protocol]), ("task", own[protocol])):
                     for evaluation in evaluations:
-                        self._file(role, evaluation, after, step, finished)
+                        self._file(role, evaluation, after, step, finished, into)
         finally:
             self.seconds += time.monotonic() - began
         self.stage += 1
@@ -202,7 +208,9 @@ class Scorer:
         self.notes.append(f"out of memory while scoring: evaluate.batch_size halved to {self.batch_size}")
         release_memory()
 
-    def _file(self, role: Any, evaluation: Evaluation, after: str | None, step: int, finished: bool) -> None:
+    def _file(
+        self, role: Any, evaluation: Evaluation, after: str | None, step: int, finished: bool, into: list[Score] | None
+    ) -> None:
         values = {metric: finite(value) for metric, value in evaluation.scores.items()}
         score = Score(
             stage=self.stage,
@@ -215,8 +223,11 @@ class Scorer:
             n=evaluation.n,
             values=values,
         )
-        self.scores.append(score)
-        self.progress.scored(score)
+        if into is None:
+            self.scores.append(score)
+            self.progress.scored(score)
+        else:
+            into.append(score)
         known = self.signatures.setdefault(evaluation.protocol, {})  # not all tasks have all, nor the same
         known.update({name: either(known.get(name), text) for name, text in evaluation.signatures.items()})
         if role != "probe":  # the pool's items are its parts'

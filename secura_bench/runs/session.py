@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
+from secura_bench.adapters.put_back import put_back
 from secura_bench.data.example import Task
 from secura_bench.methods.method import Method
-from secura_bench.models.tensors import named_tensors
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import scored_tasks, training_phases
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
+from secura_bench.runs.base_scores import BaseScores
+from secura_bench.runs.interpolating import score_between
 from secura_bench.runs.position import Position
 from secura_bench.runs.progress.events import Meter
 from secura_bench.runs.scorer import Scorer, stage_cache
+from secura_bench.runs.starts import start_of
 from secura_bench.runs.step_log import StepLog
 from secura_bench.runs.stopping import Stop
 from secura_bench.training.checkpoints import save_checkpoint
@@ -57,8 +59,9 @@ class Session:
         scorer: Scorer,
         meter: Meter,
         stop: Stop,
+        fresh: bool = False,
     ) -> None:
-        self.run, self.folder = run, folder
+        self.run, self.inputs, self.folder, self.fresh = run, inputs, folder, fresh
         self.method, self.model = method, model
         self.scorer, self.meter, self.stop = scorer, meter, stop
         self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log)
@@ -146,9 +149,21 @@ class Session:
             self.stop.check()
         predictions = self._saved / "predictions" if self._saved else Path()
         cache, step = stage_cache(predictions), self.at.step
-        on_main(lambda: self.scorer.score(self.method, self.model, after, step, finished, tasks, cache))
+
+        def score() -> None:
+            kept = self._shared_starts() if after is None else cache
+            self.scorer.score(self.method, self.model, after, step, finished, tasks, kept)
+            if after and finished and self.at.phase == len(self.phases) - 1 and self.run.spec.evaluate.interpolate:
+                score_between(self.scorer, self.method, self.model, after, step, tasks, predictions / "between")
+
+        on_main(score)
         self._saved = None
         self.at = self.at.scored()
+
+    def _shared_starts(self) -> BaseScores:
+        """Return the cache in which all runs that start alike look first."""
+        start = start_of(self.run, self.model)
+        return BaseScores(self.folder.shared, self.run, self.inputs, self.stop.check, self.fresh, start=start)
 
     def _asked_to_stop(self) -> bool:
         """Return whether any process of the run was asked to stop; then all of them were."""
@@ -211,10 +226,7 @@ class Session:
         self.notes += [note for note in run["notes"] if note not in self.notes]
         self.scorer.load_state_dict(state["scores"])
         self.phases[self.at.phase][1].load_state_dict(state["stream"])
-        own = named_tensors(self.model)
-        with torch.no_grad():
-            for name, tensor in state["model"].items():
-                own[name].copy_(tensor)
+        put_back(self.model, state["model"])
         self.method.load_state_dict(state["method"])
         self.loop.load_state_dict(state["loop"])
         generators = state["generators"]

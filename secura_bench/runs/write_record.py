@@ -12,7 +12,7 @@ from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
-from secura_bench.results.record import Cost, Parameters, RunRecord
+from secura_bench.results.record import Cost, Interpolated, Parameters, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
 from secura_bench.runs.session import TrainingOutcome
 from secura_bench.training.memory import peak_memory
@@ -53,9 +53,10 @@ def record_of(
         context=run.spec.data.context,
         parameters=_parameters(run, count, method),
         weight_norms=norms and {moment: {k: finite(v) for k, v in each.items()} for moment, each in norms.items()},
-        data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts))},
+        data={name: inputs.notes[name] for name in dict.fromkeys((*run.tasks, *run.spec.probe_parts, *method.sources))},
         signatures=scorer.signatures,
         scores=tuple(scorer.scores),
+        interpolated=tuple(Interpolated(alpha=a, scores=tuple(found)) for a, found in scorer.interpolated.items()),
         cost=Cost(
             train_seconds=round(outcome.seconds, 3),
             evaluate_seconds=round(scorer.seconds, 3),

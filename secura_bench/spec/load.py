@@ -14,6 +14,7 @@ from secura_bench.spec.checkpoint import place_checkpoints
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.matrix import variants_of
 from secura_bench.spec.probe import place_suites
+from secura_bench.spec.sources import place_sources
 from secura_bench.spec.types import as_list
 from secura_bench.tasks.catalog import CATALOG, find_data_file, is_data_file
 
@@ -58,6 +59,7 @@ def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHE
         _add_data_files(variant)
         place_suites(variant)
         place_checkpoints(variant)
+        place_sources(variant)
         spec = variant.validate_as(ExperimentSpec)
         check_names(spec, variant)
         for key, check in checks.items():

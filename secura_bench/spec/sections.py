@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, field_validator, model_validator
 
@@ -85,6 +85,10 @@ class EvaluateSpec(Explained):
     tasks: Literal["current", "seen", "all"] = "seen"
     """Which tasks are scored at a task's end: the ``current`` one, all ``seen`` so far, or ``all`` of the run."""
 
+    interpolate: Annotated[tuple[Annotated[Number, Field(ge=0, le=1)], ...], BeforeValidator(as_list)] = ()
+    """At which α between the base's weights (0) and the trained ones (1) a run's end is scored as well: with the
+    weights W_base + α (W − W_base), without training again (WiSE-FT, arXiv 2109.01903). Each is an arm of its own."""
+
     limit: Count | None = None
     """The most test rows of a task that are scored (unset: all); every table says so."""
 
@@ -95,9 +99,9 @@ class EvaluateSpec(Explained):
     """Metrics of the ``evaluate`` package, ``evaluate:<id>`` or ``evaluate:<folder>``, of what ``teacher_forced`` and
     ``generate`` wrote. They are code, and need ``--allow-code``."""
 
-    @field_validator("protocols", "metrics")
+    @field_validator("protocols", "metrics", "interpolate")
     @classmethod
-    def _stand_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _stand_once(cls, names: tuple[Any, ...]) -> tuple[Any, ...]:
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"{twice} stands here twice")
         return names

@@ -107,7 +107,7 @@ class TrainingLoop:
         Raises:
             Diverged: The loss or its gradient is not finite; the weights are as after the step before.
         """
-        if self.train.reset_optimizer and not done:
+        if (self.train.reset_optimizer or self.method.renews) and not done:
             self.optimizer = self._new_optimizer()
         self.resume_training()
         for step in range(done + 1, steps + 1):

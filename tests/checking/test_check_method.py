@@ -14,7 +14,7 @@ from secura_bench.checking.trial import Fault, Trial
 from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.plugins import load_plugin
 
-EXAMPLES = [ROOT / "docs/methods" / name for name in ("l2_to_start.py", "agem.py", "kl_to_base.py")]
+EXAMPLES = [ROOT / "docs/methods" / name for name in ("l2_to_start.py", "agem.py", "near_base.py")]
 HEAD = """\
 import torch
 from secura_bench.methods.base import Method, Options

@@ -39,8 +39,12 @@ METHODS = [
     ("secura", {"r": 8, "m": 12, "fusion_step": 20, "signorm": "public_code"}),
     ("secura", {"r": 8, "m": 12, "merge": "m2", "merge_dtype": "base"}),
     ("i_lora", {}),
+    ("o_lora", {"r": 3}),
     ("ewc", {}),
     ("ema", {}),
+    ("l2_sp", {}),
+    ("stack", {"parts": ["lora", "l2_sp"]}),
+    ("stack", {"parts": ["secura", "lwf"]}),
     ("mtl", {}),
     ("stack", {"parts": [{"name": "lora"}, {"name": "ewc"}]}),
 ]

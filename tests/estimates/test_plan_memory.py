@@ -36,6 +36,8 @@ CONFIGS = {
               "num_key_value_heads": 2, "vocab_size": 1000},
     "wide": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
              "num_key_value_heads": 4, "vocab_size": 20000},
+    "square": {"hidden_size": 512, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8,
+               "num_key_value_heads": 8, "vocab_size": 128},
 }  # fmt: skip
 RANKS = {"r": 8, "m": 12}
 
@@ -166,8 +168,11 @@ EWC = {"fisher_samples": 2}
         ("ewc", EWC, {}, 2, "small"),
         ("ewc", EWC, {"micro_batch_size": 1}, 3, "small"),
         ("ewc", {**EWC, "dtype": "bf16"}, {"batch_size": 1}, 3, "small"),
+        ("lora", {"init_lora_weights": "pissa", "boundary": "renew"}, {"batch_size": 1}, 2, "square"),
         ("stack", {"parts": ["lora", {"name": "ewc", **EWC}]}, {}, 3, "small"),
         ("stack", {"parts": ["er", {"name": "ewc", **EWC}]}, {}, 2, "small"),
+        ("lwf", {}, {}, 2, "small"),
+        ("o_lora", {"r": 64}, {}, 4, "small"),
     ],
 )
 def test_a_runs_peak_is_what_a_plan_says(

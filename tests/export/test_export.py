@@ -20,9 +20,10 @@ METHODS = """[
   {name: cabr_lora, r: 8, m: 16, label: cabr}, {name: secura, r: 8, m: 16, label: secura},
   {name: secura, signorm: 'off', r: 8, m: 16, label: unnormed},
   {name: secura, r: 8, m: 16, fusion_step: 3, label: full},
+  {name: o_lora, r: 2, label: o_lora},
   {name: secura, r: 8, m: 16, signorm: public_code, label: public}, {name: seq, label: seq}]"""
 
-PEFT = ["lora-r-2", "dora", "cur", "cabr", "secura", "unnormed"]
+PEFT = ["lora-r-2", "dora", "cur", "cabr", "secura", "unnormed", "o_lora"]
 MERGED = [*PEFT, "full"]
 
 

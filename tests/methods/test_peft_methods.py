@@ -17,7 +17,8 @@ from secura_bench.data.collate import IGNORE, Batch, collate
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.dora import DoRA
 from secura_bench.methods.lora import LoRA
-from secura_bench.methods.peft_tuner import Peft, orthogonality, tuners
+from secura_bench.methods.peft_config import tuners
+from secura_bench.methods.peft_tuner import Peft, orthogonality
 
 
 def plain_loop(model, batches: list[Batch], after_step=None) -> None:

@@ -33,6 +33,8 @@ methods:
   - {name: secura, r: 4, m: 6, signorm: public_code, merge: m2}
   - {name: i_lora, r: 2}
   - {name: i_lora, r: 2, consistency: hidden, capacity: 4}
+  - {name: o_lora, r: 2, dropout: 0.3, lambda1: [0, 0.5]}
+  - {stack: [{name: lora, r: 2}, lwf]}
   - {name: ewc, fisher_samples: 3, variant: separate, dtype: bf16}
   - {name: er, buffer: balanced, capacity: 5}
   - {name: der, capacity: 5}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from conftest import example, random_llama
 
+from secura_bench.adapters.put_back import put_back
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
 from secura_bench.methods.lending import attached
@@ -118,10 +119,7 @@ class Session:
 
     def restore(self, file: io.BytesIO) -> None:
         state = torch.load(file, weights_only=True, map_location="cpu")  # as a checkpoint's files are read
-        own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
-        with torch.no_grad():
-            for name, tensor in state["model"].items():
-                own[name].copy_(tensor)
+        put_back(self.model, state["model"])
         self.method.load_state_dict(state["method"])
         self.loop.load_state_dict(state["loop"])
         self.stream = RowStream(1, "replacement", 0)

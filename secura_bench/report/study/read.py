@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from secura_bench.foundation.errors import RecordError
+from secura_bench.report.study.between import runs_between
 from secura_bench.report.study.runs import Run
 from secura_bench.results.read import find_records, no_folder, read_record
 
@@ -44,6 +45,8 @@ class RunsRead(NamedTuple):
 def read_runs(paths: Iterable[Path]) -> RunsRead:
     """Return every readable record below ``paths``, each once, and a sentence for each that is not.
 
+    A record of a run that was scored between the base's weights and its own is a run for each α as well.
+
     Raises:
         RecordError: A path does not exist.
     """
@@ -61,4 +64,4 @@ def read_runs(paths: Iterable[Path]) -> RunsRead:
                 runs[path.resolve()] = Run(read_record(path), path.parent)
             except RecordError as error:
                 problems.append(str(error))
-    return RunsRead(list(runs.values()), problems)
+    return RunsRead([each for run in runs.values() for each in (run, *runs_between(run))], problems)

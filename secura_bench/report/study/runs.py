@@ -36,10 +36,11 @@ WhenScored = Moment | Literal["start", "learned", "end"]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One record, and the folder that it lies in (None: a record by itself)."""
+    """One record, and the folder that it lies in (None: a record by itself); ``logged``: whether its log is its own."""
 
     record: RunRecord
     folder: Path | None = None
+    logged: bool = True
 
     @cached_property
     def _scores(self) -> dict[tuple[str, str, str, Moment], Score]:
@@ -103,7 +104,7 @@ class Run:
 
     def log(self, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield the lines of ``log.jsonl``, one a step (that hold any of these words); nothing where there is none."""
-        yield from _read_lines(None if self.folder is None else self.folder / "log.jsonl", holding)
+        yield from _read_lines(self.folder / "log.jsonl" if self.folder is not None and self.logged else None, holding)
 
 
 def trained(record: RunRecord) -> bool:
