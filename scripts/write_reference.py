@@ -41,7 +41,7 @@ from secura_bench.tasks.shipped import shipped_files, shipped_lists
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 EXAMPLES = FOLDER / "examples"
 SECTIONS = (
-    *("methods", "train", "evaluate", "data", "log", "checkpoint"),
+    *("methods", "train", "tune", "evaluate", "data", "log", "checkpoint"),
     *("hub", "local", "file", "generated", "columns"),
 )
 """The keys that have keys of their own, under a heading of their name."""

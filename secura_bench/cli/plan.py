@@ -36,9 +36,11 @@ def plan(
     from secura_bench.estimates.device import this_device
     from secura_bench.estimates.forecast import forecast
     from secura_bench.estimates.text import plan_text
+    from secura_bench.estimates.tuning import stages, tuning_text
 
     device = this_device()
-    for line in plan_text(forecast(loaded, results, device, probe, allow_code), device):
+    forecasts = forecast([*stages(loaded, results, allow_code)], results, device, probe, allow_code)
+    for line in (*plan_text(forecasts, device), *tuning_text(loaded, forecasts)):
         typer.echo(line)
 
 
@@ -51,6 +53,7 @@ def validate(
 ) -> None:
     """Check specs: keys, values, tasks, methods, options; that model and metrics are there. Loads lm-eval's tasks."""
     from secura_bench.checkpoints.find import check_checkpoint
+    from secura_bench.estimates.tuning import added
     from secura_bench.evaluation.metric_there import check_metric
     from secura_bench.harness.load import check_installed, load
     from secura_bench.models.load import model_label
@@ -88,5 +91,5 @@ def validate(
             runs = len(planned_runs(spec))
             typer.echo(
                 f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "
-                f"{len(spec.task_names)} tasks"
+                f"{len(spec.task_names)} tasks{', and before them ' * bool(spec.tune)}{added(spec)}"
             )

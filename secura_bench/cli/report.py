@@ -41,8 +41,8 @@ def report(
         typer.Option(
             "--table",
             metavar="NAME",
-            help="retention, continual, matrix, differences, losses, cost, merges, norms; 1 to 4, 6 to 12 in the "
-            "paper's shapes; general (the default), paper or all. May be repeated.",
+            help="frontier, retention, continual, matrix, differences, losses, cost, merges, norms; 1 to 4, 6 to 12 in "
+            "the paper's shapes; general (the default), paper or all. May be repeated.",
         ),
     ] = _NONE,
     against: Annotated[str | None, typer.Option(metavar="paper", help="Set the published numbers beside.")] = None,
@@ -108,7 +108,9 @@ def judge(studies: Sequence[Study], required: Sequence[Requirement]) -> int:
 
 def compare(
     results: Annotated[Path, typer.Argument(help="A results folder, run folder or record.")],
-    one: Annotated[str, typer.Argument(metavar="METHOD", help="A method, by title or label.")],
+    one: Annotated[
+        str, typer.Argument(metavar="METHOD", help="A method, by title or label; with settings of it, by its name.")
+    ],
     other: Annotated[str, typer.Argument(metavar="METHOD", help="Another.")],
     margin: Annotated[
         float,
@@ -120,10 +122,13 @@ def compare(
     ] = 2.0,
     format: Annotated[str, typer.Option(help="terminal or json.")] = "terminal",
 ) -> None:
-    """Say what two methods learned and kept, whether they differ or are equal, and what can be quoted of that."""
+    """Say what two methods learned and kept, whether they differ or are equal, and what can be quoted of that.
+
+    Of methods in several settings it is what they keep at equal learning.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from secura_bench.foundation.errors import unknown_name
-    from secura_bench.report.comparing.pair import pairs
+    from secura_bench.report.comparing.curves import compared
     from secura_bench.report.study.group import make_studies
 
     if format not in ("terminal", "json"):
@@ -131,19 +136,19 @@ def compare(
     if not 0 < margin < 100:
         raise BenchError(f"--margin {margin:g}: must be above 0 and below 100.")
     runs, problems = _read([results])
-    found = pairs(make_studies(runs), one, other, margin)
+    curves, pairs = compared(make_studies(runs), one, other, margin)
     if format == "json":
         from secura_bench.report.comparing.document import document
 
-        typer.echo(document(found, problems), nl=False)
-    elif found:
+        typer.echo(document(pairs, problems, curves), nl=False)
+    elif curves or pairs:
         from secura_bench.report.comparing.show import print_pairs
 
-        print_pairs(found)
-    if not found:
+        print_pairs([*curves, *pairs])
+    if not (curves or pairs):
         note = f"{results}: no experiment there has both {one} and {other} on the same tasks, scored by one protocol"
         typer.echo(plain_note(note), err=True)
-    if problems or not found:
+    if problems or not (curves or pairs):
         raise typer.Exit(1)
 
 

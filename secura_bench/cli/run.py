@@ -62,26 +62,34 @@ def run(
     say("reading the model's shapes and the data", quiet)
     from secura_bench.estimates.device import this_device
     from secura_bench.estimates.forecast import refuse_what_cannot_fit
-    from secura_bench.plan.make import make_plans
     from secura_bench.report.formats.terminal import print_tables
     from secura_bench.report.make import make_report
     from secura_bench.report.study.read import read_runs
-    from secura_bench.runs.execute import execute
+    from secura_bench.runs.stages import execute_specs
     from secura_bench.runs.stopping import Stopped
+    from secura_bench.tuning.trials import trial_experiment
 
-    refuse_what_cannot_fit(loaded, this_device())
-    plans = make_plans(loaded, allow_code)
-    runs = [run for one in plans for run in one.runs]
+    refuse_what_cannot_fit([*(trial_experiment(one) for one in loaded if one.tune), *loaded], this_device())
     if count() > 1 and is_main():
         say(f"waiting for {count()} processes, {MEETING.total_seconds() / 60:g} minutes at most", quiet)
     try:
-        outcome = execute(
-            plans, results, "machine" if json_lines else "quiet" if quiet else "person", only, force, report_to
+        outcome, trials, own = execute_specs(
+            loaded,
+            results,
+            "machine" if json_lines else "quiet" if quiet else "person",
+            only,
+            force,
+            report_to,
+            allow_code,
+            lambda text: say(text, quiet or not is_main()),
         )
     except Stopped as stopped:
         say("stopped; the same command goes on from here", False)
         raise typer.Exit(128 + stopped.signal) from None
-    folders = [results / run.folder for run in runs if (results / run.folder).exists()]
+    runs = [*trials, *own]
+    folders, shown = (
+        [results / run.folder for run in some if (results / run.folder).exists()] for some in (runs, own or trials)
+    )
     if is_main():
         if outcome.skipped:
             say(f"{len(outcome.skipped)} of {len(runs)} runs were finished before and are left as they are", quiet)
@@ -90,7 +98,7 @@ def run(
 
             JsonLines().event("finished", **vars(outcome))
         else:
-            found, problems = read_runs(folders)
+            found, problems = read_runs(shown)
             tell(problems)
             if found:
                 print_tables(make_report(found).tables)
@@ -98,7 +106,8 @@ def run(
             say(f"failed: {name}: {reason}", False)
         for name, holder in outcome.held.items():
             say(f"not done here: {name}: {holder} does it", False)
-    if outcome.diverged or outcome.failed:
+    tried = {run.name for run in trials}  # of which some may diverge: that is what they are for
+    if outcome.failed or set(outcome.diverged) - tried:
         raise typer.Exit(1)
     if outcome.held:
         raise typer.Exit(3)

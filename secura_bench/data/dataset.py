@@ -10,7 +10,7 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import after, worked_examples
 from secura_bench.data.quality import duplicates
-from secura_bench.data.split import Split, rows_hash, split_from, split_rows
+from secura_bench.data.split import Split, rows_hash, split_from, split_rows, validation_split
 from secura_bench.foundation.errors import DataError
 from secura_bench.spec.sections import PROBE_ROWS, DataSpec
 from secura_bench.tasks.catalog import load_task
@@ -97,6 +97,8 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         split = split_rows(found, count, data.test_fraction, data.seed)
     else:
         split = split_from(found, own_test, count, data.seed)
+    if data.held_out == "validation":
+        split, test_origin = validation_split(split, data.test_fraction, data.seed), None
     train = _examples(file, split.train, chat, data.context)
     shots = worked_examples(name, [e.row for e in train], data.num_fewshot if file.kind == "answers" else 0)
     test = _examples(file, after(shots, split.test), chat, data.context)

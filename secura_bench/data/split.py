@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import tied
@@ -52,6 +52,11 @@ def split_rows(rows: Sequence[Row], count: int, test_fraction: float, seed: int)
     return _sides(
         generator, [row for group in train for row in group], [row for group in test for row in group], len(members)
     )
+
+
+def validation_split(split: Split, test_fraction: float, seed: int) -> Split:
+    """Part the training rows of ``split`` once more, as ``split_rows`` does; its test rows are on neither side."""
+    return replace(split_rows(split.train, len(split.train), test_fraction, seed), met=split.met)
 
 
 def split_from(rows: Sequence[Row], test: Sequence[Row], count: int, seed: int) -> Split:

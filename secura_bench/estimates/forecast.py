@@ -104,7 +104,8 @@ def forecast(
 
 
 def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: int, allow_code: bool) -> Forecast:
-    plan, unknown = _plan(spec, allow_code)
+    waiting = spec.tune is not None  # for settings: it takes as long as with those that the spec has
+    plan, unknown = _plan(spec.model_copy(update={"tune": None}), allow_code)
     if trial_steps and plan is None:
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
     shape = _shape(spec.model)
@@ -115,7 +116,7 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
         own = [run for run in runs if run.method.label == label]
-        done, running = _progress(own, results)
+        done, running = (0, 0) if waiting and not own[0].method.is_base else _progress(own, results)
         estimate = _of_method(own[0], shape, rows, scoring, answers, device)
         if trial_steps and plan and done < len(own):
             first = next(run for run in plan.runs if run.method.label == label)

@@ -109,6 +109,8 @@ def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
         yield "--probe 3 measures three steps of each method here, and refines the time."
     if not forecast.rows.exact:
         yield f"Tokens are upper bounds: data is not here, and each row counts {forecast.spec.data.context} tokens."
+    if forecast.spec.tune is not None:
+        yield "Settings: to be chosen by trials; what the runs take is estimated with those that the spec has."
     if forecast.unknown:
         yield f"Runs done are counted by name, since fingerprints need the model and the data: {forecast.unknown}"
     for estimate in methods:

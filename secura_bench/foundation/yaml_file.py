@@ -44,9 +44,14 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is not a word, and a key that stands twice: the last would win silently."""
+        """Refuse a key that is not a word, and a key that stands twice: the last would win silently.
+
+        YAML 1.1 takes ``on`` and ``no`` for true and false; as keys they are words.
+        """
         seen: set[str] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:bool":
+                key_node.tag = "tag:yaml.org,2002:str"
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 problem = f"key {quoted(key)} is not a word (quote it if it is meant to be one)"
@@ -179,9 +184,10 @@ class YamlFile:
 def explain(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
     """Turn one pydantic error into a key path within the file and a sentence with the way out.
 
-    Pydantic's location is the path of keys in the file, but for the tags of unions, which are ``<in brackets>``.
+    Pydantic's location is the path of keys in the file, but for the tags of unions, which are ``<in brackets>``, and
+    its own mark where the key itself is wrong.
     """
-    key: KeyPath = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    key: KeyPath = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith(("<", "[key"))))
     kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
         return key, unknown_name("key", key[-1], _fields_at(model, key[:-1]))

@@ -54,6 +54,8 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
     read: dict[str, Inputs] = {}
     plans = []
     for spec in specs:
+        if spec.tune is not None:
+            raise SpecError("tune: the settings are chosen of trials, which `secura-bench run` does before it plans.")
         metrics = load_metrics(spec, allow_code)
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
         key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics, sources_of(spec)], sort_keys=True)

@@ -35,8 +35,11 @@ class PlannedRun:
 
     def resolved(self) -> dict[str, Any]:
         """Return the run as a spec of its own: what ``spec.yaml`` in its folder says."""
-        spec = self.spec.model_dump(mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads"})
-        entry = {**self.method.named, **_without_home(self.method.options)}
+        spec = self.spec.model_dump(
+            mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads", "tune"}
+        )
+        chosen = {} if self.method.tuned is None else {"tuned": self.method.tuned.told}
+        entry = {**self.method.named, **_without_home(self.method.options), **chosen}
         return {
             **spec,
             "model": without_home(self.spec.model),

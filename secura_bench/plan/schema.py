@@ -11,6 +11,7 @@ from secura_bench.foundation.registry import METHODS
 from secura_bench.spec.described import Described, sentences_of
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.tune import Tuned
 from secura_bench.tasks.file import TaskFile
 
 Schema = dict[str, Any]
@@ -23,6 +24,7 @@ def spec_schema() -> Schema:
     """Return the schema of specs: with ``extends``, ``matrix``, ``stack``, and each known method's options by name."""
     schema = _of(ExperimentSpec)
     of_method = _own_keys(schema["$defs"].pop(MethodSpec.__name__)["properties"])
+    del schema["$defs"][Tuned.__name__]  # which runs write
     entries = [_entry(name, of_method) for name in METHODS.names()]
     schema["$defs"] |= {f"method_{name}": entry for name, entry in zip(METHODS.names(), entries, strict=True)}
     schema["$defs"] |= {"method": _methods(), "part": _methods(part=True), "stack_of": _stack(of_method)}
@@ -66,7 +68,8 @@ def _own_keys(properties: Mapping[str, Any]) -> Schema:
     """Return what every entry of ``methods`` may say beside its method's options."""
     train = {"anyOf": [{"$ref": "#/$defs/TrainSpec"}, {"type": "null"}]}
     described = {"description": properties["train"]["description"]}
-    return {"label": properties["label"], "title": properties["title"], "train": {**train, **described}}
+    own = {key: properties[key] for key in ("label", "title", "grid")}
+    return {**own, "train": {**train, **described}}
 
 
 def _entry(name: str, of_method: Schema) -> Schema:
@@ -100,5 +103,5 @@ def _methods(part: bool = False) -> Schema:
     names = [name for name in METHODS.names() if not (part and name == "stack")]
     choices: list[Schema] = [{"enum": names}, *({"$ref": f"#/$defs/method_{name}"} for name in names)]
     if part:  # it has no runs of its own to be told apart, nor training settings
-        return {"anyOf": choices, "properties": {"label": False, "title": False, "train": False}}
+        return {"anyOf": choices, "properties": {"label": False, "title": False, "train": False, "grid": False}}
     return {"anyOf": [*choices, {"$ref": "#/$defs/stack_of"}]}

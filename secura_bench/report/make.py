@@ -12,6 +12,7 @@ from secura_bench.report.paper.shapes import PAPER
 from secura_bench.report.paper.sources import left_out, sound
 from secura_bench.report.paper.tables import paper_tables
 from secura_bench.report.study.choosing import check_names, shown_alone
+from secura_bench.report.study.families import family_of
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run
 from secura_bench.report.study.study import Study
@@ -50,18 +51,20 @@ def make_report(
     """Return the report of ``runs`` with the named tables: the general ones if none is, the paper's if ``against`` it.
 
     ``methods`` are shown alone if there are any; the differences are from ``reference`` where one is named, which asks
-    for their table.
+    for their table, or, of a method in several settings, for that at equal learning.
 
     Raises:
         BenchError: A name is unknown, or nothing can be made of these records.
     """
     wanted = _wanted(names or (["paper"] if against else ["general"]))
-    wanted += ["differences"] if reference and "differences" not in wanted else []
     studies = make_studies(runs)
     if methods:
         studies = shown_alone(studies, methods)
     if reference:
         check_names(studies, [reference], "--reference ")
+        curve = any(family_of(study, reference) for study in studies)
+        single = not curve or any(reference in study.methods for study in studies)
+        wanted = list(dict.fromkeys([*wanted, *["frontier"] * curve, *["differences"] * single]))
     tables = [*general_tables(studies, wanted, reference), *paper_tables(studies, wanted, against)]
     if not tables:
         odd = left_out(sound(studies).left.values()) if set(wanted) & set(PAPER) else []

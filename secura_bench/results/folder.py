@@ -147,7 +147,7 @@ class RunFolder:
         write_atomically(self.failure, to_json({"reason": reason, "advice": advice, "failed_at": when}))
 
     def finish(self, record: RunRecord) -> None:
-        """Write the record: from now on the run counts and is never touched again."""
+        """Write the record: from now on the run counts, and none of its numbers is touched again."""
         write_atomically(self.path / RECORD, to_json(record.model_dump(mode="json")))
         self.tidy()
 

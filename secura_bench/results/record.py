@@ -61,7 +61,10 @@ class ModelNote(TypedDict):
 
 @with_config(_CLOSED)
 class MethodNote(TypedDict):
-    """A method: as registered, as labelled, as tables call it if not so, its options and its training settings."""
+    """A method: as registered, as labelled, as tables call it if not so, its options and its training settings.
+
+    ``tuned`` is how these were chosen, where ``tune`` chose them: ``secura_bench.spec.tune.Tuned``.
+    """
 
     name: str
     label: str

@@ -17,6 +17,7 @@ from secura_bench.plan.run import Run
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.lock import Held, RunLock, note_of
 from secura_bench.results.read import read_record
+from secura_bench.results.record import MethodNote, RunRecord
 from secura_bench.runs.outcome import Outcome
 
 
@@ -60,6 +61,7 @@ def missing_runs(
             say(outcome.failed[run.name])
             continue
         outcome.skipped.append(run.name)
+        record = _told_anew(run, folder, record)
         if record.status == "diverged":
             outcome.diverged.append(run.name)
         counts = record.parameters
@@ -75,6 +77,19 @@ def missing_runs(
                 folder.tidy()
             lock.release()
     return missing
+
+
+def _told_anew(run: Run, folder: RunFolder, record: RunRecord) -> RunRecord:
+    """Return a finished run's record, with how its settings are chosen now: by other trials, or by any at all.
+
+    It is no number of the run's, and the ledger of what tuning took must not be that of a smaller grid.
+    """
+    if run.method.tuned is None or record.method.get("tuned") == run.method.tuned.told:
+        return record
+    method: MethodNote = {**record.method, "tuned": run.method.tuned.told}
+    record = record.model_copy(update={"method": method})
+    folder.finish(record)
+    return record
 
 
 def note_plan(plan: Plan, results: Path) -> None:

@@ -37,12 +37,18 @@ def record_of(
         mode=run.spec.mode,
         status="diverged" if outcome.diverged else "done",
         diverged_at=outcome.diverged,
-        notes=(*inputs.chat.differences, *(run.loads.notes_for(run.tasks) if run.loads else ()), *outcome.notes),
+        notes=(
+            *_held_out(run),
+            *inputs.chat.differences,
+            *(run.loads.notes_for(run.tasks) if run.loads else ()),
+            *outcome.notes,
+        ),
         model={"label": inputs.model.label, "identity": inputs.model.identity},
         method={
             **run.method.named,
             "options": run.loads.told if run.loads else method.options.model_dump(mode="json"),
             "train": run.train.model_dump(mode="json") if method.trains else {},
+            **({} if run.method.tuned is None else {"tuned": run.method.tuned.told}),
         },
         tasks=run.tasks,
         probe=run.spec.probe_name,
@@ -66,6 +72,12 @@ def record_of(
         ),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _held_out(run: Run) -> tuple[str, ...]:
+    """Return what a reader must know of the rows that the trained tasks are scored on, where they are no test rows."""
+    validation = run.spec.data.held_out == "validation"
+    return ("scored on rows held out from the training rows, not on the test rows",) if validation else ()
 
 
 def _parameters(run: Run, count: ParameterCount, method: Method) -> Parameters:

@@ -14,6 +14,7 @@ from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.probe import ProbeEntry, Suite, suites_of
 from secura_bench.spec.sections import CheckpointSpec, DataSpec, EvaluateSpec, LogSpec, TrainSpec
+from secura_bench.spec.tune import TuneSpec
 from secura_bench.spec.types import Count, Names, Order, Seed, as_list
 from secura_bench.tasks.catalog import expand
 
@@ -50,6 +51,9 @@ class ExperimentSpec(Explained):
 
     train: TrainSpec = TrainSpec()
     """How every task is trained."""
+
+    tune: TuneSpec | None = None
+    """How the methods' settings are chosen before the experiment's runs; unset: they are as they stand here."""
 
     evaluate: EvaluateSpec = EvaluateSpec()
     """What is scored, when, and by which protocols."""

@@ -12,6 +12,7 @@ from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.check import check_methods, check_names, located
 from secura_bench.spec.checkpoint import place_checkpoints
 from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.grid import check_tune, every_setting
 from secura_bench.spec.matrix import variants_of
 from secura_bench.spec.probe import place_suites
 from secura_bench.spec.sources import place_sources
@@ -45,8 +46,8 @@ def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHE
     """Read and check a spec: its keys, tasks, methods and their options. Nothing is run or written.
 
     What the spec ``extends`` is read first; ``overrides`` are ``"train.lr=1e-4"`` strings, which beat both. A
-    ``matrix`` may make several specs out of one. ``checks`` are made of each, and what they refuse is placed at their
-    dotted keys.
+    ``matrix`` may make several specs out of one; a ``tune`` that chooses all its settings makes methods, and is gone.
+    ``checks`` are made of each, and what they refuse is placed at their dotted keys.
 
     Raises:
         SpecError: Whatever is wrong, with file, line, key, value and what is allowed.
@@ -62,10 +63,11 @@ def load_specs(name: str, overrides: Sequence[str] = (), checks: Checks = NO_CHE
         place_sources(variant)
         spec = variant.validate_as(ExperimentSpec)
         check_names(spec, variant)
+        check_tune(spec, variant)
         for key, check in checks.items():
             with located(variant, *key.split(".")):
                 check(spec)
-        specs.append(spec)
+        specs.append(every_setting(spec) if spec.tune and spec.tune.choose == "frontier" else spec)
     return tuple(specs)
 
 
@@ -114,16 +116,17 @@ def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> YamlFile:
 
 
 def _add_data_files(file: YamlFile) -> None:
-    """Make tasks of the data files that ``tasks`` and ``probe`` name, and put the tasks' names in their place.
+    """Make tasks of the data files that ``tasks``, ``probe`` and ``tune`` name, and put their names in their place.
 
     A relative path starts at the spec's folder, then at the working directory.
     """
-    for key in ("tasks", "probe"):
-        given = file.data.get(key)
+    tune = file.data.get("tune")
+    for key, data in (("tasks", file.data), ("probe", file.data), ("on", tune if isinstance(tune, dict) else {})):
+        given = data.get(key)
         names = list(as_list(given)) if isinstance(given, (str, list)) else []
         for index, name in enumerate(names):
             if isinstance(name, str) and is_data_file(name):
-                with located(file, key):
+                with located(file, *(("tune", "on") if key == "on" else (key,))):
                     names[index] = CATALOG.add_file(find_data_file(name, file.path.parent))
         if names:
-            file.data[key] = names[0] if isinstance(given, str) else names
+            data[key] = names[0] if isinstance(given, str) else names

@@ -66,13 +66,13 @@ def _check_axis(file: YamlFile, key: str, values: Any) -> None:
 def _choices(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, tuple[Any, str]]]:
     """Yield every combination: by key, a value and how it is spelled in a name."""
     spelled = [
-        [(value, _spelled(value, position)) for position, value in enumerate(values)] for values in axes.values()
+        [(value, in_a_name(value, position)) for position, value in enumerate(values)] for values in axes.values()
     ]
     for combination in product(*spelled):
         yield dict(zip(axes, combination, strict=True))
 
 
-def _spelled(value: Any, position: int) -> str:
+def in_a_name(value: Any, position: int) -> str:
     """Return ``value`` as a name shows it; what no name can hold is called by its place in the list, from 1."""
     text = "-".join(map(str, value)).lower() if isinstance(value, list) else str(value).lower()
     return text if re.fullmatch(r"[a-z0-9._-]{1,24}", text) else str(position + 1)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from secura_bench.foundation.harmless import plain
 from secura_bench.foundation.schema import Explained, Slug
+from secura_bench.spec.tune import Grid, Tuned
 
 
 def _on_one_line(title: str) -> str:
@@ -40,6 +41,12 @@ class MethodSpec(Explained):
 
     train: dict[str, Any] = Field(default_factory=dict)
     """What is otherwise in this method's ``train`` than in the spec's."""
+
+    grid: Grid | None = None
+    """What stands for this method in the place of ``tune.grid``: as many settings, other values."""
+
+    tuned: Tuned | None = None
+    """How its settings were chosen: written by ``tune``, into the spec of a run."""
 
     @property
     def is_base(self) -> bool:
@@ -76,7 +83,7 @@ class MethodSpec(Explained):
             raise ValueError("a method is a name, or a mapping with 'name' and its options, or with 'stack'")
         if "options" in entry:
             return entry  # a resolved spec read again
-        options = {key: value for key, value in entry.items() if key not in ("name", "label", "title", "train")}
+        options = {key: value for key, value in entry.items() if key not in cls.model_fields}
         label = entry.get("label") or _label(entry["name"], options)
         if label == "base" and entry["name"] != "base":
             raise ValueError("the label 'base' is the base model's; give this method another")
@@ -88,6 +95,8 @@ class MethodSpec(Explained):
             "title": entry.get("title"),
             "options": options,
             "train": entry.get("train") or {},
+            "grid": entry.get("grid"),
+            "tuned": entry.get("tuned"),
         }
 
 

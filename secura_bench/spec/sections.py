@@ -119,6 +119,10 @@ class DataSpec(Explained):
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """The share of a task's rows that is tested on and never trained on."""
 
+    held_out: Literal["test", "validation"] = "test"
+    """Which rows are scored: the ``test`` rows, or ``validation`` rows in their place, as large a share of the training
+    rows, which are then trained on no more. So settings are chosen without a look at the test rows."""
+
     seed: Seed = 114514
     """The seed by which rows are drawn and split."""
 

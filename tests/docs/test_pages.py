@@ -98,6 +98,9 @@ def test_specs_are_valid_and_the_task_is_the_shipped_one(tmp_path: Path) -> None
     (spec,) = blocks(ROOT / "docs/specs.md", "yaml")
     (tmp_path / "spec.yaml").write_text(spec)
     assert [method.name for method in load_spec(str(tmp_path / "spec.yaml")).methods] == ["seq", "lora", "secura"]
+    (tuned,) = blocks(ROOT / "docs/tuning.md", "yaml")
+    (tmp_path / "tuned.yaml").write_text(tuned)
+    assert load_spec(str(tmp_path / "tuned.yaml")).tune is not None
     (task,) = blocks(ROOT / "docs/extend/tasks.md", "yaml")
     assert yaml.safe_load(task) == yaml.safe_load((shipped("tasks") / "arc_c.yaml").read_text())
 

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 from counts import Counts, Outcome
 from filed import PROBE, At, arm, study
+from grids import GRIDS
 from shipped import Measures, compared, covered, equivalent, led, published, starred
 from worlds import BINARY, CONTINUOUS, GROUPED, Floats, Kind, Layout, Rng, Truth, World, single
 
@@ -315,4 +316,5 @@ FAMILIES: dict[str, tuple[Design, ...]] = {
     "Sequences": SEQUENCES,
     "Near the base": NEAR,
     "Perplexity": PERPLEXITIES,
+    "Equal learning": GRIDS,
 }

@@ -18,6 +18,7 @@ FEW = {
     "Items in groups": ("right/wrong, 101 rows in 24 groups, 2 methods, seeds 2 v 2, sd 2",),
     "Near the base": ("right/wrong, n 20, near the base: 2 % lost, seeds 2",),
     "Perplexity": ("perplexity, n 20, seeds 2, sd 5 %",),
+    "Equal learning": ("continuous, two settings, 90 rows, probe 90, seeds 2, sd 5",),
 }
 MORE = {
     "Two equal methods": (
@@ -62,6 +63,12 @@ MORE = {
         "right/wrong, n 20, near the base: 2 % differ, seeds 4",
         "right/wrong, n 20, near the base: 5 % lost, seeds 1",
         "right/wrong, n 90, near the base: 10 % lost, seeds 4",
+    ),
+    "Equal learning": (
+        "right/wrong, alike, 90 rows, probe 90, seeds 2, sd 5",
+        "continuous, flat at first, 30 rows, probe 90, seeds 2, sd 2",
+        "right/wrong, breaks down, 90 rows, probe 90, seeds 2, sd 5",
+        "continuous, one above, 90 rows, probe 90, seeds 4, sd 0",
     ),
     "Perplexity": ("perplexity, n 90, seeds 4, sd 2 %", "perplexity, n 20, seeds 4, sd 0 %"),
 }

@@ -8,26 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.foundation.version import __version__
+from secura_bench.report.comparing.at_equal_learning import limits_of, sentence_of
+from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import sentence
 from secura_bench.report.formats.document import finite
+from secura_bench.report.statistics.frontier import Level
 from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.frontier import Line
 from secura_bench.report.study.placing import Placing
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).parent / "compare.schema.json"
 
 
-def document(pairs: Sequence[Pair], problems: Sequence[str]) -> str:
+def document(pairs: Sequence[Pair], problems: Sequence[str], curves: Sequence[Curves] = ()) -> str:
     """Return comparisons as JSON in ASCII: whatever a name holds is escaped."""
-    whole = {
+    whole: dict[str, Any] = {
         "format": "secura-bench compare",
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
         "comparisons": [_pair(pair) for pair in pairs],
         "skipped": list(problems),
     }
+    if curves:
+        whole["at_equal_learning"] = [_curves(each) for each in curves]
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 
 
@@ -84,3 +90,56 @@ def _side(side: Side) -> dict[str, Any]:
 def _cell(cell: Cell) -> dict[str, Any]:
     numbers = {"value": finite(cell.value), "low": finite(cell.low), "high": finite(cell.high)}
     return {**numbers, "n": cell.n, "items_only": cell.items_only, "why": cell.why}
+
+
+def _curves(curves: Curves) -> dict[str, Any]:
+    found = curves.frontier
+    reached = found.reaches(curves.one) and found.reaches(curves.other)
+    return {
+        **curves.study.names,
+        "limit": curves.study.limit,
+        "tasks": list(curves.tasks),
+        "protocol": curves.protocol.id,
+        "metric": curves.metric.id,
+        "metric_instead": found.instead,
+        "one": _line(curves.one),
+        "other": _line(curves.other),
+        "unit": found.unit,
+        "percent_of_base": found.in_percent,
+        "shared_learning": list(curves.shared) if curves.shared else None,
+        "difference": _level(curves.gap),
+        "at": found.at if reached else None,
+        "difference_at": _level(found.gap_at(curves.one, curves.other)),
+        "verdict": curves.told,
+        "margin": curves.margin,
+        "p_equal": curves.equal,
+        "equal": curves.within,
+        "sentence": sentence_of(curves),
+        "not_to_be_claimed": list(limits_of(curves)),
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "family": line.name,
+        "setting": line.family.key or None,
+        "points": [
+            {
+                "method": each.method,
+                "value": finite(value),
+                "learned": _cell(each.learned),
+                "kept": _cell(kept),
+                "on_the_curve": each.method not in line.beaten,
+            }
+            for each, value, kept in zip(line.placings, line.values, line.kept, strict=True)
+        ],
+        "without_a_place": list(line.lacking),
+    }
+
+
+def _level(found: Level | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
+    told = {"value": found.value, "low": low, "high": high, "p": found.p}
+    return {**told, "items_only": found.items_only, "n": found.n}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import listed, probability
 from secura_bench.report.study.placing import Placing
@@ -44,7 +45,7 @@ def not_to_be_claimed(pair: Pair) -> Iterator[str]:
         yield f"anything of a single task: those lines are {len(pair.parts)} tests more, their p not adjusted"
     if pair.unshared:
         yield f"anything of {listed(pair.unshared)}, which one of them alone was trained on: left out of these numbers"
-    yield from _of_the_rows(pair)
+    yield from of_the_rows(pair)
 
 
 def _of(side: Side, pair: Pair) -> Iterator[str]:
@@ -62,7 +63,8 @@ def _of(side: Side, pair: Pair) -> Iterator[str]:
         yield f"that the difference in what they {same} matters: it is within ±{side.margin:g} {side.unit}"
 
 
-def _of_the_rows(pair: Pair) -> Iterator[str]:
+def of_the_rows(pair: Pair | Curves) -> Iterator[str]:
+    """Yield what may not be claimed of rows, tasks and models that were not there."""
     study = pair.study
     if study.limit is not None:
         yield f"anything of rows that were not scored: of each trained task at most {study.limit} test rows were"

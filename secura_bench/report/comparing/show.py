@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from secura_bench.foundation.harmless import plain_note
+from secura_bench.report.comparing.at_equal_learning import limits_of, sentence_of
+from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
+from secura_bench.report.comparing.show_curves import table_of_curves
 from secura_bench.report.comparing.words import probability, sentence
 from secura_bench.report.formats.text import notes_under
 from secura_bench.report.study.arms import Arm
@@ -36,15 +39,19 @@ def table_of(pair: Pair) -> Table:
     return Table("compare", title, columns, rows, tuple(footnotes.marks()), place_of(pair.study, pair.protocol))
 
 
-def lines_of(pair: Pair) -> Iterator[str]:
+def lines_of(found: Pair | Curves) -> Iterator[str]:
     """Yield what stands below the table: the sentence, and what does not follow from it."""
+    if isinstance(found, Curves):
+        said, limits = sentence_of(found), limits_of(found)
+    else:
+        said, limits = sentence(found), not_to_be_claimed(found)
     yield "To quote:"
-    yield f"  {plain_note(sentence(pair))}"
+    yield f"  {plain_note(said)}"
     yield "It may not be claimed from this:"
-    yield from (f"  - {plain_note(limit)}" for limit in not_to_be_claimed(pair))
+    yield from (f"  - {plain_note(limit)}" for limit in limits)
 
 
-def print_pairs(pairs: Sequence[Pair]) -> None:
+def print_pairs(found: Sequence[Pair | Curves]) -> None:
     """Print comparisons to standard output."""
     from rich.console import Console
     from rich.text import Text
@@ -54,13 +61,13 @@ def print_pairs(pairs: Sequence[Pair]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED)
-    for pair in pairs:
-        table = table_of(pair)
+    tables = [table_of_curves(each) if isinstance(each, Curves) else table_of(each) for each in found]
+    for each, table in zip(found, tables, strict=True):
         print_tables([Table(table.id, table.title, table.columns, table.rows, (), table.of)])
-        for line in lines_of(pair):
+        for line in lines_of(each):
             console.print(Text(line), soft_wrap=True)
         console.print()
-    for note in dict.fromkeys(brief(note) for pair in pairs for note in notes_under(table_of(pair))):
+    for note in dict.fromkeys(brief(note) for table in tables for note in notes_under(table)):
         console.print(Text(note, style="dim"))
 
 

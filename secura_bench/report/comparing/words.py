@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.study.cells import Cell
 
@@ -15,7 +16,7 @@ def value(cell: Cell, unit: str = " %") -> str:
     if cell.interval is None:
         return f"{cell.value:.1f}{unit} (no interval: {cell.why or 'unknown'})"
     once = ", items only" if cell.items_only else ""
-    return f"{cell.value:.1f}{unit} ({_number(cell.low)} to {_number(cell.high)}{once})"
+    return f"{cell.value:.1f}{unit} ({number(cell.low)} to {number(cell.high)}{once})"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -38,13 +39,13 @@ def gap(side: Side) -> str:
         return "untested: too few items, or they are not recorded"
     sign = 1 if found.difference >= 0 else -1
     low, high = sorted((sign * found.interval.low, sign * found.interval.high))
-    amount = _number(abs(found.difference))
+    amount = number(abs(found.difference))
     direction = "apart" if amount == "0.0" else "more" if sign > 0 else "less"
     test = f"{found.test} of the items only" if found.items_only else found.test
     p = probability(found.p)
     if side.among > 2 and side.told in ("more", "less"):
         p += f" for these two of {side.among} methods"
-    return f"{amount} {side.unit} {direction} ({_number(low)} to {_number(high)}; {test}, {p})"
+    return f"{amount} {side.unit} {direction} ({number(low)} to {number(high)}; {test}, {p})"
 
 
 def equality(side: Side) -> str:
@@ -60,7 +61,7 @@ def sentence(pair: Pair) -> str:
     return f"{where(pair)}, {_kept(pair)}, {_learned(pair)}."
 
 
-def where(pair: Pair) -> str:
+def where(pair: Pair | Curves) -> str:
     """Return on what, after what and by what two methods are compared."""
     tasks, count = listed(pair.tasks), len(pair.tasks)
     alone = pair.study.mode == "separate" and count > 1
@@ -103,6 +104,7 @@ def _held(side: Side) -> str:
     return f", {equality(side)}" if equality(side) and (side.within or side.told == "open") else ""
 
 
-def _number(number: float) -> str:
-    text = f"{number:.1f}"
+def number(value: float) -> str:
+    """Return a number as sentences have it: one digit, a minus that is one, and no −0.0."""
+    text = f"{value:.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")

@@ -14,7 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from secura_bench.report.plots.style import COLOURS, ON_DARK
 
 _HERE = Path(__file__).parent
-SCRIPTS = ("dom.js", "address.js", "look.js", "charts.js", "tables.js", "stages.js", "items.js", "main.js")
+SCRIPTS = (
+    "dom.js", "address.js", "look.js", "charts.js", "frontier.js", "tables.js", "stages.js", "items.js", "main.js",
+)  # fmt: skip
 """Small files of one scope, in the order in which they need each other."""
 
 

@@ -46,6 +46,7 @@ function draw() {
   const facts = protocol.summary.filter((each) => each.kind === "fact");
   const listed = (sentences) => h("ul", { class: "facts" }, sentences.map((each) => h("li", { class: each.kind }, each.text)));
   const chart = tradeoff(study, protocol, visible);
+  const grid = frontier(study, protocol, visible);
   const curve = sequence && curves(study, protocol, sequence, visible);
   const matrix = protocol.grid ? (protocol.grid.rows.length ? grids(study, protocol, visible) : null) : sequence && stages(study, protocol, sequence, visible);
   const tables = DATA.tables.filter((table) => belongs(table, study, protocol));
@@ -58,6 +59,7 @@ function draw() {
   };
   main.replaceChildren(...[
     h("section", { class: "long" }, heading, h("p", { class: "lead" }, lead?.text ?? ""),
+      grid && h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of methods at equal learning" }, grid), h("figcaption", {}, "At equal learning, higher keeps more. A line: a method through its settings, from gentle to strong; dotted, past its end, where it learned and kept less. Bars: 95 % intervals.")),
       protocol.placings.length ? h("div", { class: "pair" }, placingTable(study, protocol, visible),
         chart && h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chart of learning against retention" }, chart), h("figcaption", {}, `Up and to the right is better. ${study.averaged ? `A point: the ${study.averaged}. ` : ""}Bars: 95 % intervals. Stair: the Pareto front, what no other method beats in both. Markers are the table's${protocol.placings.some((e) => visible(e.method) && known(e.kept) && e.kept.l === null) ? "; hollow: too few items for an interval" : ""}.`))) : null,
       limits.length ? listed(limits) : null,

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from secura_bench.foundation.version import __version__
+from secura_bench.report.page.curves import curves
+from secura_bench.report.page.sentence import Sentence
 from secura_bench.report.page.texts import Texts
-from secura_bench.report.page.words import Sentence, averaged, caveats, summary
+from secura_bench.report.page.words import averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
 from secura_bench.report.statistics import ENOUGH
 from secura_bench.report.study.axis import moment_name, probe_along_axis
@@ -134,6 +136,7 @@ def _protocol(study: Study, protocol: Protocol) -> dict[str, Any]:
         "summary": [_sentence(each) for each in summary(study, protocol, found)],
         "placings": [_placing(study, each) for each in found],
         "front": [placed[i][0] for i in best],
+        "curves": curves(study, protocol),
         "sequences": [_sequence(study, protocol, metric, tasks) for tasks in study.sequences] if study.arms else [],
         "grid": _grid(study, protocol, metric) if study.mode == "separate" else None,
     }

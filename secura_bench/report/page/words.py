@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from secura_bench.report.comparing.pair import pair_of
 from secura_bench.report.comparing.words import equality, gap, listed, value
+from secura_bench.report.page.at_equal_learning import at_equal_learning
+from secura_bench.report.page.sentence import Sentence
 from secura_bench.report.study.placing import Lead, Placing, lead
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One statement: the ``lead`` answers first, a ``fact`` tells of one method, ``warning`` and ``missing`` limit."""
-
-    kind: Literal["lead", "fact", "warning", "missing"]
-    text: str
 
 
 def summary(study: Study, protocol: Protocol, found: Sequence[Placing]) -> list[Sentence]:
@@ -30,12 +23,15 @@ def summary(study: Study, protocol: Protocol, found: Sequence[Placing]) -> list[
     if not found:
         return [Sentence("lead", "Only the untouched model was scored: nothing has been trained yet.")]
     metric, instead = speaking(study, protocol)
+    grid = at_equal_learning(study, protocol)
     first = _lead(study, protocol, metric, found)
     if instead:
         base = value(study.probe(study.base, protocol.id, protocol.main.id))
         why = f"Of {_called(protocol.main)} nothing can be said to be kept ({instead}: {base})"
         first = Sentence("lead", f"{why}, so this is by {_called(metric)}. {first.text}")
-    return [first, *(_about(study, metric, each) for each in found)]
+    if grid:
+        first = Sentence("fact", first.text)
+    return [*grid, first, *(_about(study, metric, each) for each in found)]
 
 
 def caveats(study: Study) -> list[Sentence]:

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from secura_bench.foundation.schema import slug
 from secura_bench.report.plots.cost import cost_against_quality
 from secura_bench.report.plots.forgetting import what_was_forgotten
+from secura_bench.report.plots.frontier import methods_at_equal_learning
 from secura_bench.report.plots.matrix import accuracy_matrices
 from secura_bench.report.plots.norms import gradients, weights
 from secura_bench.report.plots.retention import retention_along_the_sequence
@@ -20,6 +21,7 @@ from secura_bench.report.plots.tradeoff import learning_against_retention
 from secura_bench.report.study.study import Study
 
 PICTURES: tuple[Callable[[Study], Iterator[Picture]], ...] = (
+    methods_at_equal_learning,
     retention_along_the_sequence,
     learning_against_retention,
     accuracy_matrices,

@@ -82,7 +82,7 @@ def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: 
     own = max(0.0, 1 - twice * n * (n - 1) / squares) if twice and squares > 0 else 1.0
     seen = math.sqrt(own) * n * resampled_means(one.name, values - mean)
     unseen = n * (mean - centre) ** 2 + weight * float(((pseudo - centre) ** 2).sum())
-    off = seen + math.sqrt(unseen) * _normal(one.name)
+    off = seen + math.sqrt(unseen) * normal(one.name)
     return np.asarray(centre + more * widening(one.effective_groups) / (n + added) * off)
 
 
@@ -127,7 +127,11 @@ def seed_draws(samples: Sequence[Sample], again: bool = False) -> Floats:
 
     ``again``: and by which the one seed of another run would.
     """
-    error, freedom = seed_error(samples, again)
+    return moved_by(*seed_error(samples, again))
+
+
+def moved_by(error: float, freedom: float) -> Floats:
+    """Return draws by which a standard ``error`` of that many degrees of freedom moves a score."""
     return error * _student(freedom) if error else np.zeros(RESAMPLES)
 
 
@@ -149,8 +153,11 @@ def seed_error(samples: Sequence[Sample], again: bool = False) -> tuple[float, f
             runs[key] = runs.get(key, 0.0) + share * stratum.values.mean(axis=1)
             scores = stratum.by_group
             explained += share**2 * interaction(scores) / scores.size * (1 + again * len(scores))
-    error, freedom = welch(list(runs.values()), again)
-    floor = math.sqrt(explained)
+    return at_least(math.sqrt(explained), *welch(list(runs.values()), again))
+
+
+def at_least(floor: float, error: float, freedom: float) -> tuple[float, float]:
+    """Return the standard error by seeds that was seen, and its freedom, or the ``floor`` where it reaches further."""
     seen = error * _quantile(freedom) if error else 0.0
     return (floor, math.inf) if seen < floor * _quantile(math.inf) else (error, freedom)
 
@@ -177,8 +184,7 @@ def welch(runs: Sequence[Floats], again: bool = False) -> tuple[float, float]:
 
 def welch_draws(runs: Sequence[Floats]) -> Floats:
     """Return draws by which other seeds would move the sum of the means of ``runs``, scores by seed."""
-    error, freedom = welch(runs)
-    return error * _student(freedom) if error else np.zeros(RESAMPLES)
+    return moved_by(*welch(runs))
 
 
 def resampled_means(name: str, values: Floats) -> Floats:
@@ -223,7 +229,8 @@ def _quantile(freedom: float) -> float:
 
 
 @lru_cache(maxsize=128)
-def _normal(name: str) -> Floats:
+def normal(name: str) -> Floats:
+    """Return standard normal draws, the same for all that is scored on the items of ``name``."""
     return np.random.default_rng([_seed(name), RESAMPLES]).standard_normal(RESAMPLES)
 
 

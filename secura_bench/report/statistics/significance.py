@@ -54,7 +54,7 @@ def compare(one: Sample, other: Sample) -> Comparison | None:
     told = (pair[0].items_only or pair[1].items_only, pair[0].n, _groups(pair[0]))
     if counts := _discordant(pair):
         return Comparison(gap, stated, mcnemar(*counts), "McNemar exact", mcnemar(sum(counts), 0), *told)
-    p = min(1.0, 2 * min(_share(draws <= 0), _share(draws >= 0)))
+    p = min(1.0, 2 * min(share(draws <= 0), share(draws >= 0)))
     return Comparison(gap, stated, p, "paired bootstrap", 2 / (RESAMPLES + 1), *told)
 
 
@@ -67,7 +67,7 @@ def equivalence(one: Sample, other: Sample, margin: float) -> float | None:
     if pair is None or not enough(pair[0]):
         return None
     draws = drawn(*pair)
-    return max(_share(draws <= -margin), _share(draws >= margin))
+    return max(share(draws <= -margin), share(draws >= margin))
 
 
 def mcnemar(better: int, worse: int) -> float:
@@ -123,7 +123,7 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
             distance[i, j] = gap / error
             distance[j, i] = -gap / error
     best = max(range(count), key=lambda i: sign * samples[i].value)
-    return [1.0 if i == best else _share(greatest >= sign * distance[best, i]) for i in range(count)]
+    return [1.0 if i == best else share(greatest >= sign * distance[best, i]) for i in range(count)]
 
 
 def _variances(rng: np.random.Generator, error: float, freedom: float) -> Floats:
@@ -150,6 +150,6 @@ def _groups(sample: Sample) -> int:
     return sum({stratum.name: stratum.n_groups for stratum in sample.strata}.values())
 
 
-def _share(hits: np.ndarray) -> float:
+def share(hits: np.ndarray) -> float:
     """Return the share of draws that hit, the observed one counted in: no p from draws is 0."""
     return (1 + int(hits.sum())) / (len(hits) + 1)

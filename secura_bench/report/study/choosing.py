@@ -8,20 +8,24 @@ from dataclasses import replace
 from secura_bench.foundation.errors import BenchError, unknown_name
 from secura_bench.foundation.schema import slug
 from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.families import families, family_of
 from secura_bench.report.study.study import Study
 
 
 def find_methods(study: Study, name: str) -> tuple[str, ...]:
     """Return the methods of a study that ``name`` means, none where it means none.
 
-    The one that tables call so comes before all of that label; ``base`` is the untouched model.
+    The one that tables call so comes before all of that label, those before the settings of a family that is called so;
+    ``base`` is the untouched model.
     """
     if name == "base":
         return ("base",) if study.base else ()
     if name in study.methods:
         return (name,)
     meant = dict.fromkeys(arm.method for arm in study.arms if name in _called(arm))
-    return tuple(meant or dict.fromkeys(arm.method for arm in study.arms if slug(name, "") in _slugs(arm)))
+    meant = meant or dict.fromkeys(arm.method for arm in study.arms if slug(name, "") in _slugs(arm))
+    family = family_of(study, name)
+    return tuple(meant) or (family.methods if family else ())
 
 
 def check_names(studies: Sequence[Study], names: Sequence[str], option: str) -> None:
@@ -33,6 +37,7 @@ def check_names(studies: Sequence[Study], names: Sequence[str], option: str) -> 
     for name in names:
         if not any(find_methods(study, name) for study in studies):
             known = {called for study in studies for arm in study.arms for called in (arm.method, arm.label)}
+            known |= {family.name for study in studies for family in families(study)}
             known |= {"base" for study in studies if study.base}
             raise BenchError(f"{option}{name}: {unknown_name('method', name, known)}")
 

@@ -11,8 +11,12 @@ from secura_bench.results.record import RunRecord
 
 
 def settings_of(record: RunRecord) -> str:
-    """Return what makes two records runs of one thing, but for the seed: the method, its options and training."""
-    return json.dumps({key: value for key, value in record.method.items() if key != "title"}, sort_keys=True)
+    """Return what makes two records runs of one thing, but for the seed: the method, its options and training.
+
+    What they are called, and how their settings were chosen, is no part of it.
+    """
+    told = {key: value for key, value in record.method.items() if key not in ("title", "tuned")}
+    return json.dumps(told, sort_keys=True)
 
 
 def method_names(records: Sequence[RunRecord]) -> dict[str, str]:

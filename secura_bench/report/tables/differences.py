@@ -8,6 +8,7 @@ from typing import Literal
 from secura_bench.report.study.arms import Arm, sequence_name
 from secura_bench.report.study.cells import MISSING, Cell, ScoreKey
 from secura_bench.report.study.choosing import one_method
+from secura_bench.report.study.families import family_of
 from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.ranking import Ranking, beside, rank, rank_means
 from secura_bench.report.study.study import Study
@@ -22,8 +23,10 @@ SIDES: tuple[Side, ...] = ("learned", "probe")
 def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterator[Table]:
     """Yield each method less the best one, or less the ``reference``, with its p alone and over all methods at once.
 
-    Nothing where the study has no such reference.
+    Nothing where the study has no such reference, or has it in several settings: those are compared as a curve.
     """
+    if reference and reference not in study.methods and family_of(study, reference):
+        return
     other = one_method(study, reference, "--reference ") if reference else "the best"
     if other is None:
         return

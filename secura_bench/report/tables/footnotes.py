@@ -12,6 +12,7 @@ from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.report.tables.precision import precisions
 from secura_bench.report.tables.table import ONE_SEED
 from secura_bench.report.tables.tied import tied_rows
+from secura_bench.report.tables.tuned import tuned_notes
 from secura_bench.results.record import RunRecord
 
 INTERVALS = Note(
@@ -55,7 +56,11 @@ def notes(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str]
     facts = [*_rows(records), *tied_rows(records), *precisions(studies), *_data(records)]
     lines += facts if protocol is not None else map(unsaid, facts)  # they are of scores
     versions = ", ".join(sorted({record.version for record in records}))
-    lines += [*_runs(studies, records), unsaid(f"Records of secura-bench {versions}; reported by {__version__}.")]
+    lines += [
+        *tuned_notes(studies),
+        *_runs(studies, records),
+        unsaid(f"Records of secura-bench {versions}; reported by {__version__}."),
+    ]
     return tuple(lines)
 
 

@@ -10,15 +10,21 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.cost import cost
 from secura_bench.report.tables.differences import differences
 from secura_bench.report.tables.forgetting import forgetting
+from secura_bench.report.tables.frontier import frontier
 from secura_bench.report.tables.logged import merges, norms
 from secura_bench.report.tables.retention import retention
 from secura_bench.report.tables.sequence import continual, matrix
 from secura_bench.report.tables.table import Table
+from secura_bench.report.tables.tuning import tuning
 
 
 def general_tables(studies: Sequence[Study], wanted: Sequence[str], reference: str = "") -> Iterator[Table]:
     """Yield the ``wanted`` tables of every study, those of one study together; differences are from ``reference``."""
-    makers: dict[str, TableMaker] = {**BY_PROTOCOL, "differences": partial(differences, reference=reference)}
+    compared = {
+        "frontier": partial(frontier, reference=reference),
+        "differences": partial(differences, reference=reference),
+    }
+    makers: dict[str, TableMaker] = {**BY_PROTOCOL, **compared}
     for study in studies:
         for protocol in study.protocols:
             for name in wanted:
@@ -36,6 +42,7 @@ def protocol_of(name: str) -> Protocol:
 
 TableMaker = Callable[[Study, Protocol], Iterator[Table]]
 BY_PROTOCOL: dict[str, TableMaker] = {
+    "frontier": frontier,
     "retention": retention,
     "continual": continual,
     "matrix": matrix,
@@ -46,6 +53,7 @@ BY_STUDY: dict[str, Callable[[Study], Iterator[Table]]] = {
     "cost": cost,
     "merges": merges,
     "norms": norms,
+    "tuning": tuning,
 }
-GENERAL = ("retention", "continual", "matrix", "losses", "cost", "merges")
+GENERAL = ("frontier", "retention", "continual", "matrix", "losses", "cost", "merges")
 """The tables that a report shows if none is named."""
