@@ -74,8 +74,9 @@ class Work:
 def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, tasks: int, rows: Rows) -> Work:
     """Return what a run does. The base scores once; others before training only where the start is not the base.
 
-    Steps: ``train.steps`` a task. Tokens: steps · rows a step · a row's tokens. Scored: the probe at the end of each
-    task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks`` says.
+    Steps: ``train.steps`` a task. Tokens: steps · rows a step, a memory's too, · a row's tokens. Scored: the probe at
+    the end of each task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks``
+    says.
     """
     everything = rows.probe + tasks * rows.test
     if not footprint.trains:
@@ -92,7 +93,8 @@ def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, tasks:
         scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
     at_end = tasks if stages == 1 else len(scored_after(range(tasks), tasks - 1, spec.evaluate.tasks))
     scored += scored_between(spec) * (rows.probe + at_end * rows.test)
-    return Work(steps, steps * train.batch_size * footprint.relative_rows * rows.tokens, scored)
+    fed = sum(footprint.relative_rows + footprint.memory_rows(task) for task in range(tasks))
+    return Work(steps, train.steps * train.batch_size * fed * rows.tokens, scored)
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,24 @@ def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> fl
 
 
 def disk_of(
-    spec: ExperimentSpec, count: ParameterCount, train: TrainSpec, work: Work, footprint: Footprint, shape: Shape
+    spec: ExperimentSpec,
+    count: ParameterCount,
+    train: TrainSpec,
+    work: Work,
+    footprint: Footprint,
+    shape: Shape,
+    logits: int = 0,
 ) -> tuple[float, float]:
     """Return the bytes that a run leaves, and those that its checkpoint takes meanwhile.
 
     Left: the trained tensors where ``keep`` says so, and for every scored row about 2 kB of scores and texts.
-    A checkpoint: trained tensors, the optimizer's state and what the method holds, twice while it is replaced.
+    A checkpoint: trained tensors, the optimizer's state and what the method holds, ``logits`` bytes of a memory's
+    answers too, twice while it is replaced.
     """
     trained = count.trainable * trained_bytes(train.precision)
     kept = footprint.trains and spec.keeps(count.trainable, count.total)
     left = trained * kept + work.scored * 2_000 * len(spec.evaluate.protocols)
     if not footprint.trains:
         return left, 0.0
-    return left, 2 * (trained + optimizer_bytes(count.trainable, train, shape) + sum(footprint.held_memory(count)))
+    held = sum(footprint.held_memory(count)) + logits
+    return left, 2 * (trained + optimizer_bytes(count.trainable, train, shape) + held)

@@ -94,6 +94,8 @@ def memory_of(
 
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
+    - gradients on rows of a memory (``Footprint.memory_gradients``), and one more where they come by micro-batches:
+      beside all of the step's own; logits held of a memory's answers, rows · answers · vocabulary;
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
       gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
@@ -106,6 +108,7 @@ def memory_of(
     if train.precision == "bf16":
         weights += 2 * trained
     held, host = footprint.held_memory(count)
+    host += footprint.logits_memory(answers, shape.vocabulary)
     held += footprint.task_bytes * trained * (tasks - 1)
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
@@ -116,9 +119,12 @@ def memory_of(
         kept = activations(footprint, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
         return _step(kept, shape, train, trained, everything, accumulates, pulls, update)
 
-    gradients, kept, apart = step(rows, rows < drawn, footprint.anchors_weights, update_bytes(trained, train, shape))
+    references = max(footprint.memory_gradients(task) for task in range(tasks))
+    beside = trained * bytes_ * (references + (references > 0 and rows < drawn))
+    accumulates = rows < drawn or references > 0
+    gradients, kept, apart = step(rows, accumulates, footprint.anchors_weights, update_bytes(trained, train, shape))
     moments = [
-        Memory(weights, gradients, optimizer, kept, held, host, apart),
+        Memory(weights, gradients, optimizer, kept, held + beside, host, apart),
         Memory(weights, 0, optimizer, scoring_bytes(shape, train.precision, scoring), held, host),
     ]
     on_device, on_host = footprint.boundary_memory(count)

@@ -122,7 +122,8 @@ class MethodHooks(_Trainer):
             if not torch.isfinite(torch.tensor(whole)):
                 self.model.zero_grad()
                 raise Diverged(step)
-            self.method.after_backward(self.model, StepContext(step, self.batch_of, self.method.loss))
+            at_once = self.args.per_device_train_batch_size
+            self.method.after_backward(self.model, StepContext(step, self.batch_of, self.method.loss, at_once))
         return loss
 
     def batch_of(self, examples: Sequence[Example]) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -35,9 +35,9 @@ class Buffer(ABC):
     def add(self, example: Example) -> None:
         """Offer one example of the stream; it may be kept, and another forgotten for it."""
 
-    def draw(self, count: int) -> list[Example]:
-        """Return ``count`` examples drawn uniformly without replacement, or all if fewer are held."""
-        held = self.examples
+    def draw(self, count: int, tasks: Collection[str] | None = None) -> list[Example]:
+        """Return ``count`` examples, of ``tasks`` if given, drawn uniformly without replacement; or all there are."""
+        held = [example for example in self.examples if tasks is None or example.task in tasks]
         return self.generator.sample(held, min(count, len(held)))
 
     @property
@@ -74,11 +74,20 @@ class Reservoir(Buffer):
 
     def add(self, example: Example) -> None:
         """Keep the n-th example of the stream with probability capacity / n, in place of any other."""
+        if (place := self.next_place()) is not None:
+            self.put(place, example)
+
+    def next_place(self) -> int | None:
+        """Return where among ``examples`` the next one of the stream goes; None: it is not kept."""
         self.seen += 1
-        if len(self._examples) < self.capacity:
-            self._examples.append(example)
-        elif (place := self.generator.randrange(self.seen)) < self.capacity:
-            self._examples[place] = example
+        if self.seen <= self.capacity:
+            return self.seen - 1
+        place = self.generator.randrange(self.seen)
+        return place if place < self.capacity else None
+
+    def put(self, place: int, example: Example) -> None:
+        """Hold ``example`` at ``place``, in place of what is there."""
+        self._examples[place : place + 1] = [example]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the buffer as plain containers."""

@@ -34,6 +34,10 @@ class Footprint:
         task_bytes: of each trained scalar, what a task leaves on the device for good, all but the last.
         boundary_bytes: as ``held_bytes``, what ``end_task`` takes beside what is held, of each trained scalar.
         boundary_weights: fp32 copies of an adapted weight that ``end_task`` makes, of one weight at a time.
+        memory_gradients: how many gradients of everything trained ``after_backward`` makes on rows of a memory and
+            holds at once, beside the step's own, in task number so, from 0.
+        memory_rows: rows of a memory that it sends through the model for each row of a step, in task number so.
+        memory_logits: of how many rows the answers' logits are held in the CPU's memory, and bytes of each scalar.
         published_per_layer: what the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, if anything.
         count_on_shapes: what ``Method.count_parameters`` gives once attached to a model of shapes alone; raises
             SpecError where the options do not fit the model's modules. The method itself is not attached.
@@ -56,6 +60,9 @@ class Footprint:
     task_bytes: int
     boundary_bytes: tuple[int, int]
     boundary_weights: int
+    memory_gradients: Callable[[int], int]
+    memory_rows: Callable[[int], float]
+    memory_logits: tuple[int, int]
     published_per_layer: int | None
     count_on_shapes: Callable[[nn.Module], ParameterCount]
     extra_rows: Callable[[int, int], float]
@@ -71,6 +78,10 @@ class Footprint:
         """Return the bytes of what is held beside the model, on the run's device and in the CPU's memory."""
         device, host = self.held_bytes
         return device * count.held, host * count.held
+
+    def logits_memory(self, answers: int, vocabulary: int) -> int:
+        """Return the bytes of the logits that are held of a memory's rows, of ``answers`` tokens each, on the CPU."""
+        return math.prod(self.memory_logits) * answers * vocabulary
 
     def boundary_memory(self, count: ParameterCount) -> tuple[int, int]:
         """Return the bytes that the end of a task takes beside what is held, on the device and in the CPU's memory."""
@@ -101,6 +112,9 @@ def joined(parts: Sequence[Footprint], plain: Footprint, adapter: Footprint) -> 
         task_bytes=sum(part.task_bytes for part in parts),
         boundary_bytes=(max(part.boundary_bytes[0] for part in parts), max(part.boundary_bytes[1] for part in parts)),
         boundary_weights=max(part.boundary_weights for part in parts),
+        memory_gradients=lambda task: max(part.memory_gradients(task) for part in parts),
+        memory_rows=lambda task: sum(part.memory_rows(task) for part in parts),
+        memory_logits=max((part.memory_logits for part in parts), key=math.prod),
         published_per_layer=None,
         count_on_shapes=plain.count_on_shapes,
         extra_rows=lambda rows, task: sum(part.extra_rows(rows, task) for part in parts),

@@ -66,11 +66,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class StepContext:
-    """What the loop lends a method in ``after_backward``: its own collation and loss, and the step's number."""
+    """What the loop lends in ``after_backward``: collation, loss, the step's number, and how many rows go at once."""
 
     step: int
     collate: Callable[[Sequence[Example]], Batch]
     loss: Callable[[nn.Module, Batch], Loss]
+    micro_batch: int | None = None
 
 
 class Method(Generic[OptionsT]):
@@ -278,6 +279,9 @@ class Method(Generic[OptionsT]):
             task_bytes=0,
             boundary_bytes=(0, 0),
             boundary_weights=0,
+            memory_gradients=lambda task: 0,
+            memory_rows=lambda task: 0.0,
+            memory_logits=(0, 0),
             published_per_layer=self.published_per_layer,
             count_on_shapes=count,
             extra_rows=lambda rows, task: 0,
@@ -303,7 +307,10 @@ class Method(Generic[OptionsT]):
         return self.weights(model)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the tensors that, put into a freshly attached and started model, make it the trained one."""
+        """Return the tensors that, put into a freshly attached and started model, make it the trained one.
+
+        A checkpoint asks it of the model as it trains; for what a run keeps and exports it is asked in ``evaluating``.
+        """
         return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def state_dict(self) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def work_units(run: Run, inputs: Inputs) -> int:
     units, own = 0.0 if footprint.starts_as_base else everything, 0.0
     for task, _, steps in training_phases(run, inputs, method):
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
-        rows = run.train.batch_size + footprint.extra_rows(run.train.batch_size, task.index)
+        rows = run.train.batch_size * (1 + footprint.memory_rows(task.index))
+        rows += footprint.extra_rows(run.train.batch_size, task.index)
         units += probe * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
     return round(units + (probe + own) * scored_between(run.spec))  # of the last phase
 

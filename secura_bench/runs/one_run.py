@@ -97,12 +97,14 @@ def do_run(
             outcome = session.go()
         count = method.count_parameters(model)  # at the end: what is held has grown by then
         if norms is not None:
-            norms["former"] = dict(frobenius(method.former_weights(model)))
-            norms["updated"] = dict(frobenius(method.weights(model)))
+            with method.evaluating(model):  # of what was scored
+                norms["former"] = dict(frobenius(method.former_weights(model)))
+                norms["updated"] = dict(frobenius(method.weights(model)))
 
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
-            folder.keep(method.trained_state(model))
+            with method.evaluating(model):  # as it was scored
+                folder.keep(method.trained_state(model))
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record

@@ -149,7 +149,9 @@ class TrainingLoop:
             self.optimizer.zero_grad(set_to_none=True)
             raise Diverged(step)
         inner = self.inner
-        self.method.after_backward(inner, StepContext(step, self._collate, self.method.loss))
+        self.method.after_backward(
+            inner, StepContext(step, self._collate, self.method.loss, self._micro_batch(examples))
+        )
         asked = step % self.log.every == 0
         figures = gradient_norms(inner) if asked and self.log.gradient_norms else {}
         grad_norm = float(

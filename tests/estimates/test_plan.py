@@ -41,6 +41,7 @@ METHODS = [
     ("i_lora", {}),
     ("o_lora", {"r": 3}),
     ("ewc", {}),
+    ("ema", {}),
     ("l2_sp", {}),
     ("stack", {"parts": ["lora", "l2_sp"]}),
     ("stack", {"parts": ["secura", "lwf"]}),

@@ -44,6 +44,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "l2_sp": {"name": "l2_sp"},
     "kl_to_base": {"name": "kl_to_base", "direction": "reverse"},
     "er": {"name": "er", "capacity": 8},
+    "a_gem": {"name": "a_gem", "capacity": 8},
+    "der": {"name": "der", "capacity": 8},
     "er-halves": {"name": "er", "loss": "halves", "ratio": 0.5},
     "stack": {
         "stack": [{"name": "lora", "r": 2, "dropout": 0.0}, {"name": "ewc", "lambda": 1.0, "fisher_samples": 4}, "er"]

@@ -27,6 +27,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "ewc": {"fisher_samples": 3},
     "i_lora": {"r": 2},
     "er": {},
+    "a_gem": {},
+    "der": {"capacity": 6},
 }
 
 
@@ -53,6 +55,7 @@ def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[s
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).cpu())
         fed.append([])
         after_backward(model, step)
+        fed[-1].clear()  # rows of a memory, which every process feeds
 
     loop._collate, method.after_backward = collated, seen  # type: ignore[method-assign]
     fed.append([])

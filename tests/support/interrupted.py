@@ -37,6 +37,8 @@ methods:
   - {stack: [{name: lora, r: 2}, lwf]}
   - {name: ewc, fisher_samples: 3, variant: separate, dtype: bf16}
   - {name: er, buffer: balanced, capacity: 5}
+  - {name: der, capacity: 5}
+  - {stack: [{name: lora, r: 2}, {name: gem, capacity: 5}, ema]}
   - {stack: [{name: lora, r: 2}, {name: ewc, fisher_samples: 3}, er]}
 """
 SEQUENCE = (
