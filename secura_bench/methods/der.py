@@ -36,16 +36,16 @@ class DEROptions(Options):
     """The memory, the two weights, and how logits are kept."""
 
     capacity: Positive = 200
-    """How many rows are kept; 200 is the paper's smallest buffer. Each takes answer tokens · vocabulary logits: at
-    49,152 entries and 10 tokens 2 MB in fp32."""
+    """How many rows are kept; the default is ours. Each takes answer tokens · vocabulary logits: at 49,152 entries and
+    10 tokens 2 MB in fp32."""
 
     ratio: Annotated[Number, Field(gt=0)] = 1.0
-    """How many rows each of the two draws takes for each of a step's own; 1 is the authors', whose two are as large as
-    the batch."""
+    """How many rows each of the two draws takes for each of a step's own; at 1 each is as large as the batch, as in
+    the paper."""
 
     alpha: Annotated[Number, Field(ge=0)] = 0.1
-    """α, the weight of the mean squared error to the kept logits; the default is the authors' for Split CIFAR-10 at a
-    buffer of 200, and nobody's for language."""
+    """α, the weight of the mean squared error to the kept logits; the default is ours, of the size that is usual for
+    small images. For language models none is published."""
 
     beta: Annotated[Number, Field(ge=0)] = 0.5
     """β, the weight of the cross-entropy of the second draw; from the same place. At 0 it is DER."""
