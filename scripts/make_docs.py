@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secura_bench.foundation.files import write_atomically
-from secura_bench.report.comparing.pair import pairs
+from secura_bench.report.comparing.at_equal_learning import sentence_of
+from secura_bench.report.comparing.curves import compared
 from secura_bench.report.comparing.words import sentence
 from secura_bench.report.make import Report, make_report, render
 from secura_bench.report.plots import write_pictures
@@ -71,13 +72,14 @@ def requoted(page: str, studies: Sequence[Study]) -> str:
 
     def quote(match: re.Match[str]) -> str:
         begin, experiment, protocol, one, other, task, end = match.groups()
-        found = pairs([study for study in studies if study.experiment == experiment], one, other)
+        curves, found = compared([study for study in studies if study.experiment == experiment], one, other)
         if task:
-            found = [part for pair in found for part in pair.parts if part.tasks == (task,)]
-        fitting = [pair for pair in found if pair.protocol.id == protocol]
-        if len(fitting) != 1:
-            raise ValueError(f"{begin.strip()}: there are {len(fitting)} such comparisons.")
-        lines = textwrap.wrap(sentence(fitting[0]), 118, break_long_words=False, break_on_hyphens=False)
+            curves, found = [], [part for pair in found for part in pair.parts if part.tasks == (task,)]
+        said = [sentence_of(each) for each in curves if each.protocol.id == protocol]
+        said += [sentence(pair) for pair in found if pair.protocol.id == protocol]
+        if len(said) != 1:
+            raise ValueError(f"{begin.strip()}: there are {len(said)} such comparisons.")
+        lines = textwrap.wrap(said[0], 118, break_long_words=False, break_on_hyphens=False)
         return begin + "".join(f"> {line}\n" for line in lines) + end
 
     return _COMPARED.sub(quote, page)
