@@ -38,8 +38,16 @@ methods:
   - {name: secura, label: secura, r: 16, m: 32}
   - {name: secura, label: secura-fusion, r: 16, m: 32, merge: m2, fusion_step: 3}
   - {name: i_lora}
+  - {name: o_lora, r: 4, dropout: 0.0}
   - {name: ewc, fisher_samples: 4, train: {lr: 1.0e-4}}
+  - {name: lwf, train: {lr: 1.0e-4}}
+  - {name: l2_sp, train: {lr: 1.0e-4}}
+  - {name: kl_to_base, train: {lr: 1.0e-4}}
   - {name: er, capacity: 8, train: {lr: 1.0e-4}}
+  - {name: der, capacity: 8, train: {lr: 1.0e-4}}
+  - {name: a_gem, capacity: 8, train: {lr: 1.0e-4}}
+  - {name: gem, capacity: 8, margin: 0, train: {lr: 1.0e-4}}  # a margin would jump where g_k · g is near zero
+  - {name: ema, decay: 0.8, train: {lr: 1.0e-4}}
   - {stack: [{name: lora, dropout: 0.0}, {name: ewc, fisher_samples: 4}, er]}
 train: {lr: 1.0e-3, steps: 8, batch_size: 4, precision: PRECISION}
 evaluate: {protocols: [teacher_forced, choice, generate], limit: 12, batch_size: 32}

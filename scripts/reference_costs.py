@@ -90,5 +90,9 @@ def _memory(footprint: Footprint, count: ParameterCount, shape: Shape, train: Tr
 
 
 def _work(footprint: Footprint, count: ParameterCount, shape: Shape, train: TrainSpec) -> float:
-    """Return the floating-point operations of a token of a new row, replayed rows and second passes counted in."""
-    return training_flops(shape, train, count.trainable == count.total, footprint) * footprint.relative_rows
+    """Return the floating-point operations of a token of a new row, in the mean over tasks.
+
+    Replayed rows, those of a memory and second passes are counted in.
+    """
+    rows = footprint.relative_rows + sum(map(footprint.memory_rows, range(_TASKS))) / _TASKS
+    return training_flops(shape, train, count.trainable == count.total, footprint) * rows

@@ -26,7 +26,7 @@ from secura_bench.tasks.file import TaskFile
 sys.path.insert(0, str(ROOT / "scripts"))
 try:
     import write_reference as reference
-    from reference_costs import has_cost
+    from reference_costs import cost, has_cost
 finally:
     sys.path.pop(0)
 
@@ -72,6 +72,14 @@ def test_a_method_speaks_of_each_option_of_its_own(name: str) -> None:
     own = [field.alias or key for key, field in fields if key in options.__annotations__]
     said = by_hand(f"methods/{name}.md")
     assert not [key for key in own if key not in ("seed", "target_modules") and not re.search(rf"\b{key}\b", said)]
+
+
+@pytest.mark.parametrize(
+    ("name", "work"), [("er", 2), ("der", 3), ("a_gem", (1 + 2 + 2) / 3), ("gem", (1 + 2 + 3) / 3)]
+)
+def test_the_work_of_a_method_has_that_of_its_memorys_rows(name: str, work: float) -> None:
+    """Over three tasks, by the rows that its equations send through the model for a new one."""
+    assert {line.split("|")[-2].strip() for line in cost(name).splitlines()[2:]} == {f"{work:.2f}"}
 
 
 def test_a_page_of_a_method_is_of_one_that_there_is() -> None:
