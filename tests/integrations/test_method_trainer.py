@@ -38,14 +38,16 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "secura-m2": {"name": "secura", **SMALL, "merge": "m2", "fusion_step": 3},
     "i_lora-logits": {"name": "i_lora", "consistency": "logits"},
     "i_lora-hidden": {"name": "i_lora", "consistency": "hidden"},
-    "o_lora": {"name": "o_lora", "lambda2": 0.1},
+    "o_lora": {"name": "o_lora", "lambda2": 0.1, "dropout": 0.0},
     "ewc": {"name": "ewc", "fisher_samples": 4},
     "lwf": {"name": "lwf"},
     "l2_sp": {"name": "l2_sp"},
     "kl_to_base": {"name": "kl_to_base", "direction": "reverse"},
     "er": {"name": "er", "capacity": 8},
     "a_gem": {"name": "a_gem", "capacity": 8},
+    "gem": {"name": "gem", "capacity": 8},
     "der": {"name": "der", "capacity": 8},
+    "ema": {"name": "ema"},
     "er-halves": {"name": "er", "loss": "halves", "ratio": 0.5},
     "stack": {
         "stack": [{"name": "lora", "r": 2, "dropout": 0.0}, {"name": "ewc", "lambda": 1.0, "fisher_samples": 4}, "er"]
