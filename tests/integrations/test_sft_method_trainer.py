@@ -98,6 +98,19 @@ def test_ewc_holds_lora_and_says_so(tmp_path: Path) -> None:
     assert anchors.keys() == {name for name, p in second.model.named_parameters() if p.requires_grad}
 
 
+def test_o_lora_keeps_its_pairs_apart_under_trl(tmp_path: Path) -> None:
+    first = trainer_of(tmp_path / "1", {"name": "o_lora", "r": 2, "dropout": 0.0, "lambda1": 5.0})
+    first.train()
+    pairs = {name: t.clone() for name, t in first.model.named_parameters() if t.requires_grad}
+    frozen = {name: t.clone() for name, t in first.model.named_buffers() if "earlier" in name}
+    assert logged(first, "orthogonality") == [] and pairs and frozen
+    second = after(first, tmp_path / "2")
+    second.train()
+    assert len(logged(second, "orthogonality")) == STEPS and all(logged(second, "orthogonality"))
+    buffers = dict(second.model.named_buffers())
+    assert all(torch.equal(buffers[name], tensor) for name, tensor in frozen.items())
+
+
 def test_a_penalty_has_its_weight_once_a_step_however_it_is_cut(tmp_path: Path) -> None:
     """Its gradient, on rows with no gradient of their own: with one micro-batch and with four."""
 
