@@ -40,12 +40,10 @@ MORE = {
         "right/wrong, 60 rows, 72 in 12 groups, 2 methods, seeds 4 v 4, sd 2",
     ),
     "Means over three tasks": (
-        "continuous, n 90, 2 methods, seeds 2 v 2, sd 5, mean of 3 tasks",
         "right/wrong, n 90, 2 methods, seeds 4 v 4, sd 0, mean of 3 tasks",
         "right/wrong, n 20, 2 methods, seeds 2 v 2, sd 0, mean of 3 tasks, true 97",
     ),
     "Ten methods": (
-        "continuous, n 90, 10 methods, seeds 4 v 4, sd 2",
         "right/wrong, n 90, 10 methods, seeds 2 v 2, sd 5",
         "continuous, n 500, 10 methods, seeds 4 v 4, sd 2, true 63 and 60",
     ),
@@ -66,9 +64,7 @@ MORE = {
     ),
     "Equal learning": (
         "right/wrong, alike, 90 rows, probe 90, seeds 2, sd 5",
-        "continuous, flat at first, 30 rows, probe 90, seeds 2, sd 2",
         "right/wrong, breaks down, 90 rows, probe 90, seeds 2, sd 5",
-        "continuous, one above, 90 rows, probe 90, seeds 4, sd 0",
     ),
     "Perplexity": ("perplexity, n 90, seeds 4, sd 2 %", "perplexity, n 20, seeds 4, sd 0 %"),
 }
