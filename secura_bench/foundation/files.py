@@ -41,10 +41,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         save_file(dict(tensors), path)
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
+        number = re.search(r"os error (\d+)|code: (\d+)", str(error))  # the second in older ones
         if number is None:
             raise
-        raise OSError(int(number.group(1)), os.strerror(int(number.group(1))), str(path)) from None
+        code = int(number[1] or number[2])
+        raise OSError(code, os.strerror(code), str(path)) from None
     sync(path)
 
 
