@@ -1,4 +1,4 @@
-"""Files on a disk that refuses: safetensors' own error becomes the system's."""
+"""A disk that is full: safetensors' own error becomes the system's."""
 
 from __future__ import annotations
 
