@@ -13,8 +13,8 @@ from typing import Any
 
 from secura_bench import __version__
 from secura_bench.foundation.files import write_atomically
-from secura_bench.report.paper.published import AVERAGE, SOURCE, printed
-from secura_bench.report.paper.settings import (
+from secura_bench.report.against.published import AVERAGE, SOURCE, printed
+from secura_bench.report.against.settings import (
     CONTEXT,
     PROBE,
     PROBE_ROWS,
@@ -24,7 +24,7 @@ from secura_bench.report.paper.settings import (
     probe_parts,
     training_of,
 )
-from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL
+from secura_bench.report.against.shapes import EXP3_TASKS, PROTOCOL
 from secura_bench.results.record import RunRecord
 
 SEED = 114514

@@ -28,7 +28,7 @@ from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.plan.schema import SCHEMAS
-from secura_bench.report.paper import settings
+from secura_bench.report.against import settings
 from secura_bench.report.statistics import continual
 from secura_bench.spec.described import Described, in_words
 from secura_bench.spec.method import MethodSpec

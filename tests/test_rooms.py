@@ -19,7 +19,7 @@ ORDER = (
 )  # fmt: skip
 """From the lowest room to the highest."""
 
-REPORT_ORDER = ("statistics", "study", "tables", "paper", "plots", "formats", "comparing", "gate", "page", "make")
+REPORT_ORDER = ("statistics", "study", "tables", "against", "plots", "formats", "comparing", "gate", "page", "make")
 """The same within the report: its folders, and what makes a report of them."""
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from secura_bench.foundation.errors import BenchError, unknown_name
 from secura_bench.foundation.files import write_atomically
-from secura_bench.report.paper.shapes import PAPER
-from secura_bench.report.paper.sources import left_out, sound
-from secura_bench.report.paper.tables import paper_tables
+from secura_bench.report.against.shapes import PAPER
+from secura_bench.report.against.sources import left_out, sound
+from secura_bench.report.against.tables import paper_tables
 from secura_bench.report.study.choosing import check_names, shown_alone
 from secura_bench.report.study.families import family_of
 from secura_bench.report.study.group import make_studies

@@ -83,7 +83,7 @@ def test_every_command_has_its_row() -> None:
 
 
 def test_every_table_has_its_row() -> None:
-    from secura_bench.report.paper.shapes import PAPER
+    from secura_bench.report.against.shapes import PAPER
     from secura_bench.report.tables.general import BY_PROTOCOL, BY_STUDY
 
     page = text_of(ROOT / "docs/reading.md")

@@ -19,7 +19,7 @@ from secura_bench.cli import scores
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.methods.build import build_method
-from secura_bench.report.paper.settings import LEARNING_RATES
+from secura_bench.report.against.settings import LEARNING_RATES
 from secura_bench.spec.load import load_specs
 from secura_bench.tasks.file import TaskFile
 

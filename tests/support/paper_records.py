@@ -10,8 +10,8 @@ from typing import Any
 
 from conftest import ROOT
 
-from secura_bench.report.paper.shapes import EXP3_TASKS
-from secura_bench.report.paper.tables import paper_tables
+from secura_bench.report.against.shapes import EXP3_TASKS
+from secura_bench.report.against.tables import paper_tables
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run
 from secura_bench.report.tables.table import Number, Table

@@ -28,9 +28,9 @@ from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.files import write_atomically
 from secura_bench.report.formats.document import SCHEMA
 from secura_bench.report.make import make_report, render
-from secura_bench.report.paper.against import VERDICTS, beside
-from secura_bench.report.paper.published import Place, printed
-from secura_bench.report.paper.tables import paper_tables
+from secura_bench.report.against.verdicts import VERDICTS, beside
+from secura_bench.report.against.published import Place, printed
+from secura_bench.report.against.tables import paper_tables
 from secura_bench.report.statistics import Interval
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from secura_bench.report.paper.reasons import as_its_code, not_its_settings
-from secura_bench.report.paper.settings import VARIED
-from secura_bench.report.paper.shapes import Part, Shape
-from secura_bench.report.paper.sources import Source, set_to
+from secura_bench.report.against.reasons import as_its_code, not_its_settings
+from secura_bench.report.against.settings import VARIED
+from secura_bench.report.against.shapes import Part, Shape
+from secura_bench.report.against.sources import Source, set_to
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.study import Study
 from secura_bench.results.record import RunRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from secura_bench.report.paper.published import MEAN, MODELS, QA, SEQUENTIAL
+from secura_bench.report.against.published import MEAN, MODELS, QA, SEQUENTIAL
 
 PROTOCOL = "teacher_forced"
 MCQ_TASKS = ("absnarr", "objcount", "playdiag", "colorreason")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from secura_bench.report.paper.common import OF, comparable, number_of, told
-from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
-from secura_bench.report.paper.rows import lines_of
-from secura_bench.report.paper.settings import STEPS
-from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL, Shape
-from secura_bench.report.paper.sources import Source, called, unscored, without
+from secura_bench.report.against.common import OF, comparable, number_of, told
+from secura_bench.report.against.published import QA, SEQUENTIAL, Place
+from secura_bench.report.against.rows import lines_of
+from secura_bench.report.against.settings import STEPS
+from secura_bench.report.against.shapes import EXP3_TASKS, PROTOCOL, Shape
+from secura_bench.report.against.sources import Source, called, unscored, without
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.runs import WhenScored
 from secura_bench.report.tables.table import Column, Row, Table

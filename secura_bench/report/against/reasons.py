@@ -11,10 +11,10 @@ import yaml
 from secura_bench.data.turns.differences import OTHER_SYSTEM
 from secura_bench.foundation.errors import quoted
 from secura_bench.foundation.regular import read_regular
-from secura_bench.report.paper import settings
-from secura_bench.report.paper.published import MODELS
-from secura_bench.report.paper.settings import PROBE, PROBE_ROWS, ROWS, TEST_FRACTION, Allowed
-from secura_bench.report.paper.shapes import Part
+from secura_bench.report.against import settings
+from secura_bench.report.against.published import MODELS
+from secura_bench.report.against.settings import PROBE, PROBE_ROWS, ROWS, TEST_FRACTION, Allowed
+from secura_bench.report.against.shapes import Part
 from secura_bench.report.study.runs import Run, trained
 from secura_bench.report.study.study import Study
 from secura_bench.results.record import DataNote, RunRecord

@@ -17,7 +17,7 @@ from secura_bench.data.turns.conversation import SYSTEM
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import explain
-from secura_bench.report.paper.shapes import CONTINUAL, PEFT
+from secura_bench.report.against.shapes import CONTINUAL, PEFT
 from secura_bench.report.study.runs import trained
 from secura_bench.results.record import RunRecord
 from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec

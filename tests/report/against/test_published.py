@@ -15,10 +15,10 @@ from paper_records import published as published_records
 
 from secura_bench.report.formats.document import SCHEMA
 from secura_bench.report.make import make_report, render
-from secura_bench.report.paper import published
-from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, Place, flaws, printed, rank_correlation
-from secura_bench.report.paper.shapes import EXP3_TASKS, SHAPES
-from secura_bench.report.paper.tables import paper_tables
+from secura_bench.report.against import published
+from secura_bench.report.against.published import AVERAGE, MEAN, MODELS, QA, Place, flaws, printed, rank_correlation
+from secura_bench.report.against.shapes import EXP3_TASKS, SHAPES
+from secura_bench.report.against.tables import paper_tables
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run
 from secura_bench.report.tables.table import Number, Table

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from secura_bench.report.paper.common import OF, comparable, number_of, told
-from secura_bench.report.paper.parameters import parameters
-from secura_bench.report.paper.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
-from secura_bench.report.paper.rows import PaperRow, lines_of, not_the_same
-from secura_bench.report.paper.sequential import sequential, sequential_model
-from secura_bench.report.paper.shapes import PROTOCOL, SHAPES, Shape
-from secura_bench.report.paper.sources import (
+from secura_bench.report.against.common import OF, comparable, number_of, told
+from secura_bench.report.against.parameters import parameters
+from secura_bench.report.against.published import AVERAGE, MEAN, MODELS, QA, SEQUENTIAL, Place
+from secura_bench.report.against.rows import PaperRow, lines_of, not_the_same
+from secura_bench.report.against.sequential import sequential, sequential_model
+from secura_bench.report.against.shapes import PROTOCOL, SHAPES, Shape
+from secura_bench.report.against.sources import (
     Left,
     Sound,
     Source,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
-from secura_bench.report.paper.published import SOURCE, Place, flaws, printed, rank_correlation, tolerance
+from secura_bench.report.against.published import SOURCE, Place, flaws, printed, rank_correlation, tolerance
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.tables.table import Column, Number, Row
 

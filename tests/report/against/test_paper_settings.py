@@ -12,9 +12,9 @@ from paper_records import TABLE, changed, compared_in, numbers, other, record_of
 from pydantic import BaseModel, ValidationError
 
 from secura_bench.foundation.registry import METHODS
-from secura_bench.report.paper import settings
-from secura_bench.report.paper.reasons import spelled
-from secura_bench.report.paper.shapes import CONTINUAL, PEFT
+from secura_bench.report.against import settings
+from secura_bench.report.against.reasons import spelled
+from secura_bench.report.against.shapes import CONTINUAL, PEFT
 from secura_bench.results.record import RunRecord
 from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec
 

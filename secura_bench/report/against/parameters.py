@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from secura_bench.report.paper.against import UNPUBLISHED, marked, verdicts
-from secura_bench.report.paper.published import SOURCE
-from secura_bench.report.paper.reasons import differing
-from secura_bench.report.paper.settings import METHODS_OF_THE_PAPER, options_of
+from secura_bench.report.against.verdicts import UNPUBLISHED, marked, verdicts
+from secura_bench.report.against.published import SOURCE
+from secura_bench.report.against.reasons import differing
+from secura_bench.report.against.settings import METHODS_OF_THE_PAPER, options_of
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes

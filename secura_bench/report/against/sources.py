@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from secura_bench.report.paper.reasons import spelled
-from secura_bench.report.paper.settings import LEARNING_RATES, VARIED, refused
-from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
+from secura_bench.report.against.reasons import spelled
+from secura_bench.report.against.settings import LEARNING_RATES, VARIED, refused
+from secura_bench.report.against.shapes import PROTOCOL, Part, Shape
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.runs import Role, Run, WhenScored
 from secura_bench.report.study.study import Study

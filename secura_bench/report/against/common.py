@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secura_bench.report.paper.against import beside, marked, ranks, verdicts
-from secura_bench.report.paper.published import QA, SEQUENTIAL, Place
-from secura_bench.report.paper.reasons import has_no_spec, why_not
-from secura_bench.report.paper.rows import PaperRow, not_this
-from secura_bench.report.paper.settings import STEPS
-from secura_bench.report.paper.shapes import PROTOCOL, Part, Shape
-from secura_bench.report.paper.sources import Left, Source, left_out, without
+from secura_bench.report.against.verdicts import beside, marked, ranks, verdicts
+from secura_bench.report.against.published import QA, SEQUENTIAL, Place
+from secura_bench.report.against.reasons import has_no_spec, why_not
+from secura_bench.report.against.rows import PaperRow, not_this
+from secura_bench.report.against.settings import STEPS
+from secura_bench.report.against.shapes import PROTOCOL, Part, Shape
+from secura_bench.report.against.sources import Left, Source, left_out, without
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.runs import Run
