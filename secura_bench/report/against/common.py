@@ -1,25 +1,21 @@
-"""What the paper's tables share: a number beside the published one, and what stands under a table."""
+"""What published tables share: a number beside the published one, and what stands under a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secura_bench.report.against.verdicts import beside, marked, ranks, verdicts
-from secura_bench.report.against.published import QA, SEQUENTIAL, Place
+from secura_bench.publications.place import Place
 from secura_bench.report.against.reasons import has_no_spec, why_not
 from secura_bench.report.against.rows import PaperRow, not_this
-from secura_bench.report.against.settings import STEPS
-from secura_bench.report.against.shapes import PROTOCOL, Part, Shape
+from secura_bench.report.against.shapes import Part, Shape
 from secura_bench.report.against.sources import Left, Source, left_out, without
+from secura_bench.report.against.verdicts import beside, marked, ranks, remarks, verdicts
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.runs import Run
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.table import Column, Number, Row
-
-OF = {"protocol": PROTOCOL}
-"""What every number of these tables is of."""
 
 
 def number_of(
@@ -35,7 +31,7 @@ def number_of(
     if not against:
         return Number(cell)
     reasons = [reason for study, run in runs for reason in why_not(study, run, part, line.varied)]
-    return beside(cell, place, list(dict.fromkeys([*others, *not_this(line), *reasons])))
+    return beside(part.publication, cell, place, list(dict.fromkeys([*others, *not_this(line), *reasons])))
 
 
 def comparable(study: Study, arm: Arm, part: Part, line: PaperRow) -> tuple[Arm, Left]:
@@ -63,15 +59,15 @@ def told(
         shown = {study.experiment for study in used}
         lines.append(f"Of {', '.join(sorted(shown))}; not shown: {', '.join(sorted(behind))}.")
     lines += left_out([*left, *(source.left for source in sources)])
-    if any(part.metrics == ("accuracy",) for part in shape.parts):
-        lines.append(
-            "The paper does not say what its accuracy is, nor does its code: here all answer tokens are right."
-        )
+    lines += shape.table.notes
     if against:
         lines += _unknown(used)
         rows, reasons = marked(rows)
-        lines += [*verdicts(rows, reasons), *ranks(rows, columns, by_section=shape.id not in SEQUENTIAL.values())]
-    return rows, (*lines, *footnotes.notes(used, PROTOCOL, {*QA, "accuracy"}))
+        by_section = shape.table.layout == "scores"
+        lines += [*verdicts(rows, reasons, shape.source), *ranks(rows, columns, by_section), *remarks(rows)]
+    publication = shape.publication.file
+    metrics = {name for part in shape.parts for metric in publication.metrics for name in part.scored_by(metric)}
+    return rows, (*lines, *footnotes.notes(used, publication.protocol, metrics))
 
 
 def _unknown(studies: Sequence[Study]) -> list[str]:
@@ -86,14 +82,7 @@ def _unknown(studies: Sequence[Study]) -> list[str]:
     ]
 
 
-_READING = {
-    "exp1": "EXP1: each task trained alone and scored on its own test rows.",
-    "exp2": "EXP2: each task trained alone; scores are the probe's. MTL: one run on all tasks.",
-    "exp3": "EXP3: tasks one after another; scores are the probe's, those at a task's end after its merge; the paper's "
-    f"number beside is the one at the same task's end, step {STEPS}.",
-}
-
-
 def _reading(shape: Shape) -> str:
-    how = dict.fromkeys(_READING[part.experiment] for part in shape.parts)
-    return f"{' '.join(how)} –: no record. Rows of base and MTL are not in the paper; other methods' are yours."
+    how = " ".join(dict.fromkeys(part.of.about for part in shape.parts if part.of.about))
+    rows = "Rows of base and MTL are not in the paper; other methods' are yours."
+    return f"{how} –: no record. {rows if shape.table.layout in ('scores', 'stages') else ''}".strip()

@@ -1,4 +1,4 @@
-"""Why a run's scores cannot stand beside the paper's: each key that is another one, with its value and the paper's."""
+"""Why a run's scores cannot stand beside published ones: each key that is another one, its value and the published."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from secura_bench.data.turns.differences import OTHER_SYSTEM
 from secura_bench.foundation.errors import quoted
 from secura_bench.foundation.regular import read_regular
 from secura_bench.report.against import settings
-from secura_bench.report.against.published import MODELS
-from secura_bench.report.against.settings import PROBE, PROBE_ROWS, ROWS, TEST_FRACTION, Allowed
+from secura_bench.report.against.settings import Allowed
 from secura_bench.report.against.shapes import Part
 from secura_bench.report.study.runs import Run, trained
 from secura_bench.report.study.study import Study
@@ -34,29 +33,31 @@ def why_not(study: Study, run: Run, part: Part, varied: Mapping[str, object] = N
     Held are the model, the rows, every key of training, of the method, of the data and of scoring. Of those that no
     record has, ``spec.yaml`` beside it speaks.
     """
-    another = [] if study.model in MODELS else [f"another model ({study.model})"]
+    another = [] if study.model in part.publication.file.models else [f"another model ({study.model})"]
     return [*another, *_rows(run.record, part), *_spec(run, part), *not_its_settings(run.record, part, varied)]
 
 
 def not_its_settings(record: RunRecord, part: Part, varied: Mapping[str, object] = NO_VARIATION) -> list[str]:
     """Return in what a run's training and its method's settings are not the published ones."""
-    name = record.method["name"]
     if not trained(record):
         return []
-    options, train = settings.complete(record)
-    held = settings.training_of(name, part.experiment)
+    row = settings.row_of(part.publication, record)
+    options, train = settings.complete(part.publication, record)
+    held = settings.training_of(part.publication, row, part.experiment)
     rate = {"lr": train.pop("lr")}
     reasons = [*_other("training", train, held), *_other("training", rate if "lr" in held else {}, held)]
-    if name in settings.METHODS_OF_THE_PAPER:
-        reasons += _other("settings", options, {**settings.options_of(name), **_alone(varied)})
+    if row:
+        own = settings.resolved(settings.options_of(part.publication, row), options)
+        reasons += _other("settings", options, {**own, **_alone(varied)})
     return reasons
 
 
 def as_its_code(record: RunRecord, part: Part) -> int:
     """Return in how many settings a run does as the paper's code does, and not as the paper says."""
-    options, train = settings.complete(record)
-    name = record.method["name"]
-    both = [(options, settings.options_of(name)), (train, settings.training_of(name, part.experiment))]
+    options, train = settings.complete(part.publication, record)
+    row = settings.row_of(part.publication, record)
+    held_options = settings.options_of(part.publication, row) if row else {}
+    both = [(options, held_options), (train, settings.training_of(part.publication, row, part.experiment))]
     return sum(found.get(key) in values[1:] for found, held in both for key, values in held.items())
 
 
@@ -82,7 +83,7 @@ def _other(what: str, found: Mapping[str, object], held: Allowed) -> list[str]:
 
 def _rows(record: RunRecord, part: Part) -> Iterator[str]:
     """Yield in what the rows that a run trained on and is scored on are not the paper's."""
-    data, probed = record.data, part.experiment != "exp1"
+    data, probed = record.data, part.probed
     parts = record.probe_parts if probed else ()
     named = dict.fromkeys([*record.tasks, *parts])
     stand_ins = sorted(name for name in named if name in data and data[name].stand_in)
@@ -92,34 +93,60 @@ def _rows(record: RunRecord, part: Part) -> Iterator[str]:
         yield f"the record does not say which rows of {', '.join(unknown)}"
     notes = [data[name] for name in record.tasks if name in data]
     if trained(record):
-        yield from _split(notes, record.limit)
-    if not probed:
+        yield from _counts(record, part) if part.of.rows else _split(notes, record.limit, part)
+    if part.of.rows:
+        if record.limit is not None:
+            yield f"test rows limited to {record.limit}"
+    elif not probed:
         if record.limit is not None:
             yield f"test rows limited to {record.limit}"
         if any(note.test_source for note in notes):
             yield "test rows that the task names itself"
-    elif record.probe != PROBE:
+    if part.of.probe is not None and probed:
+        yield from _probe(record, parts, part.of.probe, part.of.probe_rows)
+
+
+def _probe(record: RunRecord, parts: Sequence[str], probe: str, rows: int | None) -> Iterator[str]:
+    """Yield in what a run's probe is not the published one."""
+    held, found = (
+        settings.probe_parts(probe),
+        sum(record.data[name].probe_rows for name in parts if name in record.data),
+    )
+    if record.probe != probe:
         yield f"another probe ({record.probe})"
-    elif set(parts) != set(settings.probe_parts()):
-        yield f"a probe of {', '.join(parts)}, not {', '.join(settings.probe_parts())}"
-    elif (rows := sum(data[name].probe_rows for name in parts if name in data)) not in (0, PROBE_ROWS):
-        yield f"{rows} rows of the probe, not {PROBE_ROWS}"
+    elif set(parts) != set(held):
+        yield f"a probe of {', '.join(parts)}, not {', '.join(held)}"
+    elif rows is not None and found not in (0, rows):
+        yield f"{found} rows of the probe, not {rows}"
 
 
-def _split(notes: list[DataNote], limit: int | None) -> Iterator[str]:
-    """Yield how many rows were trained on and tested on, where they are not a thousand in nine parts and one."""
-    test = round(ROWS * TEST_FRACTION)
+def _counts(record: RunRecord, part: Part) -> Iterator[str]:
+    """Yield of which tasks another number of rows was trained on or tested on, where the publication says how many."""
+    for name, held in part.of.rows.items():
+        if name in record.data:
+            note = record.data[name]
+            if held.train is not None and note.train_rows != held.train:
+                yield f"{note.train_rows} rows of {name} to train on, not {held.train}"
+            if held.test is not None and note.test_rows != held.test:
+                yield f"{note.test_rows} rows of {name} to test on, not {held.test}"
+
+
+def _split(notes: list[DataNote], limit: int | None, part: Part) -> Iterator[str]:
+    """Yield how many rows were trained on and tested on, where they are not as many as published."""
+    held = settings.first(settings.data_of(part.publication, part.experiment))
+    rows = int(held["rows"])
+    test = round(rows * float(held["test_fraction"]))
     off = []
     for note in notes:
-        edge = ROWS * _EDGE + note.too_long + note.met
+        edge = rows * _EDGE + note.too_long + note.met
         drawn = note.train_rows + note.test_rows + note.too_long
-        moved = abs(note.train_rows - (ROWS - test)) > edge
-        if moved or (limit is None and not note.test_source and (drawn != ROWS or abs(note.test_rows - test) > edge)):
+        moved = abs(note.train_rows - (rows - test)) > edge
+        if moved or (limit is None and not note.test_source and (drawn != rows or abs(note.test_rows - test) > edge)):
             off.append(note)
     if not off:
         return
     counts = [_range([note.train_rows for note in off]) + " rows to train on"]
-    wanted = [str(ROWS - test)]
+    wanted = [str(rows - test)]
     if limit is None:
         counts.append(_range([note.test_rows for note in off]) + " to test")
         wanted.append(str(test))
@@ -134,11 +161,11 @@ def _spec(run: Run, part: Part) -> Iterator[str]:
     spec = read if isinstance(read, dict) else {}
     shots = max((note.fewshot for note in record.data.values()), default=0)
     data = {**spec.get("data", {}), "context": record.context, "num_fewshot": shots}
-    yield from _other("data", data, settings.data_of(part.experiment))
+    yield from _other("data", data, settings.data_of(part.publication, part.experiment))
     scored = {key: value for key, value in spec.get("evaluate", {}).items() if key not in settings.SCORED_BESIDE}
     if record.precision != record.method["train"].get("precision"):
         scored["precision"] = record.precision
-    yield from _other("scoring", scored, settings.scoring())
+    yield from _other("scoring", scored, settings.scoring(part.publication, part.experiment))
     if not spec:
         yield from (note for note in record.notes if note.startswith(OTHER_SYSTEM))
 

@@ -1,12 +1,14 @@
-"""Which arms stand in a paper's table, and in which of its rows."""
+"""Which arms stand in a published table, and in which of its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from secura_bench.publications.publication import Publication
 from secura_bench.report.against.reasons import as_its_code, not_its_settings
-from secura_bench.report.against.settings import VARIED
+from secura_bench.report.against.settings import row_of
 from secura_bench.report.against.shapes import Part, Shape
 from secura_bench.report.against.sources import Source, set_to
 from secura_bench.report.study.arms import Arm
@@ -62,14 +64,16 @@ def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> 
     was run on each.
     """
     parts = {source.studies[m]: source.part for source in sources for m in models if m in source.studies}
-    lines = [PaperRow("base", "base", dict.fromkeys(parts, BASE)), *_same_label(parts, "mtl")]
+    lines = [PaperRow("base", "base", dict.fromkeys(parts, BASE))]
+    lines += [] if "mtl" in shape.methods else _same_label(parts, "mtl")
     instead: dict[tuple[Study, Key], str] = {}
     for name in shape.methods:
         for varied in _variants(shape, name, parts):
             chosen: dict[Study, Key] = {}
             for study, part in parts.items():
-                mine = _by_key(arm for arm in study.arms if arm.name == name)
-                fit = {key: arms for key, arms in mine.items() if _varies(arms[0].runs[0].record, varied)}
+                mine = _by_key(arm for arm in study.arms if _is_of(shape, arm, name))
+                varies = partial(_varies, shape.publication, varied=varied)
+                fit = {key: arms for key, arms in mine.items() if varies(arms[0].runs[0].record)}
                 if fit:
                     chosen[study] = the_papers(fit, part, varied)
                     others = fit if varied else mine
@@ -113,7 +117,8 @@ def _variants(shape: Shape, name: str, studies: Iterable[Study]) -> list[dict[st
     """Return what the rows of a method set: in an ablation a row a value, the paper's first; else nothing, once."""
     if not shape.vary:
         return [{}]
-    run = {value for study in studies for arm in study.arms if arm.name == name for value in set_to(arm, shape.vary)}
+    arms = [arm for study in studies for arm in study.arms if _is_of(shape, arm, name)]
+    run = {value for arm in arms for value in set_to(arm, shape)}
     return [{shape.vary: value} for value in (*shape.values, *sorted(run - {*shape.values}, key=str))]
 
 
@@ -134,11 +139,14 @@ def the_papers(arms: Mapping[Key, Sequence[Arm]], part: Part, varied: Mapping[st
     return min(arms, key=distance) if len(arms) > 1 else next(iter(arms))
 
 
-def _varies(record: RunRecord, varied: Mapping[str, object]) -> bool:
+def _is_of(shape: Shape, arm: Arm, name: str) -> bool:
+    return row_of(shape.publication, arm.runs[0].record) == name
+
+
+def _varies(publication: Publication, record: RunRecord, varied: Mapping[str, object]) -> bool:
     """Return whether a run has an ablation's value, or outside of one the published values of what ablations vary."""
-    options = record.method["options"]
-    wanted = {**VARIED, **varied}
-    return record.method["name"] != "secura" or all(options.get(key, VARIED[key]) == v for key, v in wanted.items())
+    options, usual = record.method["options"], publication.file.varied.get(row_of(publication, record), {})
+    return all(options.get(key, usual.get(key)) == value for key, value in {**usual, **varied}.items())
 
 
 def not_the_same(shape: Shape, models: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""The published settings of each method and experiment: what every key of a run may be, to stand beside the paper.
+"""The published settings of each method and experiment: what every key of a run may be, to stand beside a publication.
 
-Where the paper and its code are silent, a key is held against this bench's default, which is asked of the types
-themselves: a key that is added to one is held from then on. The methods' types import torch, so that the paper's
-tables do as well, and no other table.
+Where a publication is silent, a key is held against this bench's default, which is asked of the types themselves: a key
+that is added to one is held from then on. The methods' types import torch, so that the published tables do as well, and
+no other table.
 """
 
 from __future__ import annotations
@@ -17,36 +17,16 @@ from secura_bench.data.turns.conversation import SYSTEM
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import explain
-from secura_bench.report.against.shapes import CONTINUAL, PEFT
+from secura_bench.publications.file import Held
+from secura_bench.publications.publication import Publication
 from secura_bench.report.study.runs import trained
 from secura_bench.results.record import RunRecord
 from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec
-from secura_bench.tasks.catalog import expand
+from secura_bench.tasks.catalog import task_lists
 
 Allowed = Mapping[str, tuple[object, ...]]
 """What each key may be: first what the paper says, then what its code does otherwise."""
 
-STEPS, BATCH, ROWS, TEST_FRACTION, PROBE, PROBE_ROWS = 2000, 1, 1000, 0.1, "f_task", 500
-_EXP1_LR = {"lora": 1e-5, "dora": 1e-4, "cur_lora": 1e-4, "i_lora": 1e-3, "secura": 1e-3}
-LEARNING_RATES = {"exp1": _EXP1_LR, "exp2": dict.fromkeys(PEFT, 1e-3), "exp3": dict.fromkeys(CONTINUAL, 1e-5)}
-"""The published code's learning rates by experiment."""
-TRAIN: Allowed = {"steps": (STEPS,), "batch_size": (BATCH,), "precision": ("bf16", "bf16_pure")}
-"""How the paper trained. Its models are in bf16; its code holds what is trained in bf16 as well."""
-CONTEXT = {"exp1": 800, "exp2": 600, "exp3": 600}
-"""The published code's longest rows, in tokens."""
-OPTIONS: Mapping[str, Allowed] = {
-    "lora": {"r": (8,)},
-    "dora": {"r": (8,)},
-    "cur_lora": {"r": (150,)},
-    "i_lora": {"r": (8,)},
-    "cabr_lora": {"r": (150,), "m": (200,)},
-    "secura": {"r": (150,), "m": (200,), "signorm": ("paper", "public_code"), "merge_dtype": ("core", "base")},
-}
-"""The published settings of the methods, where they have any."""
-VARIED: Mapping[str, object] = {"fusion_step": 1, "merge": "m1"}
-"""What ablations vary, as it is outside of them."""
-METHODS_OF_THE_PAPER = frozenset({*PEFT, *CONTINUAL, *OPTIONS})
-"""By registered name, which no plug-in can take: a label says nothing."""
 SCORED_BESIDE = ("protocols", "every", "tasks", "metrics", "limit", "batch_size")
 """Keys of ``evaluate`` that add scores and change none; of ``limit``, which leaves rows out, the record speaks."""
 TRAINED_ALIKE = ("gradient_checkpointing", "micro_batch_size")
@@ -63,64 +43,79 @@ def first(held: Allowed) -> dict[str, Any]:
 _NOTHING = object()
 
 
-@cache
-def options_of(method: str) -> Allowed:
-    """Return what each option of one of the paper's methods may be, outside of an ablation."""
-    return {**_alone(_defaults_of(method)), **OPTIONS.get(method, {})}
+def row_of(publication: Publication, record: RunRecord) -> str:
+    """Return which of a publication's methods a run is of; empty where it is of none.
+
+    By registered name, which no plug-in can take, and the options that tell two of one name apart, and by no label.
+    """
+    name, options = record.method["name"], record.method["options"]
+    for row, of in publication.file.methods.items():
+        if (of.method or row) == name and all(options.get(key) == value for key, value in of.where.items()):
+            return row
+    return ""
 
 
 @cache
-def training_of(method: str, experiment: str) -> Allowed:
-    """Return what each key of ``train`` may be; the learning rate of a method that the paper has not, whatever."""
-    held = {**_alone(_defaults(TrainSpec)), **TRAIN}
-    rate = LEARNING_RATES[experiment].get(method)
-    if rate is None:
-        return {key: values for key, values in held.items() if key != "lr"}
-    return {**held, "lr": (rate,)}
+def options_of(publication: Publication, row: str) -> Allowed:
+    """Return what each option of one of a publication's methods may be, outside of an ablation."""
+    of = publication.file.methods[row]
+    return {**_alone(_defaults_of(of.method or row, **of.where)), **allowed({**of.where, **of.options})}
 
 
 @cache
-def data_of(experiment: str) -> Allowed:
+def training_of(publication: Publication, row: str, experiment: str) -> Allowed:
+    """Return what each key of ``train`` may be; the learning rate where none is published, whatever."""
+    file, of = publication.file, publication.file.experiments[experiment]
+    methods = [each[row].train for each in (file.methods, of.methods) if row in each]
+    said = allowed({key: value for held in (file.train, of.train, *methods) for key, value in held.items()})
+    held = {**_alone(_defaults(TrainSpec)), **said}
+    return held if "lr" in said else {key: values for key, values in held.items() if key != "lr"}
+
+
+@cache
+def data_of(publication: Publication, experiment: str) -> Allowed:
     """Return what each key of ``data`` may be."""
-    published = {"rows": (ROWS,), "test_fraction": (TEST_FRACTION,), "context": (CONTEXT[experiment],)}
-    return {**_alone(_defaults(DataSpec)), **published, "system": (None, SYSTEM)}
+    said = allowed({**publication.file.data, **publication.file.experiments[experiment].data})
+    return {**_alone(_defaults(DataSpec)), "system": (None, SYSTEM), **said}
 
 
 @cache
-def scoring() -> Allowed:
+def scoring(publication: Publication, experiment: str) -> Allowed:
     """Return what each key of ``evaluate`` may be that changes a score; ``precision`` is the base model's."""
-    held = _alone(_defaults(EvaluateSpec))
-    return {**{key: held[key] for key in held if key not in SCORED_BESIDE}, "precision": TRAIN["precision"]}
+    held = {**_alone(_defaults(EvaluateSpec)), **allowed(publication.file.experiments[experiment].evaluate)}
+    precision = training_of(publication, "", experiment)["precision"]
+    return {**{key: held[key] for key in held if key not in SCORED_BESIDE}, "precision": precision}
 
 
-@cache
-def probe_parts() -> tuple[str, ...]:
-    """Return the tasks that the paper's probe is made of."""
-    return expand(PROBE)
+def probe_parts(probe: str) -> tuple[str, ...]:
+    """Return the tasks that a probe is made of; a name that no list has is a task, known here or not."""
+    return task_lists().get(probe, (probe,))
 
 
-def complete(record: RunRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+def complete(publication: Publication, record: RunRecord) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a run's options and training settings, a key that its record lacks as it is where nobody sets it.
 
     Keys that change no number are left out.
     """
     method = record.method
-    options = {**_defaults_of(method["name"]), **method["options"]}
+    options = {**_own_defaults(publication, record), **method["options"]}
     train = {**_defaults(TrainSpec), **method["train"]}
     return _without(options, KEPT_ALIKE), _without(train, TRAINED_ALIKE)
 
 
-def refused(record: RunRecord) -> str:
+def refused(publication: Publication, record: RunRecord) -> str:
     """Return why a run's options or training settings are none of this version's; empty where they are."""
     method = record.method
     if not trained(record):
         return ""
     held = [("train", method["train"], TrainSpec, _defaults(TrainSpec))]
-    if method["name"] in METHODS_OF_THE_PAPER:
-        held.append(("options", method["options"], METHODS.get(method["name"]).Options, _defaults_of(method["name"])))
-    for part, found, kind, defaults in held:
+    defaults = _own_defaults(publication, record)
+    if row_of(publication, record):
+        held.append(("options", method["options"], METHODS.get(method["name"]).Options, defaults))
+    for part, found, kind, default in held:
         # A record spells defaults out, and some of them are refused where somebody sets them to no effect.
-        given = {key: value for key, value in found.items() if not _is(value, defaults.get(key, _NOTHING))}
+        given = {key: value for key, value in found.items() if not _is(value, default.get(key, _NOTHING))}
+        given |= {key: found[key] for key, field in kind.model_fields.items() if field.is_required() and key in found}
         try:
             kind.model_validate(given)
         except ValidationError as error:
@@ -131,15 +126,39 @@ def refused(record: RunRecord) -> str:
     return ""
 
 
+def allowed(held: Held) -> Allowed:
+    """Return what each key may be: one value, or those of ``{either: [A, B]}``."""
+    return {
+        key: tuple(value["either"]) if isinstance(value, dict) and value.keys() == {"either"} else (value,)
+        for key, value in held.items()
+    }
+
+
+def resolved(held: Allowed, found: Mapping[str, object]) -> Allowed:
+    """Return what each key may be in a run where one that is held ``{same_as: KEY}`` has what that key has."""
+
+    def value_of(value: object) -> object:
+        tied = isinstance(value, dict) and value.keys() == {"same_as"}
+        return found.get(value["same_as"]) if tied and isinstance(value, dict) else value
+
+    return {key: tuple(map(value_of, values)) for key, values in held.items()}
+
+
 @cache
 def _defaults(kind: type[BaseModel]) -> Mapping[str, Any]:
     return kind().model_dump(mode="json")
 
 
+def _own_defaults(publication: Publication, record: RunRecord) -> Mapping[str, Any]:
+    """Return a run's options where none is set; nothing of a method that the publication has not."""
+    row = row_of(publication, record)
+    return _defaults_of(record.method["name"], **publication.file.methods[row].where) if row else {}
+
+
 @cache
-def _defaults_of(method: str) -> Mapping[str, Any]:
-    """Return a method's options where none is set; nothing of a method that the paper has not."""
-    return METHODS.get(method).Options().model_dump(mode="json") if method in METHODS_OF_THE_PAPER else {}
+def _defaults_of(method: str, **where: Any) -> Mapping[str, Any]:
+    """Return a method's options where only those are set that tell it apart."""
+    return METHODS.get(method).Options(**where).model_dump(mode="json")
 
 
 def _is(value: object, default: object) -> bool:

@@ -1,78 +1,133 @@
-"""The SECURA paper's tables as shapes: which experiment's scores stand where."""
+"""A publication's tables as shapes: which experiment's scores stand where."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
-from secura_bench.report.against.published import MEAN, MODELS, QA, SEQUENTIAL
-
-PROTOCOL = "teacher_forced"
-MCQ_TASKS = ("absnarr", "objcount", "playdiag", "colorreason")
-QA_TASKS = ("gsm8k", "newsde", "newsit", "newses", "alpaca")
-EXP2_TASKS = ("absnarr", "disflqa", "langid", "logdeduc", "objcount", "playdiag", "colorreason", "trackobj")
-EXP3_TASKS = (
-    "absnarr", "disflqa", "cnndm", "langid", "lingpuzz", "logdeduc", "newsde", "newses", "newsit", "objcount",
-    "playdiag", "questsel", "colorreason", "stratqa", "trackobj", "alpaca",
-)  # fmt: skip
-PEFT = ("lora", "dora", "cur_lora", "i_lora", "secura")
-CONTINUAL = ("seq", "ewc", "er", "i_lora", "secura")
+from secura_bench.publications.file import Experiment, Measured, PublishedTable
+from secura_bench.publications.publication import Publication
+from secura_bench.report.study.runs import Role
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """What one experiment gives to a table: the score of ``tasks`` themselves, or of the probe after them."""
 
-    experiment: Literal["exp1", "exp2", "exp3"]
+    publication: Publication
+    experiment: str
     tasks: tuple[str, ...]
     metrics: tuple[str, ...]
 
     @property
-    def mode(self) -> str:
+    def of(self) -> Experiment:
+        """How the experiment's runs were made."""
+        return self.publication.file.experiments[self.experiment]
+
+    @property
+    def mode(self) -> Literal["sequence", "separate"]:
         """The mode of the experiment's runs."""
-        return "sequence" if self.experiment == "exp3" else "separate"
+        return self.of.mode
+
+    @property
+    def probed(self) -> bool:
+        """Whether any of its numbers is of a probe."""
+        return any(self.role(metric) == "probe" for metric in self.metrics)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that its numbers are by."""
+        return tuple(dict.fromkeys(self.protocol(metric) for metric in self.metrics))
+
+    def measured(self, metric: str) -> Measured:
+        """Return what one of its metrics is here."""
+        return self.publication.file.metrics[metric]
+
+    def role(self, metric: str) -> Role:
+        """Return of which rows a metric is."""
+        return self.measured(metric).of or self.of.scored
+
+    def protocol(self, metric: str) -> str:
+        """Return which protocol scores a metric."""
+        return self.measured(metric).protocol or self.publication.file.protocol
+
+    def scored_by(self, metric: str) -> tuple[str, ...]:
+        """Return the metrics of this bench that a metric is, or is the mean of."""
+        measured = self.measured(metric)
+        return measured.mean or (measured.metric or metric,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
-    """One of the paper's tables: its parts, methods, models; ``merged`` averages over models and QA metrics.
+    """One of a publication's tables: its parts, methods, models.
 
-    ``vary`` is the option whose values the rows are, in an ablation.
+    ``merged`` averages over models. ``vary`` is the option whose values the rows are, in an ablation.
     """
 
+    publication: Publication
     id: str
-    caption: str
+    table: PublishedTable
     parts: tuple[Part, ...]
-    methods: tuple[str, ...] = PEFT
-    models: tuple[str, ...] = MODELS
-    merged: bool = False
-    vary: str = ""
-    values: tuple[object, ...] = ()
+    methods: tuple[str, ...]
+    models: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it is called: by its number or name, and what it shows."""
+        named = f"Table {self.id}" if self.id[:1].isdigit() else self.id.replace("_", " ").capitalize()
+        return f"{named} · {self.table.caption}"
+
+    @property
+    def merged(self) -> bool:
+        """Whether its numbers are averages over the models."""
+        return self.table.merged
+
+    @property
+    def vary(self) -> str:
+        """The option of which each value is a row; empty outside of an ablation."""
+        return self.table.vary or ""
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The published values of that option."""
+        return self.table.vary_values
+
+    @property
+    def source(self) -> str:
+        """Where its numbers are from."""
+        return self.publication.source(self.id)
 
 
-_MCQ, _QA = Part("exp1", MCQ_TASKS, ("accuracy",)), Part("exp1", QA_TASKS, QA)
-_EXP2 = Part("exp2", EXP2_TASKS, QA)
-SHAPES = {
-    shape.id: shape
-    for shape in (
-        Shape("1", "EXP1: what each method learns, averages", (_MCQ, replace(_QA, metrics=(MEAN,))), merged=True),
-        Shape("2", "EXP2: the F-task after each task, averages", (replace(_EXP2, metrics=(MEAN,)),), merged=True),
-        Shape(
-            "3", "EXP2: SECURA's fusion step", (replace(_EXP2, metrics=(MEAN,)),), ("secura",),
-            ("qwen2-7b", "llama3.1-8b"), vary="fusion_step", values=(1, 200),
-        ),
-        Shape(
-            "4", "EXP1 and EXP2: SECURA's merge", (_MCQ, replace(_EXP2, tasks=MCQ_TASKS)), ("secura",),
-            ("gemma2-2b",), vary="merge", values=("m1", "m2"),
-        ),
-        Shape("8", "EXP1: multiple choice by model", (_MCQ,)),
-        Shape("9", "EXP1: question answering by model", (_QA,)),
-        Shape("10", "EXP2: the F-task after each task, by model", (_EXP2,)),
-        *(
-            Shape(table, "EXP3: the F-task every 1,000 steps", (Part("exp3", EXP3_TASKS, QA),), CONTINUAL, (model,))
-            for model, table in SEQUENTIAL.items()
-        ),
+_SHAPES: WeakKeyDictionary[Publication, Mapping[str, Shape]] = WeakKeyDictionary()
+
+
+def shapes_of(publication: Publication) -> Mapping[str, Shape]:
+    """Return a publication's tables by number or name, but for those that are only listed, and counts."""
+    if publication not in _SHAPES:
+        tables = publication.file.tables.items()
+        shown = {id_: table for id_, table in tables if table.layout not in ("listed", "counts")}
+        _SHAPES[publication] = {id_: _shape(publication, id_, table) for id_, table in shown.items()}
+    return _SHAPES[publication]
+
+
+def names_of(publication: Publication) -> tuple[str, ...]:
+    """Return the tables that a report can be asked for."""
+    return tuple(id_ for id_, table in publication.file.tables.items() if table.layout != "listed")
+
+
+def _shape(publication: Publication, id_: str, table: PublishedTable) -> Shape:
+    file = publication.file
+    there = dict.fromkeys(place.method for place in publication.numbers if place.table == id_)
+    parts = tuple(
+        Part(
+            publication,
+            part.experiment,
+            part.tasks or file.experiments[part.experiment].sequence,
+            part.metrics or tuple(dict.fromkeys(p.metric for p in publication.numbers if p.table == id_)),
+        )
+        for part in table.parts
     )
-}  # fmt: skip
-"""The paper's tables of scores by number."""
-PAPER = (*SHAPES, "6", "7")
+    methods = table.methods or tuple(name for name in file.methods if name in there)
+    return Shape(publication, id_, table, parts, methods, table.models or tuple(file.models))

@@ -1,13 +1,14 @@
-"""Which studies the paper's tables are read from, and which runs are left out of them, by name and with a reason."""
+"""Which studies published tables are read from, and which runs are left out of them, by name and with a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from secura_bench.publications.publication import Publication
 from secura_bench.report.against.reasons import spelled
-from secura_bench.report.against.settings import LEARNING_RATES, VARIED, refused
-from secura_bench.report.against.shapes import PROTOCOL, Part, Shape
+from secura_bench.report.against.settings import refused, row_of
+from secura_bench.report.against.shapes import Part, Shape
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.runs import Role, Run, WhenScored
 from secura_bench.report.study.study import Study
@@ -35,11 +36,13 @@ class Sound:
     left: Mapping[Study, Left]
 
 
-def sound(studies: Iterable[Study]) -> Sound:
+def sound(publication: Publication, studies: Iterable[Study]) -> Sound:
     """Return the studies without the arms that nothing can be said of."""
     kept, left = [], {}
     for study in studies:
-        why = {arm: refused(arm.runs[0].record) for arm in study.arms}  # the runs of an arm share their settings
+        why = {
+            arm: refused(publication, arm.runs[0].record) for arm in study.arms
+        }  # the runs of an arm share their settings
         whole = study if not any(why.values()) else replace(study, arms=tuple(a for a in study.arms if not why[a]))
         kept.append(whole)
         left[whole] = {called(run): reason for arm, reason in why.items() if reason for run in arm.runs}
@@ -53,19 +56,24 @@ def source_of(found: Sound, part: Part, shape: Shape) -> Source:
     experiment, then the one that fills most of the table; none that is called as another of its experiments.
     """
     odd = {study: _unfit(study, part) for study in found.studies}
+    experiments = tuple(shape.publication.file.experiments)
     ours = [
         study
         for study in found.studies
-        if part.experiment in study.experiment or not any(name in study.experiment for name in LEARNING_RATES)
+        if part.experiment in study.experiment or not any(name in study.experiment for name in experiments)
     ]
     fitting = [study for study in ours if not odd[study]]
 
     def order(study: Study) -> tuple[object, ...]:
         name = study.experiment
         named = (name != part.experiment, not name.startswith(part.experiment), part.experiment not in name)
-        ablation = len(values_of(study, shape.vary)) > 1 if shape.vary else False
-        filled = sum(arm.name in shape.methods for arm in study.arms if set(arm.sequence) & set(part.tasks))
-        return (not ablation, ablation and name.startswith(tuple(LEARNING_RATES)), *named, -filled, name)
+        ablation = len(values_of(study, shape)) > 1 if shape.vary else False
+        filled = sum(
+            row_of(shape.publication, arm.runs[0].record) in shape.methods
+            for arm in study.arms
+            if set(arm.sequence) & set(part.tasks)
+        )
+        return (not ablation, ablation and name.startswith(experiments), *named, -filled, name)
 
     shown: dict[str, Study] = {}
     for study in sorted(fitting, key=order):
@@ -90,8 +98,8 @@ def _unfit(study: Study, part: Part) -> str:
     """Return why a study cannot be read for a part; empty where it can."""
     if study.mode != part.mode:
         return f"mode {study.mode}, not {part.mode}"
-    if PROTOCOL not in study.protocols:
-        return f"no {PROTOCOL} scores"
+    if not set(part.protocols) & set(study.protocols):
+        return f"no {' or '.join(part.protocols)} scores"
     trained = any(set(sequence) & set(part.tasks) for sequence in study.sequences)
     return "" if trained else f"none of the tasks of {part.experiment.upper()}"
 
@@ -128,14 +136,18 @@ def _other_set(study: Study, shown: Study) -> str:
     return ", ".join(said or ["other rows of the probe"])
 
 
-def values_of(study: Study, vary: str) -> set[object]:
-    """Return the values of an option of SECURA's that a study has runs of."""
-    return {value for arm in study.arms if arm.name == "secura" for value in set_to(arm, vary)}
+def values_of(study: Study, shape: Shape) -> set[object]:
+    """Return the values of the option that a table varies that a study has runs of its methods with."""
+    own = (arm for arm in study.arms if row_of(shape.publication, arm.runs[0].record) in shape.methods)
+    return {value for arm in own for value in set_to(arm, shape)}
 
 
-def set_to(arm: Arm, vary: str) -> set[object]:
-    """Return what an option is set to in an arm."""
-    return {run.record.method["options"].get(vary, VARIED[vary]) for run in arm.runs} if vary else set()
+def set_to(arm: Arm, shape: Shape) -> set[object]:
+    """Return what the option that a table varies is set to in an arm."""
+    if not shape.vary:
+        return set()
+    usual = shape.publication.file.varied.get(row_of(shape.publication, arm.runs[0].record), {})
+    return {run.record.method["options"].get(shape.vary, usual.get(shape.vary)) for run in arm.runs}
 
 
 def without(arm: Arm, why: Callable[[Run], str]) -> tuple[Arm, Left]:
@@ -152,9 +164,18 @@ def without(arm: Arm, why: Callable[[Run], str]) -> tuple[Arm, Left]:
     return replace(arm, runs=kept), {called(run): reason for run, reason in found.items() if reason}
 
 
-def unscored(run: Run, metrics: Sequence[str], role: Role, task: str, at: WhenScored) -> str:
+def on_sequence(source: Source, model: str, sequence: tuple[str, ...]) -> Source:
+    """Return a source with one model's arms on one sequence alone; the others are left out."""
+    study = source.studies[model]
+    alone = replace(study, arms=tuple(arm for arm in study.arms if arm.sequence == sequence))
+    others = [run for arm in study.arms if arm.sequence != sequence for run in arm.runs]
+    left = {called(run): "another sequence of tasks" for run in others if run.record.method["name"] != "mtl"}
+    return replace(source, studies={model: alone}, left={**source.left, **left})
+
+
+def unscored(run: Run, protocol: str, metrics: Sequence[str], role: Role, task: str, at: WhenScored) -> str:
     """Return why a run has none of these scores; empty where it has all."""
-    score = run.score(PROTOCOL, role, task, at)
+    score = run.score(protocol, role, task, at)
     if score is not None and all(score.values.get(metric) is not None for metric in metrics):
         return ""
     return "diverged" if run.record.status == "diverged" else f"no number of {task} for {', '.join(metrics)}"

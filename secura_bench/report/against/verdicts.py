@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
-from secura_bench.report.against.published import SOURCE, Place, flaws, printed, rank_correlation, tolerance
+from secura_bench.publications.flaws import kinds
+from secura_bench.publications.place import Place
+from secura_bench.publications.publication import Publication
+from secura_bench.report.against.ranks import rank_correlation
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.tables.table import Column, Number, Row
 
@@ -27,23 +30,24 @@ REASONED = ("n/c", "other")
 UNPUBLISHED = "the paper has no number here"
 
 
-def beside(cell: Cell, place: Place, reasons: Sequence[str]) -> Number:
+def beside(publication: Publication, cell: Cell, place: Place, reasons: Sequence[str]) -> Number:
     """Return a cell beside the number printed in ``place``, if one is; ``reasons`` say why not to compare them."""
-    published, wrong = printed().get(place), flaws().get(place, ())
+    published = publication.values.get(place)
+    about = publication.wrong.get(place, ()), publication.remarked.get(place, ())
     lacking = () if published is not None else (UNPUBLISHED,)
     if cell.missing:
-        return Number(cell, False, published, None, "not run", (*lacking, cell.why or "no record"), wrong)
+        return Number(cell, False, published, None, "not run", (*lacking, cell.why or "no record"), *about)
     if published is None or reasons:
-        return Number(cell, False, published, _less(cell, published), "n/c", (*lacking, *reasons), wrong)
+        return Number(cell, False, published, _less(cell, published), "n/c", (*lacking, *reasons), *about)
     difference = cell.value - published
-    if abs(difference) <= tolerance(place) + 1e-9:
-        return Number(cell, False, published, difference, "same", (), wrong)
+    if abs(difference) <= publication.tolerance(place) + 1e-9:
+        return Number(cell, False, published, difference, "same", (), *about)
     if cell.predicted is None:
         one = cell.items_only or len(cell.seeds) == 1
         verdict, why = ("one seed", "") if one else ("no interval", cell.why)
-        return Number(cell, False, published, difference, verdict, (why,) if why else (), wrong)
+        return Number(cell, False, published, difference, verdict, (why,) if why else (), *about)
     verdict = "within" if published in cell.predicted else "higher" if difference > 0 else "lower"
-    return Number(cell, False, published, difference, verdict, (), wrong)
+    return Number(cell, False, published, difference, verdict, (), *about)
 
 
 def _less(cell: Cell, published: float | None) -> float | None:
@@ -85,25 +89,30 @@ def how_many(count: int) -> str:
     return "1 number" if count == 1 else f"{count} numbers"
 
 
-def verdicts(rows: Sequence[Row], reasons: Sequence[str]) -> list[str]:
-    """Return what the comparison came to: verdicts, the ``reasons`` behind them, flaws of the published numbers."""
+def verdicts(rows: Sequence[Row], reasons: Sequence[str], source: str) -> list[str]:
+    """Return what the comparison came to: verdicts, the ``reasons`` behind them, flaws of the published numbers.
+
+    ``source`` is where those are from.
+    """
     numbers = [entry for row in rows for entry in row.entries if isinstance(entry, Number) and entry.verdict]
     compared = [entry for entry in numbers if entry.published is not None or not entry.cell.missing]
     counts = {verdict: sum(entry.verdict == verdict for entry in compared) for verdict in VERDICTS}
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     told = [f"{verdict}: {meaning}" for verdict, meaning in VERDICTS.items() if counts[verdict]]
     marks = ["!: the published number cannot be right"] if any(entry.flaws for entry in compared) else []
-    wrong: dict[str, int] = {}
-    for entry in compared:
-        for flaw in entry.flaws:
-            kind = flaw.split(":")[0].split(" (")[0]
-            wrong[kind] = wrong.get(kind, 0) + 1
+    wrong = kinds([flaw for entry in compared for flaw in entry.flaws])
     return [
-        f"In parentheses: the paper's number, where it has one ({SOURCE}), this bench's less it, where they compare, "
+        f"In parentheses: the paper's number, where it has one ({source}), this bench's less it, where they compare, "
         f"and the verdict. {'; '.join([*told, *marks])}. Of {how_many(len(compared))}: {said}.",
         *reasons,
         *(f"!, {how_many(count)}: {flaw}." for flaw, count in wrong.items()),
     ]
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """Return what must be known of the published numbers that are shown, with of how many it is true."""
+    said = [each for row in rows for entry in row.entries if isinstance(entry, Number) for each in entry.remarks]
+    return [f"Of the published, {how_many(count)}: {kind}." for kind, count in kinds(said).items()]
 
 
 def ranks(rows: Sequence[Row], columns: Sequence[Column], by_section: bool) -> list[str]:

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from paper_records import (
     MODEL,
+    SECURA,
     TABLE,
     by_label,
     changed,
@@ -26,11 +27,11 @@ from paper_records import (
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.files import write_atomically
+from secura_bench.publications.place import Place
+from secura_bench.report.against.tables import published_tables
+from secura_bench.report.against.verdicts import VERDICTS, beside
 from secura_bench.report.formats.document import SCHEMA
 from secura_bench.report.make import make_report, render
-from secura_bench.report.against.verdicts import VERDICTS, beside
-from secura_bench.report.against.published import Place, printed
-from secura_bench.report.against.tables import paper_tables
 from secura_bench.report.statistics import Interval
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run
@@ -65,7 +66,7 @@ def test_methods_that_share_a_label_are_no_seeds_of_one_arm() -> None:
 def test_a_plugin_built_on_secura_has_no_published_count() -> None:
     mine = renamed(_counted("secura"), name="my_plugin", label="secura")
     for record, verdict in ((_counted("secura"), "same"), (mine, "n/c")):
-        (table,) = paper_tables(make_studies([Run(record)]), ["6"], against=True)
+        (table,) = published_tables(SECURA, make_studies([Run(record)]), ["6"], against=True)
         assert by_label(table)["secura"].verdict == verdict
 
 
@@ -194,13 +195,13 @@ def test_a_run_on_another_sequence_is_left_out_by_name() -> None:
 )
 def test_a_verdict_is_of_the_prediction_interval(off, predicted, seeds, verdict) -> None:
     place = Place("10", MODEL, "absnarr", "lora", "char_bleu")
-    value = printed()[place]
+    value = SECURA.values[place]
     shifted = predicted and Interval(value + predicted.low, value + predicted.high)
     narrow = Interval(value + off - 0.01, value + off + 0.01)  # of the mean, which says nothing of the next run
     cell: Any = SimpleNamespace(
         value=value + off, missing=False, predicted=shifted, interval=narrow, seeds=seeds, why="", items_only=False
     )
-    found = beside(cell, place, [])
+    found = beside(SECURA, cell, place, [])
     assert found.verdict == verdict and found.difference == pytest.approx(off)
 
 
@@ -223,7 +224,7 @@ def test_a_number_a_little_off_is_what_one_more_run_would_give(tmp_path, off, ve
     record = record_of("exp2", "secura")
     seeds = (-4.0, -3.0, -2.0, -0.5, 0.5, 2.0, 3.0, 4.0)  # of one more run ±7.6, of their mean ±2.5
     runs = [_with_items(record, seed, off + shift, tmp_path) for seed, shift in enumerate(seeds)]
-    (table,) = paper_tables(make_studies(runs), ["10"], against=True)
+    (table,) = published_tables(SECURA, make_studies(runs), ["10"], against=True)
     assert len(compared_in(table)) == 3
     for entry in compared_in(table):
         if entry.cell.predicted is None:
@@ -234,9 +235,9 @@ def test_a_number_a_little_off_is_what_one_more_run_would_give(tmp_path, off, ve
 
 def test_one_seed_says_so_under_the_table_and_in_every_format() -> None:
     record = record_of("exp2", "lora")
-    report = make_report([Run(r) for r in _seeds(record, [{"char_bleu": 5.0}])], ["10"], against=True)
+    report = make_report([Run(r) for r in _seeds(record, [{"char_bleu": 5.0}])], ["10"], against=SECURA)
     (entry,) = (e for t in report.tables for e in numbers(t) if e.verdict == "one seed")
-    assert entry.difference == pytest.approx(5.0 - printed()[Place("10", MODEL, "absnarr", "lora", "char_bleu")])
+    assert entry.difference == pytest.approx(5.0 - SECURA.values[Place("10", MODEL, "absnarr", "lora", "char_bleu")])
     assert any("one seed here: whether by chance cannot be said" in note for note in report.tables[0].notes)
     schema = json.loads(SCHEMA.read_text())
     jsonschema.validate(json.loads(render(report, "json")), schema)
@@ -248,6 +249,6 @@ def test_where_every_run_is_left_out_the_reasons_are_said() -> None:
     with pytest.raises(
         BenchError, match=r"Left out \(options.unheard_of: unknown key 'unheard_of'\): .* and 37 more\."
     ):
-        make_report(runs, against=True)
-    (counts,) = make_report([*runs, Run(_counted("seq"))], ["10", "6"], against=True).tables
+        make_report(runs, against=SECURA)
+    (counts,) = make_report([*runs, Run(_counted("seq"))], ["10", "6"], against=SECURA).tables
     assert counts.id == "6" and any(note.startswith("Left out (options.unheard_of: ") for note in counts.notes)

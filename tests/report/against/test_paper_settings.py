@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from paper_records import TABLE, changed, compared_in, numbers, other, record_of, table_of
+from paper_records import CONTINUAL, PEFT, SECURA, TABLE, changed, compared_in, numbers, other, record_of, table_of
 from pydantic import BaseModel, ValidationError
 
 from secura_bench.foundation.registry import METHODS
 from secura_bench.report.against import settings
 from secura_bench.report.against.reasons import spelled
-from secura_bench.report.against.shapes import CONTINUAL, PEFT
 from secura_bench.results.record import RunRecord
 from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec
 
@@ -46,8 +45,8 @@ def _settings() -> Iterator[Any]:
         experiment = "exp2" if method in PEFT else "exp3"
         kind: type[BaseModel] = METHODS.get(method).Options
         for part, type_, held, alike in (
-            ("options", kind, settings.options_of(method), settings.KEPT_ALIKE),
-            ("train", TrainSpec, settings.training_of(method, experiment), settings.TRAINED_ALIKE),
+            ("options", kind, settings.options_of(SECURA, method), settings.KEPT_ALIKE),
+            ("train", TrainSpec, settings.training_of(SECURA, method, experiment), settings.TRAINED_ALIKE),
         ):
             for key, default in type_().model_dump(mode="json", exclude=set(alike)).items():
                 for value in _others(type_, key, default):
@@ -58,7 +57,7 @@ def _settings() -> Iterator[Any]:
 @pytest.mark.parametrize(("experiment", "method", "part", "key", "value"), _settings())
 def test_no_option_or_training_key_can_be_another_one(experiment, method, part, key, value) -> None:
     record = changed(record_of(experiment, method), part, **{key: value})
-    if said := settings.refused(record):  # such a run is left out
+    if said := settings.refused(SECURA, record):  # such a run is left out
         assert said.startswith(f"{part}.{key}: ")
         return
     table = table_of([record], TABLE[experiment])

@@ -1,14 +1,14 @@
-"""The parameter columns of Tables 6 and 7."""
+"""What each method trains, beside what the publication counts: the parameter columns of SECURA's Tables 6 and 7."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from secura_bench.report.against.verdicts import UNPUBLISHED, marked, verdicts
-from secura_bench.report.against.published import SOURCE
+from secura_bench.publications.publication import Publication
 from secura_bench.report.against.reasons import differing
-from secura_bench.report.against.settings import METHODS_OF_THE_PAPER, options_of
+from secura_bench.report.against.settings import options_of, row_of
+from secura_bench.report.against.verdicts import UNPUBLISHED, marked, verdicts
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
@@ -28,8 +28,9 @@ _SIZING = ("r", "m", "target_modules", "signorm", "adapter_bias")
 WIDTH = 4096
 
 
-def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) -> Iterator[Table]:
+def counts(publication: Publication, studies: Sequence[Study], against: bool, notes: Sequence[str]) -> Iterator[Table]:
     """Yield the parameter columns of Tables 6 and 7: what each method trains, here and as published."""
+    source = publication.file.source
     columns = [
         Column("model", "label"),
         Column("method", "label"),
@@ -43,19 +44,19 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
     for study in studies:
         for arm in study.arms:
             record = arm.runs[0].record
-            counts = record.parameters
+            found_counts = record.parameters
             found: list[float | None] = [
-                counts.get("per_layer"),
-                counts.get("published_per_layer") if arm.name in METHODS_OF_THE_PAPER else None,
-                counts.get("trainable"),
-                counts.get("effective"),
-                counts.get("held"),
+                found_counts.get("per_layer"),
+                found_counts.get("published_per_layer") if row_of(publication, record) else None,
+                found_counts.get("trainable"),
+                found_counts.get("effective"),
+                found_counts.get("held"),
             ]
             if not any(found):
                 continue
             numbers = [Number(Cell() if value is None else Cell(float(value))) for value in found]
             if against:
-                numbers[0] = _count(study, record, numbers[0].cell, found[1])
+                numbers[0] = _count(publication, record, numbers[0].cell, found[1])
             of = {"model": study.model, "method": arm.method}
             rows[study.model, arm.name, arm.method] = Row((study.model, arm.method, *numbers), of, study.model)
     if not rows:
@@ -63,19 +64,19 @@ def parameters(studies: Sequence[Study], against: bool, notes: Sequence[str]) ->
     told = [
         *notes,
         "Per layer: trained, a decoder layer. Trained: given to the optimizer; of these with a gradient; held: beside "
-        f"the model. Published ({SOURCE}): to thousands, for two modules of {WIDTH}×{WIDTH}.",
+        f"the model. Published ({source}): to thousands, for two modules of {WIDTH}×{WIDTH}.",
     ]
     shown = list(rows.values())
     if against:  # the published number stands beside the count then
         shown, reasons = marked([replace(row, entries=(*row.entries[:3], *row.entries[4:])) for row in shown])
         columns.pop(3)
-        told += verdicts(shown, reasons)
+        told += verdicts(shown, reasons, source)
     models = list(dict.fromkeys(row.section for row in shown))
     title = f"Tables 6 and 7 · parameters{f' · {models[0]}' if len(models) == 1 else ''}"
     yield Table("6", title, tuple(columns), tuple(shown), (*told, *footnotes.notes(studies, None)), {})
 
 
-def _count(study: Study, record: RunRecord, cell: Cell, published: float | None) -> Number:
+def _count(publication: Publication, record: RunRecord, cell: Cell, published: float | None) -> Number:
     """Return a count of parameters beside the published one, with the reasons why it is another."""
     if published is None:
         return Number(cell, verdict="n/c", reasons=(UNPUBLISHED,))
@@ -83,7 +84,8 @@ def _count(study: Study, record: RunRecord, cell: Cell, published: float | None)
     if round(cell.value, -3) == published:
         return Number(cell, False, published, difference, "same")
     sizing = {key: value for key, value in options.items() if key in _SIZING}
-    reasons = list(differing(sizing, options_of(name))) if name in METHODS_OF_THE_PAPER else []
+    row = row_of(publication, record)
+    reasons = list(differing(sizing, options_of(publication, row))) if row else []
     reasons += [f"other modules than the paper's two of {WIDTH}×{WIDTH}"] if name in _BY_WIDTH else []
     reasons += [_COUNTED_OTHERWISE[name]] if name in _COUNTED_OTHERWISE else []
     return Number(cell, False, published, difference, "other", tuple(reasons) or ("other settings",))
