@@ -236,7 +236,7 @@ def _example(kind: str, path: Sequence[str]) -> str:
     Raises:
         LookupError: No example has the key.
     """
-    files = [file for file in sorted(EXAMPLES.glob("*.yaml")) if (file.stem == "spec") == (kind == "spec")]
+    files = [file for file in sorted(EXAMPLES.glob("*.yaml")) if file.stem.startswith("spec") == (kind == "spec")]
     found = [value for file in files for value in _values(YamlFile.read(file).data, path)]
     if not found:
         raise LookupError(f"{EXAMPLES}: no example has the key {'.'.join(path)}")
@@ -256,7 +256,8 @@ def _source(task: TaskFile) -> str:
     if task.generated:
         return f"drawn by `{task.generated.generator}`, seed {task.generated.seed}"
     if task.hub is None:
-        return "local file"
+        local = task.local
+        return f"local file `{local.file}`, of {local.found_at or 'your own'}" if local else "local file"
     of = [f"configuration {task.hub.config}"] if task.hub.config else []
     of += ["files of its own"] if task.hub.files else [f"split {task.hub.split}"]
     stand_in = f"; {task.hub.stand_in}" if task.hub.stand_in else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
@@ -123,7 +123,9 @@ def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progr
     if not names or not is_main():
         yield None
         return
-    config = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed, "lr": run.train.lr}
+    config: dict[str, Any] = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed}
+    if isinstance(run.train.lr, float):  # trackers take single values; what each task has, each step says
+        config["lr"] = run.train.lr
     trackers = Trackers(names, folder.path.parent / "trackers", folder.path.name, config, progress.note)
     try:
         yield trackers

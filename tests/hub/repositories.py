@@ -35,6 +35,7 @@ LAYOUTS = {
         ("train", "validation"),
         "wikitext-2-raw-v1/{split}-00000-of-00001.parquet",
     ),
+    "HuggingFaceFW/finewiki": ("en", "train", (), "data/enwiki/000_00000.parquet"),
 }
 CHAT = {
     "llama": "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start_header_id|>{{ m.role }}"
@@ -85,7 +86,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     if "smollm" in name:
         (beginning, end, others), template = SPECIAL["qwen2"], CHAT["qwen2"]
     else:
-        template = CHAT[family]
+        template = None if name == "llama3.2-3b" else CHAT[family]  # it was never taught to chat
     tokenizer = AutoTokenizer.from_pretrained(PACKAGE / "models" / "tiny")
     named = {"eos_token": end, "pad_token": end} | ({"bos_token": beginning} if beginning else {})
     tokenizer.add_special_tokens({**named, "additional_special_tokens": list(others)})
@@ -117,7 +118,8 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     settings = json.loads(files["tokenizer_config.json"])
-    settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
+    if template:
+        settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
     files["tokenizer_config.json"] = json.dumps(settings).encode()
     files |= {"README.md": b"---\nlicense: other\n---\n", ".gitattributes": b"*.safetensors filter=lfs\n"}
     if family == "llama":  # the same weights once more, in a form that is not read
@@ -148,6 +150,8 @@ def data_repositories(rows: int = 40) -> list[Repository]:
             files = _bigbench({task: recorded[task] for task in tasks}, rows)
         elif path == "Helsinki-NLP/news_commentary":
             files = _news({task: recorded[task] for task in tasks}, rows)
+        elif path == "meta-math/MetaMathQA":
+            files = {"MetaMathQA-395K.json": json.dumps(many(recorded["metamath"], rows)).encode()}
         else:
             (task,) = tasks
             config, split, others, place = LAYOUTS[path]

@@ -146,7 +146,9 @@ def resolved(held: Allowed, found: Mapping[str, object]) -> Allowed:
 
 @cache
 def _defaults(kind: type[BaseModel]) -> Mapping[str, Any]:
-    return kind().model_dump(mode="json")
+    """Return every key of a section as it is where nobody sets it, those that are left out unset as well."""
+    unset = {key: field.default for key, field in kind.model_fields.items()}
+    return {**unset, **kind().model_dump(mode="json")}
 
 
 def _own_defaults(publication: Publication, record: RunRecord) -> Mapping[str, Any]:
