@@ -15,7 +15,7 @@ def schema(
     of: Annotated[str, typer.Argument(metavar="[spec|task|lists|publication]", help="What is written.")] = "spec",
     plugins: Plugins = NO_FILES,
 ) -> None:
-    """Print the JSON Schema of specs, task files, lists of tasks or publications; with --plugin, its methods are known too."""
+    """Print the JSON Schema of specs, task files, lists or publications; with --plugin, its methods are known too."""
     from secura_bench.foundation.errors import unknown_name
     from secura_bench.plan.schema import SCHEMAS
 

@@ -156,8 +156,8 @@ class Follows(Explained):
     table: str | None = None
     """The table that those stand in; unset, the same."""
 
-    over: dict[Coordinate, Names] = Field(default_factory=dict)
-    """For ``mean``: which coordinates take which values."""
+    over: dict[Coordinate | Literal["table"], Names] = Field(default_factory=dict)
+    """For ``mean``: which coordinates, or the ``table``, take which values."""
 
     base: str = "base"
     """For ``gain``: the method whose row is taken off."""
@@ -250,6 +250,9 @@ class PublicationFile(Explained):
 
     title: str
     """The title."""
+
+    short: str = ""
+    """What titles of tables put before their number; unset, nothing."""
 
     arxiv: str | None = None
     """Its number at arXiv."""

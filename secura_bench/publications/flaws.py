@@ -118,7 +118,9 @@ def constant_answers(file: PublicationFile, numbers: Numbers) -> Found:
     for place, printed in _of_classes(file, numbers):
         for rows, of in file.shares[place.task]:
             if abs(100 * rows / of - printed) <= numbers[place].unit / 2 + _ROUNDING:
-                found[place] = f"what one answer to every row of {place.task} scores: {rows} of {of} are of one class"
+                found[place] = (
+                    f"one answer to every row of {place.task} scores just this: {rows} of {of} are of one class"
+                )
     return found
 
 
@@ -129,7 +131,9 @@ def below_the_majority(file: PublicationFile, numbers: Numbers) -> Found:
         rows, of = max(file.shares[place.task], key=lambda share: share[0] / share[1])
         share = 100 * rows / of
         if printed < share - numbers[place].unit / 2 - _ROUNDING:
-            found[place] = f"below what the most frequent class of {place.task}, always answered, scores: {share:.2f}"
+            found[place] = (
+                f"below what one answer to every row of {place.task} scores: its most frequent class has {share:.2f}"
+            )
     return found
 
 

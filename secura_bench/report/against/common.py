@@ -52,7 +52,7 @@ def told(
 
     ``gaps`` say what is not there, and ``left`` which runs are left out of single numbers, beside those of the sources.
     """
-    lines = [_reading(shape), *gaps]
+    lines, layout = [_reading(shape), *gaps], shape.table.layout
     used = list(dict.fromkeys(study for source in sources for study in source.studies.values()))
     behind = {f"{s.experiment} on {s.model}" for source in sources for s in source.behind if s not in used}
     if behind:
@@ -63,8 +63,9 @@ def told(
     if against:
         lines += _unknown(used)
         rows, reasons = marked(rows)
-        by_section = shape.table.layout == "scores"
-        lines += [*verdicts(rows, reasons, shape.source), *ranks(rows, columns, by_section), *remarks(rows)]
+        lines += verdicts(rows, reasons, shape.source)
+        lines += ranks(rows, columns, by_section=layout == "scores") if layout in _ORDERED else []
+        lines += remarks(rows)
     publication = shape.publication.file
     metrics = {name for part in shape.parts for metric in publication.metrics for name in part.scored_by(metric)}
     return rows, (*lines, *footnotes.notes(used, publication.protocol, metrics))
@@ -80,6 +81,10 @@ def _unknown(studies: Sequence[Study]) -> list[str]:
         f"Without spec.yaml beside the record, {count} of {len(runs)} runs: what the record does not say (the batch of "
         "scoring, how many rows were asked for) is not held against the paper."
     ]
+
+
+_ORDERED = ("scores", "stages")
+"""Layouts of which the order of the methods is told by the mean over the columns."""
 
 
 def _reading(shape: Shape) -> str:

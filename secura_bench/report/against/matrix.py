@@ -9,7 +9,7 @@ from secura_bench.publications.place import Place
 from secura_bench.report.against.common import comparable, number_of, told
 from secura_bench.report.against.rows import PaperRow, lines_of
 from secura_bench.report.against.shapes import Shape
-from secura_bench.report.against.sources import Left, Source, on_sequence, unscored, without
+from secura_bench.report.against.sources import Left, Source, is_anothers, on_sequence, unscored, without
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import metric as known
@@ -24,17 +24,21 @@ BASE = "base"
 def matrices(shape: Shape, source: Source, against: bool) -> Iterator[Table]:
     """Yield a matrix a model; one that is not the publication's stands beside its first."""
     for model in sorted(source.studies, key=lambda name: (name not in shape.models, name)):
-        table = _matrix(shape, source, model, against)
+        sequence = _nearest(source.studies[model].sequences, source.part.tasks)
+        if is_anothers(shape, sequence):
+            continue
+        table = _matrix(shape, on_sequence(source, model, sequence), model, sequence, against)
         entries = (entry for row in table.rows for entry in row.entries)
         if any(isinstance(entry, Number) and not entry.cell.missing for entry in entries):
             yield table
 
 
-def _matrix(shape: Shape, source: Source, model: str, against: bool) -> Table:
+def _nearest(sequences: Sequence[tuple[str, ...]], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    return max(sequences, key=lambda s: (s == wanted, len(set(s) & set(wanted)), len(s)))
+
+
+def _matrix(shape: Shape, source: Source, model: str, sequence: tuple[str, ...], against: bool) -> Table:
     wanted, part = source.part.tasks, source.part
-    sequences = source.studies[model].sequences
-    sequence = max(sequences, key=lambda s: (s == wanted, len(set(s) & set(wanted)), len(s)))
-    source = on_sequence(source, model, sequence)
     study = source.studies[model]
     beside = model if model in shape.models else shape.models[0]
     others = [] if sequence == wanted else [f"another sequence ({', '.join(sequence)})"]

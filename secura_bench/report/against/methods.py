@@ -10,7 +10,7 @@ from secura_bench.report.against.common import comparable, number_of, told
 from secura_bench.report.against.ranks import orders
 from secura_bench.report.against.rows import lines_of
 from secura_bench.report.against.shapes import Part, Shape
-from secura_bench.report.against.sources import Left, Source
+from secura_bench.report.against.sources import Left, Source, is_anothers
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.study import Study
@@ -20,6 +20,8 @@ from secura_bench.report.tables.table import Column, Number, Row, Table
 def methods(shape: Shape, source: Source, against: bool) -> Iterator[Table]:
     """Yield a table a model; one that is not the publication's stands beside its first."""
     for model in sorted(source.studies, key=lambda name: (name not in shape.models, name)):
+        if all(is_anothers(shape, sequence) for sequence in source.studies[model].sequences):
+            continue
         table = _table(shape, source, model, against)
         entries = (entry for row in table.rows for entry in row.entries)
         if any(isinstance(entry, Number) and not entry.cell.missing for entry in entries):
@@ -38,23 +40,19 @@ def _table(shape: Shape, source: Source, model: str, against: bool) -> Table:
         for task, metric in pairs
     ]
     lines, aside = lines_of(shape, [source], [model])
+    sequences = [sequence for sequence in study.sequences if not is_anothers(shape, sequence)]
     rows: list[Row] = []
     odd: list[Left] = []
     for line in lines:
-        sequences = study.sequences if line.name != "base" else study.sequences[:1]
-        arms = [arm for sequence in sequences if (arm := line.arm(study, sequence))]
-        for arm in arms:
+        for arm in filter(None, dict.fromkeys(line.arm(study, sequence) for sequence in sequences)):
             arm, left = comparable(study, arm, part, line)
             odd.append(left)
             runs = [(study, run) for run in arm.runs]
             entries = []
             for task, metric in pairs:
                 place = Place(shape.id, own[0].model, task, line.name, metric, variant=line.variant)
-                others = (
-                    []
-                    if part.of.mode == "separate" or arm.is_base or arm.sequence == part.tasks
-                    else [f"another sequence ({', '.join(arm.sequence)})"]
-                )
+                same = part.mode == "separate" or arm.is_base or arm.sequence == part.tasks
+                others = [] if same else [f"another sequence ({', '.join(arm.sequence)})"]
                 entries.append(number_of(_cell(study, arm, part, metric), place, runs, part, line, against, others))
             label = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((label, *entries), {"method": label}, model, arm.is_base))

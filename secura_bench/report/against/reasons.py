@@ -122,13 +122,14 @@ def _probe(record: RunRecord, parts: Sequence[str], probe: str, rows: int | None
 
 def _counts(record: RunRecord, part: Part) -> Iterator[str]:
     """Yield of which tasks another number of rows was trained on or tested on, where the publication says how many."""
+    off: dict[str, list[str]] = {}
     for name, held in part.of.rows.items():
-        if name in record.data:
-            note = record.data[name]
-            if held.train is not None and note.train_rows != held.train:
-                yield f"{note.train_rows} rows of {name} to train on, not {held.train}"
-            if held.test is not None and note.test_rows != held.test:
-                yield f"{note.test_rows} rows of {name} to test on, not {held.test}"
+        note = record.data.get(name)
+        sides = [(note.train_rows, held.train, "train"), (note.test_rows, held.test, "test")] if note else []
+        for found, wanted, side in sides:
+            if wanted is not None and found != wanted:
+                off.setdefault(f"{found} rows to {side} on, not {wanted}", []).append(name)
+    yield from (f"{said} ({', '.join(names)})" for said, names in off.items())
 
 
 def _split(notes: list[DataNote], limit: int | None, part: Part) -> Iterator[str]:

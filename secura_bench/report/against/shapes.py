@@ -76,8 +76,8 @@ class Shape:
     @property
     def title(self) -> str:
         """What it is called: by its number or name, and what it shows."""
-        named = f"Table {self.id}" if self.id[:1].isdigit() else self.id.replace("_", " ").capitalize()
-        return f"{named} · {self.table.caption}"
+        named = f"Table {self.id}" if self.id[:1].isdigit() else self.id.replace("_", " ")
+        return f"{self.publication.file.short} {named} · {self.table.caption}".lstrip()
 
     @property
     def merged(self) -> bool:

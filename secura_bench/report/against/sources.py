@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from secura_bench.publications.publication import Publication
 from secura_bench.report.against.reasons import spelled
 from secura_bench.report.against.settings import refused, row_of
-from secura_bench.report.against.shapes import Part, Shape
+from secura_bench.report.against.shapes import Part, Shape, shapes_of
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.runs import Role, Run, WhenScored
 from secura_bench.report.study.study import Study
@@ -171,6 +171,15 @@ def on_sequence(source: Source, model: str, sequence: tuple[str, ...]) -> Source
     others = [run for arm in study.arms if arm.sequence != sequence for run in arm.runs]
     left = {called(run): "another sequence of tasks" for run in others if run.record.method["name"] != "mtl"}
     return replace(source, studies={model: alone}, left={**source.left, **left})
+
+
+def is_anothers(shape: Shape, sequence: tuple[str, ...]) -> bool:
+    """Return whether a sequence of tasks is not a table's, but that of another one of its layout."""
+    alike = [each for each in shapes_of(shape.publication).values() if each.table.layout == shape.table.layout]
+    own, others = (
+        {part.tasks for each in alike if (each is shape) == is_own for part in each.parts} for is_own in (True, False)
+    )
+    return sequence in others - own
 
 
 def unscored(run: Run, protocol: str, metrics: Sequence[str], role: Role, task: str, at: WhenScored) -> str:
