@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.lending import attached
-from secura_bench.methods.method import Method
 from secura_bench.models.load import load_model
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
@@ -27,7 +26,7 @@ from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import release_memory, reset_peak_memory
-from secura_bench.training.norms import frobenius
+from secura_bench.training.norms import frobenius, linear_weights
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
 from secura_bench.training.seeds import seed_everything
@@ -75,7 +74,7 @@ def do_run(
         if lender.release():
             release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
-        norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
+        norms = {"before": dict(frobenius(linear_weights(model)))} if run.spec.log.weight_norms else None
         bases = {id(parameter) for parameter in model.parameters()}
         model = attached(
             method,
@@ -100,6 +99,7 @@ def do_run(
             with method.evaluating(model):  # of what was scored
                 norms["former"] = dict(frobenius(method.former_weights(model)))
                 norms["updated"] = dict(frobenius(method.weights(model)))
+            norms["before"] = {name: norm for name, norm in norms["before"].items() if name in norms["updated"]}
 
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
