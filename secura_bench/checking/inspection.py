@@ -104,6 +104,8 @@ def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequ
             "left out",
             f"{counts.too_long} with a prompt too long for {settings.context} tokens; {counts.cut_answers} answers cut",
         )
+    if data.file.labels:
+        yield _line("texts", f"{counts.cut_texts} cut to {settings.context} tokens; labels: {', '.join(data.file.labels)}")
     yield _line("duplicates", f"{counts.duplicates} rows repeat another's prompt")
     groups = {row.group for row in (*train, *test) if row.group is not None}
     grouped = f" ({len(groups)} groups)" if groups else ""
@@ -190,6 +192,8 @@ def _lengths(data: TaskData) -> Iterator[str]:
     sides = [("prompt", [len(e.prompt_ids) for e in examples]), ("answer", [len(e.answer_ids) for e in examples])]
     if data.file.kind == "text":
         sides = [("text", sides[1][1])]
+    if data.file.labels:
+        sides = [("text", sides[0][1])]
     said = "; ".join(f"{side} median {statistics.median(n):g}, longest {max(n)}" for side, n in sides)
     yield _line("tokens", said)
 

@@ -12,12 +12,14 @@ from secura_bench.checkpoints.lend import Lender
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
+from secura_bench.models.head import lent_heads
 from secura_bench.models.load import ModelFolder, shapes_in
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import LoadedPhase, loaded_phases
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.runs.base_scores import BaseScores
+from secura_bench.plan.heads import loaded_heads
 from secura_bench.runs.scorer import Scorer
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import frobenius
@@ -50,7 +52,9 @@ def score_loaded(
             scorer.score(method, shapes, phase.after, 0, True, phase.tasks, cache)
         else:
             with lender.lend(phase.checkpoint, scorer.notes.append) as model:
-                scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
+                heads = loaded_heads(phase.checkpoint, run, inputs, model, phase.tasks)
+                with lent_heads(model, heads):
+                    scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
             del model
             release_memory()
     if run.loads is None and not run.method.is_base:

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
+from secura_bench.models.head import lend_heads
 from secura_bench.models.load import load_model
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
+from secura_bench.plan.heads import fresh_heads
 from secura_bench.runs.loaded import Norms, base_norms, count_loaded, score_loaded
 from secura_bench.runs.manifest import make_manifest
 from secura_bench.runs.progress.events import Meter, Progress
@@ -77,17 +81,23 @@ def do_run(
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
         norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
         bases = {id(parameter) for parameter in model.parameters()}
-        model = attached(
-            method,
-            model,
-            lambda model: prepare_training(model, run.train),
-            lambda base: accelerator.prepare_model(base, evaluation_mode=True),
-        )
+        heads = fresh_heads(run, inputs, model)
+
+        def prepare(model: nn.Module) -> None:
+            prepare_training(model, run.train)
+            lend_heads(model, heads)
+
+        def wrap(base: nn.Module) -> nn.Module:
+            lend_heads(base, heads)
+            wrapped: nn.Module = accelerator.prepare_model(base, evaluation_mode=True)
+            return wrapped
+
+        model = attached(method, model, prepare, wrap)
         # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
         recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
             parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
         )
-        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop, fresh)
+        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop, fresh, heads)
         session.notes += notes
         if recast or not method.starts_as_base:
             session.at.due = "start"
@@ -104,7 +114,7 @@ def do_run(
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             with method.evaluating(model):  # as it was scored
-                folder.keep(method.trained_state(model))
+                folder.keep(method.trained_state(model), heads and heads.state_dict())
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record
