@@ -105,7 +105,9 @@ def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequ
             f"{counts.too_long} with a prompt too long for {settings.context} tokens; {counts.cut_answers} answers cut",
         )
     if data.file.labels:
-        yield _line("texts", f"{counts.cut_texts} cut to {settings.context} tokens; labels: {', '.join(data.file.labels)}")
+        yield _line(
+            "texts", f"{counts.cut_texts} cut to {settings.context} tokens; labels: {', '.join(data.file.labels)}"
+        )
     yield _line("duplicates", f"{counts.duplicates} rows repeat another's prompt")
     groups = {row.group for row in (*train, *test) if row.group is not None}
     grouped = f" ({len(groups)} groups)" if groups else ""

@@ -30,8 +30,8 @@ def read_heads(checkpoint: Checkpoint, classes: Mapping[str, int]) -> dict[str, 
     file = checkpoint.folder.path / FILE
     if not file.is_file():
         raise DataError(
-            f"{checkpoint.label}: has no {FILE}, so nothing in it answers {', '.join(classes)}. A run's export has one; "
-            f"without it the tasks' own heads are not known, and no other protocol scores them."
+            f"{checkpoint.label}: has no {FILE}, so nothing in it answers {', '.join(classes)}: a task of "
+            f"kind: classify is answered by its own head. What `secura-bench export` writes of a run has one."
         )
     try:
         tensors: dict[str, Tensor] = load_file(file)

@@ -15,8 +15,9 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """A padded batch. ``B`` rows, ``T`` positions, ``N`` answer tokens over all rows; of a row that a classification
-    head answers the label is its one answer token, predicted at its last real token.
+    """A padded batch. ``B`` rows, ``T`` positions, ``N`` answer tokens over all rows.
+
+    Of a row that a classification head answers the label is the one answer token, predicted at its last real token.
 
     Attributes:
         input_ids: (B, T) token ids.
@@ -42,7 +43,7 @@ class Batch:
         """Return the batch on ``device``."""
         tensors = {name: held for name, held in vars(self).items() if isinstance(held, Tensor)}
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
-        return replace(self, **moved)
+        return replace(self, **moved)  # type: ignore[arg-type] # mypy takes all fields for one type
 
 
 def collate(examples: Sequence[Example], pad_id: int) -> Batch:

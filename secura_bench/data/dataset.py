@@ -121,7 +121,9 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         duplicates=duplicates(drawn),
         met=split.met,
         marked=sum(any(map(chat.spelling.controls_in, row.texts)) for row in drawn),
-        respelled=0 if file.kind == "classify" else sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
+        respelled=0
+        if file.kind == "classify"
+        else sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
         fewshot=len(shots),
         cut_texts=sum(is_cut(e, chat.spelling, data.context) for e in (*train, *test)) if file.labels else 0,
     )

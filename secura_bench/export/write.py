@@ -28,7 +28,6 @@ from secura_bench.methods.build import build_method
 from secura_bench.methods.method import Method
 from secura_bench.models.config import configuration
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
-from secura_bench.models.task_heads import FILE
 from secura_bench.models.sound import load_sound
 from secura_bench.models.task_heads import FILE
 from secura_bench.results.folder import RunFolder

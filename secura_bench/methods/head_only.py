@@ -1,4 +1,4 @@
-"""The linear probe: classification heads are trained on the untouched model, and nothing else (Alain and Bengio 2016).
+"""The linear probe (Alain and Bengio, arXiv 1610.01644): classification heads are trained on the untouched model.
 
 for each step:
     loss = mean over rows of the cross-entropy of the task's head on the untouched model's hidden state
@@ -13,10 +13,9 @@ from secura_bench.methods.method import Method
 
 
 class HeadOnly(Method):
-    """Trains the tasks' classification heads (``kind: classify``) and nothing of the model: what an adapter adds shows
-    beside it.
+    """Trains the tasks' classification heads (``kind: classify``) and nothing of the model.
 
-    The heads and their training are those of every other method: the same draw, rows, rate and steps (arXiv 1610.01644).
+    They begin, and are trained, as beside every other method: what an adapter adds shows beside this row.
     """
 
     name = "head_only"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PLACE = "task_heads"  # the attribute of the language model's head by which a model is lent its tasks' heads
 
+
 def answer_logits(model: nn.Module, batch: Batch) -> Tensor:
     """Return the logits, (N, vocabulary), from which the batch's N answer tokens are predicted.
 

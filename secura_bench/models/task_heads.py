@@ -91,4 +91,3 @@ def _drawn(width: int, classes: int, name: str) -> nn.Linear:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(hashlib.sha256(f"head/{name}".encode()).digest()[:7], "little"))
         return nn.Linear(width, classes)
-

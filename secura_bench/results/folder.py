@@ -109,7 +109,9 @@ class RunFolder:
         for held, file in ((heads, self.heads_file), (tensors, self.trained_file)):
             if held is not None:
                 beside = file.with_name(f".{file.name}")
-                save_tensors({name: tensor.detach().contiguous().cpu().clone() for name, tensor in held.items()}, beside)
+                save_tensors(
+                    {name: tensor.detach().contiguous().cpu().clone() for name, tensor in held.items()}, beside
+                )
                 beside.replace(file)
 
     @property

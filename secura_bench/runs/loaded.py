@@ -14,12 +14,12 @@ from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import lent_heads
 from secura_bench.models.load import ModelFolder, shapes_in
+from secura_bench.plan.heads import loaded_heads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import LoadedPhase, loaded_phases
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.runs.base_scores import BaseScores
-from secura_bench.plan.heads import loaded_heads
 from secura_bench.runs.scorer import Scorer
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import frobenius

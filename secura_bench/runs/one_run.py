@@ -14,12 +14,12 @@ from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
 from secura_bench.models.head import lend_heads
 from secura_bench.models.load import load_model
+from secura_bench.plan.heads import fresh_heads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.record import RunRecord
-from secura_bench.plan.heads import fresh_heads
 from secura_bench.runs.loaded import Norms, base_norms, count_loaded, score_loaded
 from secura_bench.runs.manifest import make_manifest
 from secura_bench.runs.progress.events import Meter, Progress
@@ -114,7 +114,7 @@ def do_run(
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             with method.evaluating(model):  # as it was scored
-                folder.keep(method.trained_state(model), heads and heads.state_dict())
+                folder.keep(method.trained_state(model), None if heads is None else heads.state_dict())
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record

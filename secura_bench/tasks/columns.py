@@ -15,10 +15,10 @@ _EXPRESSIONS = ("messages", "choices", "answer_index", "id", "group", "keep")
 class Columns(Explained):
     """How a source's columns become a row.
 
-    ``prompt``, ``pair``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
-    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. ``index`` is the row's
-    number in its source and ``columns`` the mapping of all its columns; where a column has such a name, the name means
-    the column, and those are ``index_`` and ``columns_``.
+    ``prompt``, ``pair``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2
+    expressions. All run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``.
+    ``index`` is the row's number in its source and ``columns`` the mapping of all its columns; where a column has such
+    a name, the name means the column, and those are ``index_`` and ``columns_``.
     """
 
     prompt: str | None = None

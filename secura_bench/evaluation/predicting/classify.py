@@ -19,8 +19,8 @@ def classify(
 ) -> Iterator[Scored]:
     """Yield the predictions of every example, batch by batch; the batch size changes memory and time alone.
 
-    ``text`` is the label, ``loss`` the cross-entropy of the right one in nats, ``choices`` the log-probabilities of all.
-    The model must have been lent the task's head.
+    ``text`` is the label, ``loss`` the cross-entropy of the right one in nats, ``choices`` all log-probabilities. The
+    model must have been lent the task's head.
     """
     model.eval()
     device = next(model.parameters()).device
