@@ -68,7 +68,7 @@ def base_norms(run: Run, inputs: Inputs, device: torch.device, lender: Lender) -
     lender.use(inputs.model, weights_dtype(run.train.precision), device)
     with lender.lend(None, lambda note: None) as model:
         norms = dict(frobenius(Method().weights(model)))
-    return {moment: dict(norms) for moment in ("before", "former", "updated")}
+    return {**{moment: dict(norms) for moment in ("before", "former", "updated")}, "moved": dict.fromkeys(norms, 0.0)}
 
 
 def count_loaded(run: Run, inputs: Inputs) -> ParameterCount:

@@ -31,7 +31,7 @@ from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import release_memory, reset_peak_memory
-from secura_bench.training.norms import frobenius
+from secura_bench.training.norms import copied, frobenius, relative_change
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
 from secura_bench.training.seeds import seed_everything
@@ -79,6 +79,7 @@ def do_run(
         if lender.release():
             release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
+        untrained = copied(Method().weights(model)) if run.spec.log.weight_norms else {}
         norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
         bases = {id(parameter) for parameter in model.parameters()}
         heads = fresh_heads(run, inputs, model)
@@ -110,6 +111,7 @@ def do_run(
             with method.evaluating(model):  # of what was scored
                 norms["former"] = dict(frobenius(method.former_weights(model)))
                 norms["updated"] = dict(frobenius(method.weights(model)))
+                norms["moved"] = dict(relative_change(untrained, method.weights(model)))
 
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):

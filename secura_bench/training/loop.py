@@ -14,6 +14,7 @@ from torch import nn
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.method import Method, StepContext
 from secura_bench.models.task_heads import TaskHeads
 from secura_bench.spec.sections import LogSpec, TrainSpec
@@ -85,6 +86,10 @@ class TrainingLoop:
         self.micro_batch = train.micro_batch_size
         self.notes: list[str] = []
         self.heads = {} if heads is None else heads.named_parameters()
+        if self.heads and accelerator.num_processes > 1:
+            raise SpecError(
+                "tasks of kind: classify: their heads are trained in one process; start the command without a launcher."
+            )
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.trained += self.heads.values()
         self.inner = model  # without the wrapper of several processes: asking accelerate each time is slow

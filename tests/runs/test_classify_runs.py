@@ -11,6 +11,7 @@ from conftest import SPEC, secura_bench
 from interrupted import assert_same, signal_me
 from safetensors.torch import load_file
 
+from secura_bench.models.load import find_model, load_model
 from secura_bench.plan.make import make_plan
 from secura_bench.results.read import read_record
 from secura_bench.spec.load import load_spec
@@ -20,12 +21,14 @@ HEADS = (
     .replace("[tiny_group]", "[tiny_group_head, tiny_langid_head]")
     .replace("probe: tiny_f_task\nprobe_rows: 6", "probe: tiny_text\nprobe_rows: 4")
     .replace("steps: 2", "steps: 4")
+    .replace("threads: 1", "threads: 1\nlog: {weight_norms: true}")
     .replace("[teacher_forced, generate], limit: 3", "[classify, perplexity], limit: 5, batch_size: 4")
     .replace(
         "[{name: lora, r: 2}]",
         "[base, head_only, {name: lora, r: 2, boundary: continue}, {stack: [{name: lora, r: 2}, er], label: er}]",
     )
 )
+RUNS = ("base", "head_only", "lora", "er")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def run_of(folder: Path, label: str) -> Path:
 
 
 def test_records_have_heads_scores_beside_the_models_own_perplexity(finished: Path) -> None:
-    for label in ("base", "head_only", "lora", "er"):
+    for label in RUNS:
         record = read_record(run_of(finished, label) / "record.json")
         assert {(s.protocol, s.role) for s in record.scores} == {
             ("classify", "task"),
@@ -59,6 +62,21 @@ def test_records_have_heads_scores_beside_the_models_own_perplexity(finished: Pa
     assert len(perplexities) == 1  # nothing of the model was trained
 
 
+def test_records_say_how_far_the_weights_moved(finished: Path) -> None:
+    """Against the product of the matrices that the run kept."""
+    moved = {label: read_record(run_of(finished, label) / "record.json").weight_norms["moved"] for label in RUNS}
+    assert set(moved["base"].values()) == set(moved["head_only"].values()) == {0.0}
+    kept = load_file(run_of(finished, "lora") / "adapter" / "trained.safetensors")
+    base = dict(load_model(find_model("tiny")).named_parameters())
+    found = []
+    for name, A in kept.items():
+        if "q_proj.lora_A" in name:
+            B, scale = kept[name.replace("lora_A", "lora_B")], 16 / 2
+            W = base[name.removeprefix("base_model.model.").replace("lora_A.default.", "")]
+            found.append(float((scale * B @ A).norm() / W.detach().norm()))
+    assert moved["lora"]["q_proj"] == pytest.approx(sum(found) / len(found), rel=1e-4)
+
+
 def test_item_files_hold_the_label_that_was_answered(finished: Path) -> None:
     (texts,) = run_of(finished, "head_only").glob("evals/*-tiny_group_head-4/classify/tiny_group_head.texts.jsonl")
     lines = [json.loads(line) for line in texts.read_text().splitlines()]
@@ -70,7 +88,7 @@ def test_item_files_hold_the_label_that_was_answered(finished: Path) -> None:
 
 def test_a_constant_answer_is_said(finished: Path) -> None:
     """By the rule: where one label is given to every row, and only there."""
-    for label in ("base", "head_only", "lora", "er"):
+    for label in RUNS:
         run = run_of(finished, label)
         said = {note for note in read_record(run / "record.json").notes if "are answered" in note}
         expected = set()
