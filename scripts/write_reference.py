@@ -235,7 +235,7 @@ def _example(kind: str, path: Sequence[str]) -> str:
     Raises:
         LookupError: No example has the key.
     """
-    files = [file for file in sorted(EXAMPLES.glob("*.yaml")) if (file.stem == "spec") == (kind == "spec")]
+    files = [file for file in sorted(EXAMPLES.glob("*.yaml")) if file.stem.startswith("spec") == (kind == "spec")]
     found = [value for file in files for value in _values(YamlFile.read(file).data, path)]
     if not found:
         raise LookupError(f"{EXAMPLES}: no example has the key {'.'.join(path)}")

@@ -95,13 +95,13 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     file = load_task(name)
     found, origin = read_rows(file, rows or data.rows)
     own_test, test_origin = read_test_rows(file) or (None, None)
-    count = max(rows or 0, data.rows)
+    count, seed = max(rows or 0, data.rows), data.seed if data.shuffle else None
     if own_test is None:
-        split = split_rows(found, count, data.test_fraction, data.seed)
+        split = split_rows(found, count, data.test_fraction, seed)
     else:
-        split = split_from(found, own_test, count, data.seed)
+        split = split_from(found, own_test, count, seed)
     if data.held_out == "validation":
-        split, test_origin = validation_split(split, data.test_fraction, data.seed), None
+        split, test_origin = validation_split(split, data.test_fraction, seed), None
     train = _examples(file, split.train, chat, data.context)
     shots = worked_examples(name, [e.row for e in train], data.num_fewshot if file.kind == "answers" else 0)
     test = _examples(file, after(shots, split.test), chat, data.context)

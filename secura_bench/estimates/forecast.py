@@ -225,7 +225,9 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
     """
     if inputs is None:
         bound = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
-        return Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context), spec.data.context, spec.data.context // 2
+        trained_on = dict.fromkeys(spec.task_names, round(spec.data.rows * (1 - spec.data.test_fraction)))
+        rows = Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context, trained=trained_on)
+        return rows, spec.data.context, spec.data.context // 2
     trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
     scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)
@@ -233,7 +235,9 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
     read = (*trained, *scored, *(example for rows in inputs.sources.values() for example in rows))
     answers = max(example.supervised for example in read)
     longest = max(map(len, read))
-    return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
+    trained_on = {name: len(inputs.tasks[name].train) for name in spec.task_names}
+    rows = Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True, trained=trained_on)
+    return rows, longest, answers
 
 
 def _of_method(
@@ -260,7 +264,7 @@ def _of_method(
     try:
         footprint = method.footprint()
         estimate = replace(estimate, footprint=footprint)
-        estimate = replace(estimate, work=work_of(spec, footprint, train, len(planned.tasks), rows))
+        estimate = replace(estimate, work=work_of(spec, footprint, train, planned.steps(rows.trained), rows))
         if shape is None:
             return replace(estimate, count=footprint.count_on_shapes(shapes_of(spec.model)))
         return _estimated(estimate, footprint, planned, shape, rows, scoring, answers, device)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from secura_bench.adapters.conv1d import is_conv1d
 from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.pair_sum import pair_layers
 from secura_bench.adapters.peft_layers import lora_layers, tuner_layers
@@ -160,6 +161,7 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
         lora_dropout=0.0,
         target_modules=sorted(names if alike == set(adapted) else adapted),
         use_dora=normed,
+        fan_in_fan_out=any(is_conv1d(stock_base.get_submodule(path)) for path in adapted),
         task_type="CAUSAL_LM",
     )
     stock: Any = get_peft_model(stock_base, config)

@@ -20,6 +20,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from secura_bench.adapters.conv1d import as_linear, is_conv1d
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.osf_layers import take_off_frozen
@@ -256,10 +257,10 @@ class Peft(Method[PeftOptions]):
         """
         for path, layer in tuner_layers(model):
             base = layer.get_base_layer()
-            if isinstance(base, nn.Linear):
+            if isinstance(base, nn.Linear) or is_conv1d(base):
                 was_training = layer.training
                 layer.eval()
-                unit = torch.eye(base.in_features, device=base.weight.device, dtype=base.weight.dtype)
+                unit = torch.eye(as_linear(base).in_features, device=base.weight.device, dtype=base.weight.dtype)
                 yield path, (layer(unit) - layer(torch.zeros_like(unit[:1]))).T.float()
                 layer.train(was_training)
 
@@ -306,7 +307,7 @@ def _refuse_transposed(adapted: nn.Module) -> None:
         SpecError: There is such a module.
     """
     for path, layer in tuner_layers(adapted):
-        if type(layer.get_base_layer()).__name__ == "Conv1D":
+        if is_conv1d(layer.get_base_layer()):
             raise SpecError(f"init_lora_weights: olora does not fit {path}, a Conv1D; take pissa, or true.")
 
 

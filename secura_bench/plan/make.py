@@ -100,12 +100,16 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
 def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
     model = inputs.model
-    steps = {planned.method.label: planned.train.steps * len(planned.tasks) for planned in planned_runs(spec)}
+    rows = {name: len(inputs.tasks[name].train) for name in spec.task_names}
+    steps: dict[str, set[int]] = {}
+    for planned in planned_runs(spec):
+        steps.setdefault(planned.method.label, set()).add(sum(planned.steps(rows)))
     tried: set[str] = set()
     for method in spec.methods:
         try:
             built = build_method(method.name, **method.options)
-            built.check_steps(steps.get(method.label, 0))
+            for length in sorted(steps.get(method.label, {0})):
+                built.check_steps(length)
             key = json.dumps([method.name, method.options], sort_keys=True)
             if key in tried:
                 continue

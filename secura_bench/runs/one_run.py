@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.lending import attached
-from secura_bench.methods.method import Method
 from secura_bench.models.head import lend_heads
 from secura_bench.models.load import load_model
 from secura_bench.plan.heads import fresh_heads
@@ -31,7 +30,7 @@ from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import release_memory, reset_peak_memory
-from secura_bench.training.norms import copied, frobenius, relative_change
+from secura_bench.training.norms import copied, frobenius, linear_weights, relative_change
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
 from secura_bench.training.seeds import seed_everything
@@ -79,8 +78,9 @@ def do_run(
         if lender.release():
             release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
-        untrained = copied(Method().weights(model)) if run.spec.log.weight_norms else {}
-        norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
+        norms = {"before": dict(frobenius(linear_weights(model)))} if run.spec.log.weight_norms else None
+        adapted = set(method.footprint().adapted) if run.spec.log.weight_norms else set()
+        untrained = copied((path, W) for path, W in linear_weights(model) if path.rpartition(".")[2] in adapted)
         bases = {id(parameter) for parameter in model.parameters()}
         heads = fresh_heads(run, inputs, model)
 
@@ -112,6 +112,7 @@ def do_run(
                 norms["former"] = dict(frobenius(method.former_weights(model)))
                 norms["updated"] = dict(frobenius(method.weights(model)))
                 norms["moved"] = dict(relative_change(untrained, method.weights(model)))
+            norms["before"] = {name: norm for name, norm in norms["before"].items() if name in norms["updated"]}
 
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
@@ -135,7 +136,9 @@ def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progr
     if not names or not is_main():
         yield None
         return
-    config = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed, "lr": run.train.lr}
+    config: dict[str, Any] = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed}
+    if isinstance(run.train.lr, float):  # trackers take single values; what each task has, each step says
+        config["lr"] = run.train.lr
     trackers = Trackers(names, folder.path.parent / "trackers", folder.path.name, config, progress.note)
     try:
         yield trackers

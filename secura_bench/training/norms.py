@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from secura_bench.adapters.conv1d import is_conv1d, linear_weight
 
 _ADAPTER_NAME = re.compile(r"\.(default|weight)(?=\.|$)")
 
@@ -36,6 +38,13 @@ def short_name(name: str) -> str:
     parts = _ADAPTER_NAME.sub("", name).split(".")
     numbered = max((i for i, part in enumerate(parts) if part.isdigit()), default=-1)
     return ".".join(parts[numbered + 1 :][-2:])
+
+
+def linear_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the path and weight of every linear module of a plain ``model``: of whatever a method may adapt."""
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear) or is_conv1d(module):
+            yield path, linear_weight(module)
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ finally:
     sys.path.pop(0)
 
 PAGES = sorted(reference.FOLDER.rglob("*.md"))
-TASKS = sorted(path for path in reference.EXAMPLES.glob("*.yaml") if path.stem != "spec")
+TASKS = sorted(path for path in reference.EXAMPLES.glob("*.yaml") if not path.stem.startswith("spec"))
 HEAD = {"experiment": "mine", "mode": "sequence", "model": "tiny", "tasks": "tiny"}
 
 
@@ -102,8 +102,8 @@ def test_every_protocol_and_metric_has_its_formula() -> None:
     assert not [row[0] for row in scores.metrics().rows if f"`{row[0]}`" not in formulas]
 
 
-def test_the_example_of_every_key_is_a_valid_spec() -> None:
-    path = reference.EXAMPLES / "spec.yaml"
+@pytest.mark.parametrize("path", sorted(reference.EXAMPLES.glob("spec*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_of_every_key_are_valid_specs(path: Path) -> None:
     assert load_specs(str(path))
     schema = json.loads((ROOT / "docs" / "schema" / "spec.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(YamlFile.read(path).data)

@@ -151,7 +151,7 @@ def data_repositories(rows: int = 40) -> list[Repository]:
         elif path == "hails/bigbench":
             files = _bigbench({task: recorded[task] for task in tasks}, rows)
         elif path in HEADED:
-            files = _headed({task: recorded[task] for task in tasks}, HEADED[path], rows)
+            files = _headed({task: recorded[task] for task in sorted(tasks)}, HEADED[path], rows)
         elif path == "Helsinki-NLP/news_commentary":
             files = _news({task: recorded[task] for task in tasks}, rows)
         else:
@@ -181,8 +181,10 @@ def _headed(recorded: Mapping[str, list[dict[str, Any]]], splits: tuple[str, ...
 
     files: dict[str, bytes] = {}
     card = {}
+    by_config: dict[str, list[dict[str, Any]]] = {}
     for task, own in recorded.items():
-        config = load_task(task).hub.config or "sentiment140"
+        by_config.setdefault(load_task(task).hub.config or "sentiment140", []).extend(own)
+    for config, own in by_config.items():
         pool = many(own, rows * len(splits))  # no text stands in two splits
         parts = {split: pool[i * rows : (i + 1) * rows] for i, split in enumerate(splits)}
         files |= {f"{config}/{split}-00000-of-00001.parquet": parquet(part) for split, part in parts.items()}
