@@ -16,16 +16,15 @@ def publications() -> Listing:
         found = publication(name)
         file = found.file
         secondary = sum((table.kind or file.kind) == "secondary" for table in file.tables.values())
-        kind = f"{file.kind}, {secondary} tables secondary" if secondary and file.kind == "primary" else file.kind
-        id_ = f"arXiv {file.arxiv}" if file.arxiv else file.source
-        counted = (len(file.tables), len(found.numbers), len(found.wrong), len(found.remarked))
-        rows.append((name, file.title, id_, kind, *map(str, counted)))
+        tables = f"{len(file.tables)}{f' ({secondary} secondary)' if secondary else ''}"
+        title = file.title if file.arxiv is None else f"{file.title} (arXiv {file.arxiv})"
+        rows.append((name, title, tables, str(len(found.numbers)), str(len(found.wrong)), str(len(found.remarked))))
     notes = [
-        "wrong: numbers that cannot be right; noted: numbers of which something else must be known. `ls publications "
-        "NAME` says what.",
+        "secondary: somebody's copy; wrong: numbers that cannot be right; noted: numbers of which something else must "
+        "be known. `ls publications NAME` says what.",
         "`report --against NAME` sets this bench's numbers beside; NAME may be a YAML file of your own.",
     ]
-    return Listing(("name", "title", "id", "source", "tables", "numbers", "wrong", "noted"), rows, notes)
+    return Listing(("name", "title", "tables", "numbers", "wrong", "noted"), rows, notes)
 
 
 def one_publication(name: str) -> Listing:
