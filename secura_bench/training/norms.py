@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -54,3 +54,24 @@ def frobenius(weights: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
     for path, weight in weights:
         norms.setdefault(path.rpartition(".")[2], []).append(float(weight.float().norm()))
     return {name: sum(values) / len(values) for name, values in norms.items()}
+
+
+@torch.no_grad()
+def copied(weights: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return weights by path, copied to the CPU."""
+    return {path: weight.detach().to("cpu", copy=True) for path, weight in weights}
+
+
+@torch.no_grad()
+def relative_change(before: Mapping[str, Tensor], weights: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
+    """Return ‖W − W_before‖ / ‖W_before‖ in Frobenius norms, a mean over the modules of one name that ``before`` has.
+
+    For C U R beside W that is ‖C U R‖ / ‖W‖. Paths are compared without PEFT's beginning.
+    """
+    found: dict[str, list[float]] = {}
+    for path, weight in weights:
+        base = before.get(path.removeprefix("base_model.model."))
+        if base is not None:
+            base, weight = base.float(), weight.detach().cpu().float()
+            found.setdefault(path.rpartition(".")[2], []).append(float((weight - base).norm() / base.norm()))
+    return {name: sum(values) / len(values) for name, values in found.items()}

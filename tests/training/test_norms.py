@@ -11,7 +11,7 @@ from sessions import build_model
 
 from secura_bench.methods.build import build_method
 from secura_bench.results.read import read_record
-from secura_bench.training.norms import frobenius, linear_weights
+from secura_bench.training.norms import copied, frobenius, linear_weights, relative_change
 
 
 def test_norms_are_of_the_adapted_modules(tmp_path: Path, tiny) -> None:
@@ -22,7 +22,7 @@ def test_norms_are_of_the_adapted_modules(tmp_path: Path, tiny) -> None:
     assert done.returncode == 0, done.stderr
     (path,) = (path for path in tmp_path.rglob("record.json") if "lora" in path.parent.name)
     norms = read_record(path).weight_norms
-    assert norms is not None and norms.keys() == {"before", "former", "updated"}
+    assert norms is not None and norms.keys() == {"before", "former", "updated", "moved"}
     for moment in norms.values():
         assert moment.keys() == {"k_proj", "down_proj"}
     layers = tiny[0].model.layers
@@ -38,3 +38,19 @@ def test_a_conv1ds_norm_is_its_weights() -> None:
     attached = build_method("cur_lora", r=4, target_modules=["c_attn"]).attach(model)
     after = frobenius(build_method("cur_lora").weights(attached))
     assert after == {"c_attn": pytest.approx(before["c_attn"])}
+
+
+def test_it_is_the_norm_of_the_change_over_the_bases_and_not_the_change_of_the_norm() -> None:
+    """A rotation leaves the norm as it was, and moves every entry."""
+    W = torch.eye(2)
+    before = copied([("layers.0.q_proj", W), ("layers.1.q_proj", W)])
+    quarter = torch.tensor([[0.0, -1.0], [1.0, 0.0]])  # ‖R − I‖ = 2, ‖I‖ = √2
+    now = [("base_model.model.layers.0.q_proj", quarter), ("layers.1.q_proj", 1.5 * W), ("layers.0.k_proj", W)]
+    assert relative_change(before, now) == {"q_proj": pytest.approx((2 / 2**0.5 + 0.5) / 2)}
+
+
+def test_what_is_copied_stays_when_the_weight_moves() -> None:
+    W = torch.ones(2, 2)
+    before = copied([("q_proj", W)])
+    W.mul_(2)
+    assert relative_change(before, [("q_proj", W)]) == {"q_proj": pytest.approx(1.0)}
