@@ -55,6 +55,9 @@ SPECIAL = {  # beginning, end of turn, and what else a template writes
     "llama": ("<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
     "gemma2": ("<bos>", "<end_of_turn>", ("<start_of_turn>",)),
     "qwen2": (None, "<|im_end|>", ("<|im_start|>",)),
+    "mistral": ("<s>", "</s>", ()),
+    "gpt2": (None, "<|endoftext|>", ()),
+    "gemma3_text": ("<bos>", "<eos>", ()),
 }
 
 
@@ -89,7 +92,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     if "smollm" in name:
         (beginning, end, others), template = SPECIAL["qwen2"], CHAT["qwen2"]
     else:
-        template = CHAT[family]
+        template = CHAT.get(family)  # some were never taught to chat
     tokenizer = AutoTokenizer.from_pretrained(PACKAGE / "models" / "tiny")
     named = {"eos_token": end, "pad_token": end} | ({"bos_token": beginning} if beginning else {})
     tokenizer.add_special_tokens({**named, "additional_special_tokens": list(others)})
@@ -121,7 +124,8 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     settings = json.loads(files["tokenizer_config.json"])
-    settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
+    if template:
+        settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
     files["tokenizer_config.json"] = json.dumps(settings).encode()
     files |= {"README.md": b"---\nlicense: other\n---\n", ".gitattributes": b"*.safetensors filter=lfs\n"}
     if family == "llama":  # the same weights once more, in a form that is not read
