@@ -16,6 +16,7 @@ from secura_bench.foundation.errors import DataError
 from secura_bench.spec.sections import PROBE_ROWS, DataSpec
 from secura_bench.tasks.catalog import load_task
 from secura_bench.tasks.file import TaskFile
+from secura_bench.tasks.references import check_references, is_told
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.sources import Origin, read_rows, read_test_rows
 
@@ -51,8 +52,9 @@ class TaskData:
 
     ``test_origin`` is where the test rows come from, where the task names them itself.
     ``shots`` are the training rows that stand as worked examples before each scored prompt. ``spare`` are the training
-    rows as a probe scores them where no run trains on them: after the shots, and without them. ``identity`` is a hash
-    of what else the rows are asked by, where that is not the bench's own.
+    rows as a probe scores them where no run trains on them: after the shots, without them and without those whose
+    reference is no answer of the task's kind. ``identity`` is a hash of what else the rows are asked by, where that is
+    not the bench's own.
     """
 
     file: TaskFile
@@ -68,7 +70,8 @@ class TaskData:
     @property
     def spare_too_long(self) -> int:
         """How many training rows are not among the spare ones because of the worked examples before them."""
-        return len(self.train) - len(self.shots) - len(self.spare)
+        told = sum(is_told(self.file, example.row) for example in self.train[len(self.shots) :])
+        return told - len(self.spare)
 
     @property
     def name(self) -> str:
@@ -102,10 +105,12 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         split = split_from(found, own_test, count, seed)
     if data.held_out == "validation":
         split, test_origin = validation_split(split, data.test_fraction, seed), None
+        check_references(file.tested_on or file, split.test, {})
     train = _examples(file, split.train, chat, data.context)
     shots = worked_examples(name, [e.row for e in train], data.num_fewshot if file.kind == "answers" else 0)
     test = _examples(file, after(shots, split.test), chat, data.context)
     spare = _examples(file, after(shots, (e.row for e in train[len(shots) :])), chat, data.context) if shots else train
+    spare = tuple(example for example in spare if is_told(file, example.row))
     for side, left, before in (("training", train, split.train), ("test", test, split.test)):
         if not left:
             happened = _what_happened(len(found), len(own_test or ()), split, before, data)

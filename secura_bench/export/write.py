@@ -84,7 +84,7 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
             _write_merged(base, merged_model(base, again, used_up, dtype), folder)
         untrained = load_model(base, dtype).float()
         refuse_disagreement(method, model, untrained, lambda: _written(form, folder, base, dtype), _OTHER[form])
-        chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label)
+        chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label, bare=spec.data.bare)
         if (heads := RunFolder(run).heads_file).is_file():
             shutil.copyfile(heads, folder / FILE)
         (folder / "README.md").write_text(_card(record, base, chat, form), encoding="utf-8")

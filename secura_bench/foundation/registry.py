@@ -99,6 +99,7 @@ PROTOCOLS = Registry(
     {
         "teacher_forced": "secura_bench.evaluation.protocols.teacher_forced:TEACHER_FORCED",
         "generate": "secura_bench.evaluation.protocols.generate:GENERATE",
+        "own_metric": "secura_bench.evaluation.protocols.own_metric:OWN_METRIC",
         "choice": "secura_bench.evaluation.protocols.choice:CHOICE",
         "perplexity": "secura_bench.evaluation.protocols.perplexity:PERPLEXITY",
         "classify": "secura_bench.evaluation.protocols.classify:CLASSIFY",

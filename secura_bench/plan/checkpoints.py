@@ -90,7 +90,7 @@ def _load(
             read_heads(each, wanted)
     own = None
     if options.template == "own":
-        chats = [own_chat(each, spec.data.system) for each in found.values()]
+        chats = [own_chat(each, spec.data.system, bare=spec.data.bare) for each in found.values()]
         if len({chat.template_hash for chat in chats}) > 1:
             raise SpecError("template: own: their tokenizers differ; give each an entry of its own, with its 'path'.")
         own = read(chats[0])

@@ -58,7 +58,7 @@ def read_inputs(
 ) -> Inputs:
     """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
-    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label)
+    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label, bare=spec.data.bare)
     trained, own, sources = spec.task_names, spec.own_parts, sources_of(spec)
     learned = (*trained, *sources)  # whose training rows no probe may score
     shares = -(-(spec.probe_rows or PROBE_ROWS) // max(1, len(own)))

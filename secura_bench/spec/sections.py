@@ -249,6 +249,10 @@ class DataSpec(Explained):
     """The system message. Unset it is the bench's, ``""`` takes the system turn away (a template may then write one of
     its own), and a row's own system message goes before both."""
 
+    prompts: Literal["chat", "bare"] = "chat"
+    """How a row becomes a prompt: by the model's ``chat`` template, or ``bare``, its text alone with the answer
+    straight behind, whatever template the model has. A bare prompt has no system message."""
+
     num_fewshot: Annotated[int, Strict(), Field(ge=0)] = 0
     """How many rows of a task's training side stand as worked examples before each prompt that is scored: the first of
     the seeded split, never scored themselves. Nothing stands before rows that are trained on."""
@@ -259,6 +263,17 @@ class DataSpec(Explained):
         if system and any("\ud800" <= character <= "\udfff" for character in system):
             raise ValueError("holds half a character (a lone surrogate)")
         return system
+
+    @model_validator(mode="after")
+    def _is_said_where_prompts_have_it(self) -> DataSpec:
+        if self.bare and self.system:
+            raise ValueError("system: bare prompts have no system message; leave it out, or take prompts: chat")
+        return self
+
+    @property
+    def bare(self) -> bool:
+        """Whether prompts are a row's text alone."""
+        return self.prompts == "bare"
 
 
 class LogSpec(Explained):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,10 @@ def _read(task: TaskFile, count: int, side: Side) -> tuple[list[Row], Origin]:
     if task.hub is None:
         wanted = task.local.file if task.local else "it"
         there = f"there is no {wanted} in {folder}" if folder else f"{DATA_VARIABLE} is not set"
-        raise DataError(f"task {task.id!r} has a local source only, and {there}; the folder must hold {wanted}.")
+        found_at = f": {task.local.found_at}" if task.local and task.local.found_at else ""
+        raise DataError(
+            f"task {task.id!r} has a local source only, and {there}; the folder must hold {wanted}{found_at}."
+        )
     return hub_rows(task, task.hub)
 
 
@@ -144,14 +148,14 @@ def _file_rows(task: TaskFile, source: FileSource) -> tuple[list[Row], Origin]:
 
 
 def hub_rows(task: TaskFile, source: HubSource) -> tuple[list[Row], Origin]:
-    """Return all rows of a data set of the Hub, in its order.
+    """Return the rows of a data set of the Hub, in its order.
 
     Raises:
         DataError: The Hub does not give it, or a row of it is not usable.
     """
     where = f"hub:{source.path}" + (f"/{source.config}" if source.config else "")
     fetched, revision = _fetch(task, source, where)
-    records = ((f"{where}[{index}]", index, fields) for index, fields in enumerate(fetched))
+    records = ((f"{where}[{index}]", index, fields) for index, fields in enumerate(islice(fetched, source.first)))
     rows, filtered = _rows(task, records, source.columns)
     return rows, Origin(where, revision, source.licence or task.licence, source.stand_in, filtered)
 

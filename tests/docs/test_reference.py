@@ -19,7 +19,7 @@ from secura_bench.cli import scores
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.methods.build import build_method
-from secura_bench.report.paper.settings import LEARNING_RATES
+from secura_bench.publications.publication import publication
 from secura_bench.spec.load import load_specs
 from secura_bench.tasks.file import TaskFile
 
@@ -60,7 +60,7 @@ def test_a_method_has_a_page_with_its_equations_options_and_cost(name: str) -> N
     page = text(f"methods/{name}.md")
     wanted = {f"about: {name}", f"options: {name}"}
     wanted |= {f"cost: {name}"} if has_cost(name) else set()
-    wanted |= {f"published: {name}" for rates in LEARNING_RATES.values() if name in rates}
+    wanted |= {f"published: {name}" for of in publication("secura").file.experiments.values() if name in of.methods}
     assert wanted <= {block for block in re.findall(r"<!-- (.*?) -->", page) if not block.startswith("end of")}
     assert "```text\n" in page or name in ("base", "peft", "stack")  # which compute nothing of their own
 

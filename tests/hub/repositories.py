@@ -35,6 +35,7 @@ LAYOUTS = {
         ("train", "validation"),
         "wikitext-2-raw-v1/{split}-00000-of-00001.parquet",
     ),
+    "HuggingFaceFW/finewiki": ("en", "train", (), "data/enwiki/000_00000.parquet"),
 }
 HEADED = {  # repositories of several tasks that are classified: their splits; a folder a configuration
     "nyu-mll/glue": ("train", "validation", "test"),
@@ -92,7 +93,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     if "smollm" in name:
         (beginning, end, others), template = SPECIAL["qwen2"], CHAT["qwen2"]
     else:
-        template = CHAT.get(family)  # some were never taught to chat
+        template = None if name == "llama3.2-3b" else CHAT.get(family)  # some were never taught to chat
     tokenizer = AutoTokenizer.from_pretrained(PACKAGE / "models" / "tiny")
     named = {"eos_token": end, "pad_token": end} | ({"bos_token": beginning} if beginning else {})
     tokenizer.add_special_tokens({**named, "additional_special_tokens": list(others)})
@@ -158,6 +159,8 @@ def data_repositories(rows: int = 40) -> list[Repository]:
             files = _headed({task: recorded[task] for task in sorted(tasks)}, HEADED[path], rows)
         elif path == "Helsinki-NLP/news_commentary":
             files = _news({task: recorded[task] for task in tasks}, rows)
+        elif path == "meta-math/MetaMathQA":
+            files = {"MetaMathQA-395K.json": json.dumps(many(recorded["metamath"], rows)).encode()}
         else:
             (task,) = tasks
             config, split, others, place = LAYOUTS[path]
