@@ -76,7 +76,7 @@ def test_a_strangers_publication_at_the_command_line(strangers: Path) -> None:
     assert report.returncode == 0 and "81.20 \\(81.20 same\\)" in report.stdout
     listed = secura_bench("ls", "publications", str(strangers), cwd=strangers.parent).stdout
     told = " ".join(listed.split())
-    for rule in ("constant answer, 1", "unchanged by later tasks, 1", "no base row", "one seed", "no interval"):
+    for rule in ("constant answer, 1", "unchanged by later tasks, 1", "no base row", "one seed", "has an interval"):
         assert rule in told, rule
 
 
