@@ -100,6 +100,8 @@ def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], prob
     names = [stem_of(Path(name)) if name in files else name for name in learned]
     own = [] if is_data_file(parts) or parts.startswith(PREFIX) else expand(parts)
     text = any(load_task(task).kind == "text" for task in own)
+    headed = [name not in files and load_task(name).kind == "classify" for name in learned]
+    written = ["generate"] if not all(headed) or any(load_task(task).kind == "answers" for task in own) else []
     spec: dict[str, Any] = {
         "experiment": slug("score-" + "-".join(names), "score"),
         "mode": "separate",
@@ -107,7 +109,10 @@ def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], prob
         "tasks": tasks,
         "probe": _absolute(str(find_data_file(parts))) if is_data_file(parts) else parts,
         "methods": [{"name": NAME, "label": each.label, "path": _absolute(each.place)} for each in wanted],
-        "evaluate": {"protocols": ["generate", *(["perplexity"] if text else [])], "batch_size": _BATCH},
+        "evaluate": {
+            "protocols": [*written, *(["perplexity"] if text else []), *(["classify"] if any(headed) else [])],
+            "batch_size": _BATCH,
+        },
     }
     if base == "tiny" and probe is None:
         spec |= _OF_TINY

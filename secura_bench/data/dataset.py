@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from secura_bench.data.chat import ChatFormat
+from secura_bench.data.classified import classified_example, is_cut
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import after, worked_examples
 from secura_bench.data.quality import duplicates
@@ -30,6 +31,7 @@ class Counts:
     group of a test row that the task names itself. ``marked`` rows spell special tokens, which are read as text, and of
     ``respelled`` ones the answer does not come back from its tokens as it was: it is compared as it comes back.
     ``fewshot`` training rows stand as worked examples before every scored prompt, and are not scored themselves.
+    ``cut_texts`` rows to be classified lost their text's end.
     """
 
     found: int
@@ -41,6 +43,7 @@ class Counts:
     marked: int = 0
     respelled: int = 0
     fewshot: int = 0
+    cut_texts: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,11 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         duplicates=duplicates(drawn),
         met=split.met,
         marked=sum(any(map(chat.spelling.controls_in, row.texts)) for row in drawn),
-        respelled=sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
+        respelled=0
+        if file.kind == "classify"
+        else sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
         fewshot=len(shots),
+        cut_texts=sum(is_cut(e, chat.spelling, data.context) for e in (*train, *test)) if file.labels else 0,
     )
     return TaskData(file, origin, train, test, counts, test_origin, spare, shots)
 
@@ -191,5 +197,8 @@ def examples_hash(examples: Sequence[Example]) -> str:
 def _examples(file: TaskFile, rows: Sequence[Row], chat: ChatFormat, context: int) -> tuple[Example, ...]:
     if file.kind == "text":
         return tuple(chat.text_example(file.id, row) for row in rows)
-    made = (chat.example(file.id, row, context) for row in rows)
+    if file.kind == "classify":
+        made = (classified_example(file.id, row, chat.spelling, context) for row in rows)
+    else:
+        made = (chat.example(file.id, row, context) for row in rows)
     return tuple(example for example in made if example is not None)

@@ -103,6 +103,7 @@ def rows_hash(rows: Sequence[Row]) -> str:
             *(row.choices or ()),
             str(row.answer_index),
             *sum(row.history, ()),
+            *(() if row.pair is None else (row.pair,)),
         ):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)

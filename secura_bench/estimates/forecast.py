@@ -14,6 +14,7 @@ from secura_bench.estimates.formulas import (
     Work,
     count_on_shape,
     disk_of,
+    forward_flops,
     restricted,
     scoring_flops,
     training_flops,
@@ -292,6 +293,7 @@ def _estimated(
     count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(planned.spec.model)), shape, train)
     flops = work.tokens * training_flops(shape, train, count.trainable == count.total, footprint)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
+    flops += work.looked_at * forward_flops(shape, rows.tokens)
     logits = footprint.logits_memory(answers, shape.vocabulary)
     left, checkpoint = disk_of(planned.spec, count, train, work, footprint, shape, logits)
     memory = memory_of(footprint, count, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)

@@ -70,13 +70,16 @@ class Work:
     scored: float
     """Rows scored, by every protocol of the spec."""
 
+    looked_at: int = 0
+    """Rows that go through the model forwards once, for a start that is made of them."""
+
 
 def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps: Sequence[int], rows: Rows) -> Work:
     """Return what a run does. The base scores once; others before training only where the start is not the base.
 
     ``steps`` are those of each task. Tokens: steps · rows a step, a memory's too, · a row's tokens. Scored: the probe
     at the end of each task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks``
-    says.
+    says. Looked at: ``Footprint.start_rows`` at the start, and at each boundary where adapters are made again.
     """
     tasks = len(steps)
     everything = rows.probe + tasks * rows.test
@@ -93,7 +96,9 @@ def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps:
     at_end = tasks if len(stages) == 1 else len(scored_after(range(tasks), tasks - 1, spec.evaluate.tasks))
     scored += scored_between(spec) * (rows.probe + at_end * rows.test)
     fed = sum(length * (footprint.relative_rows + footprint.memory_rows(task)) for task, length in enumerate(steps))
-    return Work(sum(steps), train.batch_size * fed * rows.tokens, scored)
+    starts = 1 + (len(stages) - 1) * (footprint.boundary_weights > 0)
+    looked_at = footprint.start_rows * starts
+    return Work(sum(steps), train.batch_size * fed * rows.tokens, scored, looked_at)
 
 
 @dataclass(frozen=True)
@@ -124,8 +129,12 @@ def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: 
 
 def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> float:
     """Return the floating-point operations of scoring one row of ``tokens`` tokens by all ``protocols``."""
-    passes = sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
-    return 2 * (shape.layers * shape.layer + shape.embedding) * tokens * passes
+    return forward_flops(shape, tokens) * sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
+
+
+def forward_flops(shape: Shape, tokens: float) -> float:
+    """Return the floating-point operations of one row's forward: 2 a parameter and token."""
+    return 2 * (shape.layers * shape.layer + shape.embedding) * tokens
 
 
 def disk_of(

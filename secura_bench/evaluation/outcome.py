@@ -57,6 +57,12 @@ class Evaluation(Judged):
     tokenizers: tuple[str | None, ...] = (None,)
 
     @property
+    def constant_answer(self) -> str | None:
+        """The label that a classification head gives to every row, where it gives one to all; None elsewhere."""
+        labels = {prediction.text for prediction in self.predictions}
+        return labels.pop() if self.protocol == "classify" and len(labels) == 1 and self.n > 1 else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Say how many rows ROUGE leaves out, if it leaves out some and not all."""
         untold = sum(value is None for value in self.columns.get("rouge1", ()))

@@ -60,6 +60,8 @@ def fingerprint_of(
         "threads": threads,
         "device": device_kind(),
     }
+    if inputs.classes and method.is_base:
+        identity["heads"] = seed  # which draws the untrained ones
     if loads is not None:
         identity |= {
             "mode": spec.mode,

@@ -41,6 +41,11 @@ class Inputs:
     metrics: tuple[UserMetric, ...] = ()
     sources: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """How many labels each task has that a classification head of its own answers."""
+        return {name: len(data.file.labels) for name, data in self.tasks.items() if data.file.labels}
+
     def hand_to(self, method: Method) -> Method:
         """Hand a fresh method the rows that it reads beside the trained ones; return it."""
         for name in method.sources:

@@ -15,7 +15,7 @@ from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
-from secura_bench.plan.limits import check_limits
+from secura_bench.plan.limits import check_limits, refuse_nothing_to_train
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.spec.experiment import ExperimentSpec
 
@@ -119,6 +119,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
             tried.add(key)
             names = [name for name, _ in shapes.named_parameters()]
             attached = built.attach(shapes)
+            refuse_nothing_to_train(built, attached, inputs)
             if spec.evaluate.interpolate and not method.is_base:
                 refuse_without_between(built, attached, names)
         except SpecError as error:

@@ -26,8 +26,13 @@ def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
         with located(file, key):
             names = tasks()
             for task in spec.task_names if key == "tasks" else spec.own_parts:
-                if load_task(task).kind == "text" and key == "tasks":
+                kind = load_task(task).kind
+                if kind == "text" and key == "tasks":
                     raise SpecError(f"{task!r} is plain text: it can be a probe, and is never trained on.")
+                if kind == "classify" and key == "probe":
+                    raise SpecError(
+                        f"{task!r} is answered by a head that training makes: it can be learned, and is no probe."
+                    )
             if len(set(names)) < len(names):
                 raise SpecError("a task stands here twice.")
     with located(file, "probe_rows"):

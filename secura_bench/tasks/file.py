@@ -140,8 +140,12 @@ class TaskFile(Explained):
     licence: str
     """The licence of the rows."""
 
-    kind: Literal["answers", "text"] = "answers"
-    """What a row is: a prompt with an answer, or plain text for perplexity (a probe, never trained on)."""
+    kind: Literal["answers", "text", "classify"] = "answers"
+    """What a row is: a prompt with an answer, plain text for perplexity (a probe, never trained on), or a text (or a
+    pair of texts) that a classification head of the task's own gives one of ``labels`` (``docs/classify.md``)."""
+
+    labels: tuple[str, ...] = ()
+    """The labels of a task of ``kind: classify``, in the order of its head's outputs: each row's target is one."""
 
     answer: Literal["number", "choice", "text"] = "text"
     """How answers and references are read, by the rule in ``docs/answers.md``: a number, a choice (a letter or an
@@ -207,6 +211,16 @@ class TaskFile(Explained):
             columns = source.columns if source else None
             if columns is not None and (columns.text is not None) != (self.kind == "text"):
                 raise ValueError("the column 'text' belongs to tasks of kind: text, and those have nothing else")
+            if columns is not None and (columns.pair is not None) and self.kind != "classify":
+                raise ValueError("the column 'pair' belongs to tasks of kind: classify; write both texts in 'prompt'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_labels_to_classify_by(self) -> TaskFile:
+        if self.kind != "classify" and self.labels:
+            raise ValueError("'labels' belong to tasks of kind: classify")
+        if self.kind == "classify" and len(set(self.labels)) < max(2, len(self.labels)):
+            raise ValueError("a task of kind: classify needs 'labels', two at least and each once")
         return self
 
     @property

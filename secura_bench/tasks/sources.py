@@ -19,6 +19,7 @@ from secura_bench.tasks.file import FileSource, HubSource, LocalSource, TaskFile
 from secura_bench.tasks.files.reading import open_file
 from secura_bench.tasks.files.records import read_records
 from secura_bench.tasks.hub_files import hub_records
+from secura_bench.tasks.labels import labelled
 from secura_bench.tasks.references import check_references
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.templates import OF_TEMPLATES, CompiledColumns, names_of
@@ -101,8 +102,10 @@ def _fetched_rows(task: TaskFile, path: Path, side: Side) -> tuple[list[Row], Or
     mine = [(where, line) for where, line in lines if line.side == side]
     if not mine:
         raise DataError(f"{path}: holds no {side} rows of task {task.id!r}; fetch it anew into another folder.")
+    places = {line.id: where for where, line in mine}
     rows = [_row(task.id, line.parts(task.kind), where, index) for index, (where, line) in enumerate(mine)]
-    check_references(task, rows, {line.id: where for where, line in mine})
+    rows = labelled(task, rows, places)
+    check_references(task, rows, places)
     about = mine[0][1]
     place, _, revision = about.source.rpartition("@")
     stand_in = task.hub.stand_in if task.hub else None
@@ -199,6 +202,7 @@ def _rows(
     if not rows:
         left = f": all {filtered} are left out by its 'keep'" if filtered else ""
         raise DataError(f"{place or task.id}: task {task.id!r} has no rows{left}.")
+    rows = labelled(task, rows, places)
     check_references(task, rows, places)
     return rows, filtered
 
@@ -256,9 +260,11 @@ def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
     """Return the checked row that ``parts`` are."""
     choices, right = _choices(parts, where)
     prompt, target = parts.get("prompt", ""), parts.get("text", parts.get("target", right))
+    pair = parts.get("pair")
     if target is None:
         raise DataError(f"{where}: has neither a target nor choices.")
     named = {"text": target} if "text" in parts else {"prompt": prompt, "answer": target}
+    named |= {} if pair is None else {"pair": pair}
     for name, text in named.items():
         if not text.strip():
             raise DataError(f"{where}: the {name} is empty.")
@@ -270,6 +276,7 @@ def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
         answer_index=parts.get("answer_index"),
         group=_text("group", parts.get("group"), where) or None,
         history=parts.get("history", ()),
+        pair=pair,
     )
     named |= {"id": row.id, "group": row.group or "", "option": "".join(choices or ())}
     named["history"] = "".join(text for _, text in row.history)

@@ -70,6 +70,12 @@ def groups_of(method: Method, model: nn.Module, train: TrainSpec) -> list[Group]
     return groups
 
 
+def heads_group(heads: Mapping[str, nn.Parameter], train: TrainSpec) -> Group:
+    """Return the group of the tasks' classification heads, by name: they are trained at the spec's rate."""
+    lr = float(of_first_task(train.lr))
+    return Group(tuple(heads), tuple(heads.values()), lr, train.weight_decay, scale=1.0)
+
+
 def check_order(method: Method, now: Sequence[Group], before: Sequence[Sequence[str]]) -> None:
     """Refuse groups that are others than those whose optimizer state comes back.
 

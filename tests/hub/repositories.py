@@ -37,6 +37,10 @@ LAYOUTS = {
     ),
     "HuggingFaceFW/finewiki": ("en", "train", (), "data/enwiki/000_00000.parquet"),
 }
+HEADED = {  # repositories of several tasks that are classified: their splits; a folder a configuration
+    "nyu-mll/glue": ("train", "validation", "test"),
+    "stanfordnlp/sentiment140": ("train", "test"),
+}
 CHAT = {
     "llama": "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start_header_id|>{{ m.role }}"
     "<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>"
@@ -148,6 +152,8 @@ def data_repositories(rows: int = 40) -> list[Repository]:
             files = _humaneval(recorded["multipl_e"], rows)
         elif path == "hails/bigbench":
             files = _bigbench({task: recorded[task] for task in tasks}, rows)
+        elif path in HEADED:
+            files = _headed({task: recorded[task] for task in sorted(tasks)}, HEADED[path], rows)
         elif path == "Helsinki-NLP/news_commentary":
             files = _news({task: recorded[task] for task in tasks}, rows)
         elif path == "meta-math/MetaMathQA":
@@ -171,6 +177,23 @@ def data_repositories(rows: int = 40) -> list[Repository]:
         refs = () if pinned else (revision,)
         found.append(Repository("dataset", today.get(path, path), commit, files, refs=("main", *refs)))
     return found
+
+
+def _headed(recorded: Mapping[str, list[dict[str, Any]]], splits: tuple[str, ...], rows: int) -> dict[str, bytes]:
+    """Return files as ``CONFIG/SPLIT-00000-of-00001.parquet``, no text in two splits."""
+    from secura_bench.tasks.catalog import load_task
+
+    files: dict[str, bytes] = {}
+    card = {}
+    by_config: dict[str, list[dict[str, Any]]] = {}
+    for task, own in recorded.items():
+        by_config.setdefault(load_task(task).hub.config or "sentiment140", []).extend(own)
+    for config, own in by_config.items():
+        pool = many(own, rows * len(splits))  # no text stands in two splits
+        parts = {split: pool[i * rows : (i + 1) * rows] for i, split in enumerate(splits)}
+        files |= {f"{config}/{split}-00000-of-00001.parquet": parquet(part) for split, part in parts.items()}
+        card[config] = {split: f"{config}/{split}-*" for split in splits}
+    return files | _card(card)
 
 
 def many(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -42,8 +42,7 @@ def test_every_task_is_read(name: str, whole: Box, lead, tiny) -> None:
     assert data.test
     assert len(data.origin.revision) == 40
     fetched = [path for path in whole.fetched() if path != "README.md"]
-    # the files of one split; test rows of another data set are one more
-    assert len(fetched) == {"multipl_e": 5, "metamath": 2}.get(name, 1)
+    assert len(fetched) == (5 if name == "multipl_e" else 2 if load_task(name).test else 1)  # the files of a split
 
 
 @pytest.mark.parametrize("name", [name for name, preset in presets().items() if preset.hub])
