@@ -130,8 +130,8 @@ def _tables(name: str, runs: list[Run]) -> dict[str, Table]:
 
 
 def test_curloras_matrix_has_ranks_and_the_perplexity_beside() -> None:
-    tasks = ("mrpc", "sst2", "sentiment140")
-    scores = {("mrpc", "mrpc"): 66.0, ("sst2", "mrpc"): 66.0, ("sst2", "sst2"): 86.0, ("sentiment140", "probe"): 5.5}
+    tasks = ("mrpc", "sst2", "sentiment140_odd")
+    scores = {("mrpc", "mrpc"): 66.0, ("sst2", "mrpc"): 66.0, ("sst2", "sst2"): 86.0, ("sentiment140_odd", "probe"): 5.5}
     of = {"experiment": "curlora", "probe": "wikitext", "protocol": "classify"}
     runs = [
         run_of("base", {(None, "probe"): 5.44}, tasks, **of),
