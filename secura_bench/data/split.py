@@ -85,7 +85,7 @@ def _sides(generator: random.Random, train: list[Row], test: list[Row], groups: 
 
 
 def rows_hash(rows: Sequence[Row]) -> str:
-    """Return a SHA-256 over ids, prompts, targets, choices and history of ``rows``, in order: what a run was fed."""
+    """Return a SHA-256 over all that ``rows`` hold, in order, but their groups: what a run was fed."""
     digest = hashlib.sha256()
     for row in rows:
         for part in (
@@ -95,6 +95,7 @@ def rows_hash(rows: Sequence[Row]) -> str:
             *(row.choices or ()),
             str(row.answer_index),
             *sum(row.history, ()),
+            *((row.code.language, row.code.begin, row.code.tests, *row.code.stop) if row.code else ()),
         ):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)

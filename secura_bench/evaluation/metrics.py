@@ -46,6 +46,7 @@ METRICS = {
         ),
         Metric("rougeL", "R-L", "F-measure of the longest sequence of words in common", untold=_NO_WORDS),
         Metric("rougeLsum", "R-Lsum", "as rougeL, line by line", untold=_NO_WORDS),
+        Metric("pass_at_1", "pass@1", "programs that pass their tests, of those that were run; one is written a row"),
         Metric("score", "score", "what a task of lm-eval counts, in percent: see the protocol lm_eval"),
         Metric("perplexity", "ppl", "exp of the mean loss a token", percent=False),
         Metric("loss", "loss", "mean cross-entropy in nats", percent=False),

@@ -100,6 +100,7 @@ PROTOCOLS = Registry(
         "generate": "secura_bench.evaluation.protocols.generate:GENERATE",
         "choice": "secura_bench.evaluation.protocols.choice:CHOICE",
         "perplexity": "secura_bench.evaluation.protocols.perplexity:PERPLEXITY",
+        "execute": "secura_bench.evaluation.protocols.execute:EXECUTE",
         "lm_eval": "secura_bench.evaluation.protocols.lm_eval:LM_EVAL",
     },
 )

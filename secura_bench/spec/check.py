@@ -22,8 +22,9 @@ def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
         with located(file, key):
             names = tasks()
             for task in spec.task_names if key == "tasks" else spec.own_parts:
-                if load_task(task).kind == "text" and key == "tasks":
-                    raise SpecError(f"{task!r} is plain text: it can be a probe, and is never trained on.")
+                if (kind := load_task(task).kind) != "answers" and key == "tasks":
+                    what = {"text": "plain text", "code": "programs that are run"}[kind]
+                    raise SpecError(f"{task!r} is {what}: it can be a probe, and is never trained on.")
             if len(set(names)) < len(names):
                 raise SpecError("a task stands here twice.")
     with located(file, "probe_rows"):

@@ -167,8 +167,9 @@ def _check_task(spec: ExperimentSpec, on: str, file: YamlFile) -> None:
         names = expand((on,))
         if len(names) > 1:
             raise SpecError(f"{on} is {len(names)} tasks, and one is wanted here.")
-        if load_task(names[0]).kind == "text":
-            raise SpecError(f"{names[0]!r} is plain text, which is never trained on.")
+        if (kind := load_task(names[0]).kind) != "answers":
+            what = {"text": "plain text, which is", "code": "programs that are run, which are"}[kind]
+            raise SpecError(f"{names[0]!r} is {what} never trained on.")
         if names[0] in (*spec.task_names, *spec.own_parts):
             raise SpecError(
                 f"{names[0]!r} is trained on or probed by the experiment itself; take another task, or {TRAINED}."

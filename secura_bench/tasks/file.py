@@ -130,8 +130,9 @@ class TaskFile(Explained):
     licence: str
     """The licence of the rows."""
 
-    kind: Literal["answers", "text"] = "answers"
-    """What a row is: a prompt with an answer, or plain text for perplexity (a probe, never trained on)."""
+    kind: Literal["answers", "text", "code"] = "answers"
+    """What a row is: a prompt with an answer, plain text for perplexity, or a program to be completed, which is run
+    with its tests (the last two are probes, never trained on)."""
 
     answer: Literal["number", "choice", "text"] = "text"
     """How answers and references are read, by the rule in ``docs/answers.md``: a number, a choice (a letter or an
@@ -193,6 +194,8 @@ class TaskFile(Explained):
             columns = source.columns if source else None
             if columns is not None and (columns.text is not None) != (self.kind == "text"):
                 raise ValueError("the column 'text' belongs to tasks of kind: text, and those have nothing else")
+            if columns is not None and (columns.code is not None) != (self.kind == "code"):
+                raise ValueError("the column 'code' belongs to tasks of kind: code, and those need it")
         return self
 
     @property
