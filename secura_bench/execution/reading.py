@@ -16,6 +16,7 @@ _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1|\Z)", re.M
 _NAMED = re.compile(r"(?:\b(?:def|fn|func|function|const|let|var)\s+(\w+)|(\w+)\s*\()")
 _SKIPPED = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|`[^`]*`|//[^\n]*|/\*.*?(?:\*/|\Z)|[{}]', re.DOTALL)
 _LONGEST = 50_000  # characters of an answer that are read
+_MOST = 2000  # characters of a list of arguments
 
 
 def program_of(language: str, begin: str, answer: str, tests: str, stop: Sequence[str]) -> str:
@@ -53,9 +54,11 @@ def _definition(language: str, name: str) -> re.Pattern[str]:
     """Return what finds the definition of a function up to where its body begins."""
     name = re.escape(name)
     if language == "python":
-        return re.compile(rf"^(?:async[ ]+)?def[ ]+{name}[ ]*\((?:[^()]|\([^()]*\)){0, 2000}\)[^:\n]*:", re.MULTILINE)
+        return re.compile(
+            rf"^(?:async[ ]+)?def[ ]+{name}[ ]*\((?:[^()]|\([^()]*\)){{0,{_MOST}}}\)[^:\n]*:", re.MULTILINE
+        )
     return re.compile(
-        rf"^[\w:<>,&*\[\] \t]*\b{name}(?:<[^>\n]*>)?\s*(?:=\s*(?:function\s*)?)?\((?:[^;{{}}]|\{{\}}){{0,2000}}\{{",
+        rf"^[\w:<>,&*\[\] \t]*\b{name}(?:<[^>\n]*>)?\s*(?:=\s*(?:function\s*)?)?\((?:[^;{{}}]|\{{\}}){{0,{_MOST}}}\{{",
         re.MULTILINE,
     )
 

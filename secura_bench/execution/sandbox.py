@@ -38,7 +38,7 @@ class Limits:
     """
 
     cpu: int = 10
-    wall: float = 30.0
+    wall: float = 60.0
     memory: int = 1024 * _MB
     disk: int = 128 * _MB
     processes: int = 128

@@ -53,8 +53,8 @@ _JAVA = {
     "is_even": "return n % 2 == 0;",
     "factorial": "return n == 0 ? 1 : n * factorial(n - 1);",
     "gcd": "while (b != 0) {\n    long rest = a % b;\n    a = b;\n    b = rest;\n}\nreturn a;",
-    "fibonacci": "long a = 0, b = 1;\nfor (long i = 0; i < n; i++) {\n    long next = a + b;\n    a = b;\n    b = next;\n}\n"
-    "return a;",
+    "fibonacci": "long a = 0, b = 1;\nfor (long i = 0; i < n; i++) {\n    long next = a + b;\n    a = b;\n    "
+    "b = next;\n}\nreturn a;",
     "is_prime": "for (long d = 2; d < n; d++) {\n    if (n % d == 0) return false;\n}\nreturn n > 1;",
     "digit_sum": "return String.valueOf(n).chars().map(c -> c - '0').sum();",
     "power_mod": "long r = 1;\nfor (long i = 0; i < b; i++) {\n    r = r * a % m;\n}\nreturn r;",
@@ -66,8 +66,8 @@ _JAVA = {
     "largest": "return Collections.max(v);",
     "total": "return v.stream().mapToLong(Long::longValue).sum();",
     "evens": "return new ArrayList<>(v.stream().filter(x -> x % 2 == 0).collect(Collectors.toList()));",
-    "running_sum": "ArrayList<Long> r = new ArrayList<>();\nlong sum = 0;\nfor (long x : v) {\n    sum += x;\n    r.add(sum);\n}\n"
-    "return r;",
+    "running_sum": "ArrayList<Long> r = new ArrayList<>();\nlong sum = 0;\nfor (long x : v) {\n    sum += x;\n"
+    "    r.add(sum);\n}\nreturn r;",
     "sorted_unique": "return new ArrayList<>(new TreeSet<>(v));",
     "count_above": "return v.stream().filter(x -> x > n).count();",
     "dot": "long sum = 0;\nfor (int i = 0; i < v.size(); i++) {\n    sum += v.get(i) * w.get(i);\n}\nreturn sum;",
@@ -77,8 +77,8 @@ _CPP = {
     "is_even": "return n % 2 == 0;",
     "factorial": "return n == 0 ? 1 : n * factorial(n - 1);",
     "gcd": "return b == 0 ? a : gcd(b, a % b);",
-    "fibonacci": "long a = 0, b = 1;\nfor (long i = 0; i < n; i++) {\n    long next = a + b;\n    a = b;\n    b = next;\n}\n"
-    "return a;",
+    "fibonacci": "long a = 0, b = 1;\nfor (long i = 0; i < n; i++) {\n    long next = a + b;\n    a = b;\n    "
+    "b = next;\n}\nreturn a;",
     "is_prime": "for (long d = 2; d < n; d++) {\n    if (n % d == 0) return false;\n}\nreturn n > 1;",
     "digit_sum": "return n == 0 ? 0 : n % 10 + digit_sum(n / 10);",
     "power_mod": "long r = 1;\nfor (long i = 0; i < b; i++) r = r * a % m;\nreturn r;",
@@ -100,7 +100,8 @@ _RUST = {
     "is_even": "n % 2 == 0",
     "factorial": "(1..=n).product()",
     "gcd": "if b == 0 {\n    a\n} else {\n    gcd(b, a % b)\n}",
-    "fibonacci": "let (mut a, mut b) = (0, 1);\nfor _ in 0..n {\n    let next = a + b;\n    a = b;\n    b = next;\n}\na",
+    "fibonacci": "let (mut a, mut b) = (0, 1);\nfor _ in 0..n {\n    let next = a + b;\n"
+    "    a = b;\n    b = next;\n}\na",
     "is_prime": "n > 1 && (2..n).all(|d| n % d != 0)",
     "digit_sum": "n.to_string().bytes().map(|c| (c - b'0') as isize).sum()",
     "power_mod": "(0..b).fold(1, |r, _| r * a % m)",
@@ -128,17 +129,18 @@ _GO = {
     "power_mod": "r := 1\nfor i := 0; i < b; i++ {\n    r = r * a % m\n}\nreturn r",
     "reverse": 'r := ""\nfor _, c := range s {\n    r = string(c) + r\n}\nreturn r',
     "is_palindrome": "for i := range s {\n    if s[i] != s[len(s)-1-i] {\n        return false\n    }\n}\nreturn true",
-    "count_vowels": "n := 0\nfor _, c := range s {\n    switch c {\n    case 'a', 'e', 'i', 'o', 'u':\n        n++\n    }\n}\n"
-    "return n",
+    "count_vowels": "n := 0\nfor _, c := range s {\n    switch c {\n    case 'a', 'e', 'i', 'o', 'u':\n    "
+    "    n++\n    }\n}\nreturn n",
     "repeat": 'r := ""\nfor i := 0; i < n; i++ {\n    r += s\n}\nreturn r',
     "to_binary": 'return fmt.Sprintf("%b", n)',
     "largest": "r := v[0]\nfor _, x := range v {\n    if x > r {\n        r = x\n    }\n}\nreturn r",
     "total": "sum := 0\nfor _, x := range v {\n    sum += x\n}\nreturn sum",
     "evens": "r := []int{}\nfor _, x := range v {\n    if x%2 == 0 {\n        r = append(r, x)\n    }\n}\nreturn r",
     "running_sum": "r := []int{}\nsum := 0\nfor _, x := range v {\n    sum += x\n    r = append(r, sum)\n}\nreturn r",
-    "sorted_unique": "seen := map[int]bool{}\nr := []int{}\nfor _, x := range v {\n    if !seen[x] {\n        seen[x] = true\n"
-    "        r = append(r, x)\n    }\n}\nfor i := range r {\n    for j := i + 1; j < len(r); j++ {\n        if r[j] < r[i] {\n"
-    "            r[i], r[j] = r[j], r[i]\n        }\n    }\n}\nreturn r",
+    "sorted_unique": "seen := map[int]bool{}\nr := []int{}\nfor _, x := range v {\n    if !seen[x] {\n"
+    "        seen[x] = true\n        r = append(r, x)\n    }\n}\nfor i := range r {\n"
+    "    for j := i + 1; j < len(r); j++ {\n"
+    "        if r[j] < r[i] {\n            r[i], r[j] = r[j], r[i]\n        }\n    }\n}\nreturn r",
     "count_above": "c := 0\nfor _, x := range v {\n    if x > n {\n        c++\n    }\n}\nreturn c",
     "dot": "sum := 0\nfor i, x := range v {\n    sum += x * w[i]\n}\nreturn sum",
 }

@@ -1,6 +1,6 @@
-"""Twenty small problems in every language, in the layout of MultiPL-E's rows: one table of cases, a reference body each.
+"""Twenty small problems in every language, in the layout of MultiPL-E's rows, made of one table of cases.
 
-A body goes on where the prompt ends, and is without the brace that the tests begin with.
+A body goes on where the prompt ends, and is without the brace that the tests begin with: ``bodies``.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def javascript(problem: Problem) -> Code:
     return Code(
         "javascript",
         f"function {problem.name}({', '.join(problem.arguments)}) {{\n",
-        f"const assert = require('node:assert');\n\nfunction test() {{\n    let candidate = {problem.name};\n{tests}}}\n\n"
-        f"test();",
+        f"const assert = require('node:assert');\n\n"
+        f"function test() {{\n    let candidate = {problem.name};\n{tests}}}\n\ntest();",
         ("\nfunction ", "\n/*", "\n//", "\nconsole.log"),
     )
 
