@@ -6,9 +6,9 @@ Bytes are bytes, and sizes of tensors are in scalars. ``scripts/measure_plan.py`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars
+from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars, adapted_sizes
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
@@ -99,7 +99,8 @@ def memory_of(
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
       gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
-    - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight.
+    - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight;
+    - where a start is made of rows, ``start_bytes``.
     """
     trained, bytes_ = count.trainable, trained_bytes(train.precision)
     weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
@@ -138,7 +139,24 @@ def memory_of(
     if tasks > 1 and footprint.boundary_weights:
         copies = 4.0 * footprint.boundary_weights * adapted_scalars(footprint, shape)
         moments.append(Memory(weights, 0, optimizer, copies, held, host))
+    if footprint.start_rows:
+        moments.append(
+            Memory(weights, 0, optimizer, start_bytes(footprint, shape, train.precision, scoring), held, host)
+        )
     return max(moments, key=Memory.on_cpu)
+
+
+def start_bytes(footprint: Footprint, shape: Shape, precision: Precision, scoring: Scoring) -> float:
+    """Return the bytes of a start that is made of rows, which the optimizer's state meets at a boundary.
+
+    The covariances of the inputs of all adapted modules, 4 d² each; beside them a row's forward, all its logits in
+    fp32 among it, or one weight's decomposition in fp32: an inverse with five d×d more, or three and five h×d.
+    """
+    sizes = adapted_sizes(footprint, shape)
+    covariances = 4.0 * shape.layers * sum(d * d for d, _ in sizes)
+    forward = scoring_bytes(shape, precision, replace(scoring, rows=1)) + 4.0 * scoring.context * shape.vocabulary
+    decomposition = 4.0 * max(max(6 * d * d, 3 * d * d + 5 * h * d) for d, h in sizes)
+    return covariances + max(forward, decomposition)
 
 
 def _step(

@@ -58,6 +58,12 @@ class Evaluation(Judged):
     tokenizers: tuple[str | None, ...] = (None,)
 
     @property
+    def constant_answer(self) -> str | None:
+        """The label that a classification head gives to every row, where it gives one to all; None elsewhere."""
+        labels = {prediction.text for prediction in self.predictions}
+        return labels.pop() if self.protocol == "classify" and len(labels) == 1 and self.n > 1 else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Say which programs were not run, and how many rows ROUGE leaves out, if it leaves out some and not all."""
         if skipped := Counter(each.said for each in self.predictions if each.verdict == "skipped"):

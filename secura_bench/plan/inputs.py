@@ -44,6 +44,11 @@ class Inputs:
     sources: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
     why_not: Mapping[str, str] | None = None
 
+    @property
+    def classes(self) -> dict[str, int]:
+        """How many labels each task has that a classification head of its own answers."""
+        return {name: len(data.file.labels) for name, data in self.tasks.items() if data.file.labels}
+
     def hand_to(self, method: Method) -> Method:
         """Hand a fresh method the rows that it reads beside the trained ones; return it."""
         for name in method.sources:
@@ -57,7 +62,7 @@ def read_inputs(
     """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
     check_allowed(spec, allow_code)
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
-    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label)
+    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label, bare=spec.data.bare)
     trained, own, sources = spec.task_names, spec.own_parts, sources_of(spec)
     learned = (*trained, *sources)  # whose training rows no probe may score
     shares = -(-(spec.probe_rows or PROBE_ROWS) // max(1, len(own)))

@@ -1,13 +1,19 @@
-"""Whether a model's tables can look up what a spec asks for."""
+"""Whether a model can do what a spec asks for: look up its rows, and be trained by its methods."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
+from secura_bench.foundation.errors import SpecError
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secura_bench.methods.method import Method
 
 
 def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) -> None:
@@ -32,3 +38,16 @@ def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) 
         ids.update(example.prompt_ids, example.answer_ids)
         longest = max(longest, len(example))
     refuse_what_overruns(label, shapes, ids, inputs.chat.pad_id, longest)
+
+
+def refuse_nothing_to_train(method: Method, attached: nn.Module, inputs: Inputs) -> None:
+    """Refuse a method that trains classification heads alone where no task has one.
+
+    Raises:
+        SpecError: Says so.
+    """
+    if method.trains and not inputs.classes and not any(p.requires_grad for p in attached.parameters()):
+        raise SpecError(
+            f"{method.name!r} trains classification heads and nothing else, and no task has one: take tasks of "
+            f"kind: classify."
+        )

@@ -15,7 +15,7 @@ from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
-from secura_bench.plan.limits import check_limits
+from secura_bench.plan.limits import check_limits, refuse_nothing_to_train
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.plan.running import EXECUTE
 from secura_bench.spec.experiment import ExperimentSpec
@@ -102,12 +102,16 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
 def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
     model = inputs.model
-    steps = {planned.method.label: planned.train.steps * len(planned.tasks) for planned in planned_runs(spec)}
+    rows = {name: len(inputs.tasks[name].train) for name in spec.task_names}
+    steps: dict[str, set[int]] = {}
+    for planned in planned_runs(spec):
+        steps.setdefault(planned.method.label, set()).add(sum(planned.steps(rows)))
     tried: set[str] = set()
     for method in spec.methods:
         try:
             built = build_method(method.name, **method.options)
-            built.check_steps(steps.get(method.label, 0))
+            for length in sorted(steps.get(method.label, {0})):
+                built.check_steps(length)
             key = json.dumps([method.name, method.options], sort_keys=True)
             if key in tried:
                 continue
@@ -117,6 +121,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
             tried.add(key)
             names = [name for name, _ in shapes.named_parameters()]
             attached = built.attach(shapes)
+            refuse_nothing_to_train(built, attached, inputs)
             if spec.evaluate.interpolate and not method.is_base:
                 refuse_without_between(built, attached, names)
         except SpecError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from secura_bench.checkpoints.find import Checkpoint
+from secura_bench.checkpoints.heads import heads_identity
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.models.config import memory_mark
@@ -81,8 +82,12 @@ class BaseScores:
             **memory_mark(self.inputs.model.path),
             **(run_mark(self.inputs.why_not) if protocol == EXECUTE else {}),
         }
+        if protocol == "classify":
+            identity["heads"] = self.run.seed  # which draws them
         if self.checkpoint is not None:
             identity["checkpoint"] = self.checkpoint.folder.identity
+            if protocol == "classify":
+                identity["heads"] = heads_identity(self.checkpoint)
         if self.start is not None:
             identity["start"] = self.start
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,21 +8,25 @@ from pydantic import field_validator, model_validator
 
 from secura_bench.foundation.schema import Explained
 
-TEMPLATES = ("prompt", "target", "text")
+TEMPLATES = ("prompt", "pair", "target", "text")
 _EXPRESSIONS = ("messages", "choices", "answer_index", "code", "id", "group", "keep")
 
 
 class Columns(Explained):
     """How a source's columns become a row.
 
-    ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
-    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. ``index`` is the row's
-    number in its source and ``columns`` the mapping of all its columns; where a column has such a name, the name means
-    the column, and those are ``index_`` and ``columns_``.
+    ``prompt``, ``pair``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2
+    expressions. All run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``.
+    ``index`` is the row's number in its source and ``columns`` the mapping of all its columns; where a column has such
+    a name, the name means the column, and those are ``index_`` and ``columns_``.
     """
 
     prompt: str | None = None
     """A template of what is asked."""
+
+    pair: str | None = None
+    """A template of a second text, which stands behind the prompt as the tokenizer sets a pair; in tasks of
+    ``kind: classify``."""
 
     target: str | None = None
     """A template of the answer; unset, it is the text of the right choice."""
@@ -78,7 +82,7 @@ class Columns(Explained):
 
     @model_validator(mode="after")
     def _says_what_is_right(self) -> Columns:
-        others = (self.prompt, self.target, self.choices, self.answer_index, self.code)
+        others = (self.prompt, self.pair, self.target, self.choices, self.answer_index, self.code)
         if self.turns is not None and self.messages is None:
             raise ValueError("'turns' says which of 'messages' are learned, and goes with it")
         if self.text is not None:

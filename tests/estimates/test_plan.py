@@ -99,7 +99,7 @@ def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("*lora*/record.json")
     scores = json.loads(path.read_text())["scores"]
     scored = sum(s["n"] for s in scores if s["role"] != "part" and s["protocol"] == "teacher_forced")
-    work = work_of(spec, build_method("lora").footprint(), spec.train, 2, Rows(probe=6, test=3, tokens=1))
+    work = work_of(spec, build_method("lora").footprint(), spec.train, (5, 5), Rows(probe=6, test=3, tokens=1))
     assert (work.steps, work.scored) == (10, scored)
     stages = {(s["after"], s["step"], s["finished"]) for s in scores}
     assert ("tiny_group", 2, False) in stages and ("tiny_group", 4, False) in stages, "evaluate.every"

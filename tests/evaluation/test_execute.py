@@ -121,7 +121,7 @@ def test_a_run_from_the_spec_to_the_table(spec: Path, tmp_path: Path) -> None:
     assert scores["part", "execute", "tiny_run"] == scores["probe", "execute", "tiny_f_task_run"]
     assert scores["part", "execute", "tiny_run"][0] == 3
     assert scores["probe", "generate", "tiny_f_task_run"] == (6, None)  # without the code, and said so by n
-    texts = next((tmp_path / "results").glob("*/*base*/evals/*/execute/*tiny_run*.texts.jsonl")).read_text()
+    texts = next((tmp_path / "results").glob("*/*base*/evals/*/execute/probe/tiny_run.texts.jsonl")).read_text()
     assert all({"verdict", "said"} <= json.loads(line).keys() for line in texts.splitlines())
 
 
@@ -147,7 +147,7 @@ def test_programs_are_never_trained_on(spec: Path, tmp_path: Path) -> None:
     spec.write_text(SPEC.replace("[tiny_group]", "[tiny_run]"))
     done = secura_bench("validate", str(spec), cwd=tmp_path)
     assert done.returncode == 2
-    assert "'tiny_run' is programs that are run: it can be a probe, and is never trained on." in done.stderr
+    assert "'tiny_run' is code that is run: it can be a probe, and is never trained on." in done.stderr
 
 
 def test_a_column_code_that_is_none_is_refused_by_name() -> None:

@@ -41,6 +41,11 @@ LAYOUTS = {
         ("train", "validation"),
         "wikitext-2-raw-v1/{split}-00000-of-00001.parquet",
     ),
+    "HuggingFaceFW/finewiki": ("en", "train", (), "data/enwiki/000_00000.parquet"),
+}
+HEADED = {  # repositories of several tasks that are classified: their splits; a folder a configuration
+    "nyu-mll/glue": ("train", "validation", "test"),
+    "stanfordnlp/sentiment140": ("train", "test"),
 }
 CHAT = {
     "llama": "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start_header_id|>{{ m.role }}"
@@ -91,7 +96,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     if "smollm" in name:
         (beginning, end, others), template = SPECIAL["qwen2"], CHAT["qwen2"]
     else:
-        template = CHAT[family]
+        template = None if name == "llama3.2-3b" else CHAT[family]  # it was never taught to chat
     tokenizer = AutoTokenizer.from_pretrained(PACKAGE / "models" / "tiny")
     named = {"eos_token": end, "pad_token": end} | ({"bos_token": beginning} if beginning else {})
     tokenizer.add_special_tokens({**named, "additional_special_tokens": list(others)})
@@ -123,7 +128,8 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     settings = json.loads(files["tokenizer_config.json"])
-    settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
+    if template:
+        settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
     files["tokenizer_config.json"] = json.dumps(settings).encode()
     files |= {"README.md": b"---\nlicense: other\n---\n", ".gitattributes": b"*.safetensors filter=lfs\n"}
     if family == "llama":  # the same weights once more, in a form that is not read
@@ -154,8 +160,12 @@ def data_repositories(rows: int = 40) -> list[Repository]:
             files = _multipl_e(recorded["multipl_e_run"], rows)
         elif path == "hails/bigbench":
             files = _bigbench({task: recorded[task] for task in tasks}, rows)
+        elif path in HEADED:
+            files = _headed({task: recorded[task] for task in sorted(tasks)}, HEADED[path], rows)
         elif path == "Helsinki-NLP/news_commentary":
             files = _news({task: recorded[task] for task in tasks}, rows)
+        elif path == "meta-math/MetaMathQA":
+            files = {"MetaMathQA-395K.json": json.dumps(many(recorded["metamath"], rows)).encode()}
         else:
             (task,) = tasks
             config, split, others, place = LAYOUTS[path]
@@ -175,6 +185,23 @@ def data_repositories(rows: int = 40) -> list[Repository]:
         refs = () if pinned else (revision,)
         found.append(Repository("dataset", today.get(path, path), commit, files, refs=("main", *refs)))
     return found
+
+
+def _headed(recorded: Mapping[str, list[dict[str, Any]]], splits: tuple[str, ...], rows: int) -> dict[str, bytes]:
+    """Return files as ``CONFIG/SPLIT-00000-of-00001.parquet``, no text in two splits."""
+    from secura_bench.tasks.catalog import load_task
+
+    files: dict[str, bytes] = {}
+    card = {}
+    by_config: dict[str, list[dict[str, Any]]] = {}
+    for task, own in recorded.items():
+        by_config.setdefault(load_task(task).hub.config or "sentiment140", []).extend(own)
+    for config, own in by_config.items():
+        pool = many(own, rows * len(splits))  # no text stands in two splits
+        parts = {split: pool[i * rows : (i + 1) * rows] for i, split in enumerate(splits)}
+        files |= {f"{config}/{split}-00000-of-00001.parquet": parquet(part) for split, part in parts.items()}
+        card[config] = {split: f"{config}/{split}-*" for split in splits}
+    return files | _card(card)
 
 
 def many(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ def test_hub_rows_become_the_rows_that_they_should(recorded: dict) -> None:
     assert row.choices == (tuple(wanted["choices"]) if "choices" in wanted else None)
     assert row.answer_index == wanted.get("answer_index")
     assert row.code == (Code(**{**wanted["code"], "stop": tuple(wanted["code"]["stop"])}) if "code" in wanted else None)
+    assert row.pair == wanted.get("pair")
 
 
 def test_every_hub_source_has_a_recorded_row() -> None:
