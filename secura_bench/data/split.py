@@ -93,7 +93,7 @@ def _sides(generator: random.Random | None, train: list[Row], test: list[Row], g
 
 
 def rows_hash(rows: Sequence[Row]) -> str:
-    """Return a SHA-256 over ids, prompts, targets, choices and history of ``rows``, in order: what a run was fed."""
+    """Return a SHA-256 over all that ``rows`` hold, in order, but their groups: what a run was fed."""
     digest = hashlib.sha256()
     for row in rows:
         for part in (
@@ -103,6 +103,7 @@ def rows_hash(rows: Sequence[Row]) -> str:
             *(row.choices or ()),
             str(row.answer_index),
             *sum(row.history, ()),
+            *((row.code.language, row.code.begin, row.code.tests, *row.code.stop) if row.code else ()),
             *(() if row.pair is None else (row.pair,)),
         ):
             encoded = part.encode()

@@ -68,7 +68,16 @@ class Trial:
             for protocol in run.spec.evaluate.protocols:
                 file, batch = _batch(protocol, inputs, size)
                 began = time.perf_counter()
-                evaluate(protocol, view, file, batch, inputs.chat, size, run.spec.data.context)
+                evaluate(
+                    protocol,
+                    view,
+                    file,
+                    batch,
+                    inputs.chat,
+                    size,
+                    run.spec.data.context,
+                    why_not=inputs.why_not,
+                )
                 row += (time.perf_counter() - began) / len(batch)
         return cls((moments[-1] - moments[0]) / steps if moments else 0.0, row)
 

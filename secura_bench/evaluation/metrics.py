@@ -49,6 +49,7 @@ METRICS = {
         Metric("exact_match", "EM", "the reference, but for case and punctuation; of tasks that name it"),
         Metric("edit_similarity", "ES", "fuzzywuzzy's ratio of characters that match; of tasks that name it"),
         Metric("sari", "SARI", "n-grams kept, deleted and added as in the reference; of tasks that name it"),
+        Metric("pass_at_1", "pass@1", "programs that pass their tests, of those that were run; one is written a row"),
         Metric("score", "score", "what a task counts, in percent: see the protocols own_metric and lm_eval"),
         Metric("perplexity", "ppl", "exp of the mean loss a token", percent=False),
         Metric("loss", "loss", "mean cross-entropy in nats", percent=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,7 +65,10 @@ class Evaluation(Judged):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Say how many rows ROUGE leaves out, if it leaves out some and not all."""
+        """Say which programs were not run, and how many rows ROUGE leaves out, if it leaves out some and not all."""
+        if skipped := Counter(each.said for each in self.predictions if each.verdict == "skipped"):
+            of = len(self.examples)
+            return tuple(f"{self.task}: {n} of {of} programs are not run: {why}" for why, n in skipped.items())
         untold = sum(value is None for value in self.columns.get("rouge1", ()))
         if not 0 < untold < len(self.examples):
             return ()

@@ -102,6 +102,7 @@ PROTOCOLS = Registry(
         "own_metric": "secura_bench.evaluation.protocols.own_metric:OWN_METRIC",
         "choice": "secura_bench.evaluation.protocols.choice:CHOICE",
         "perplexity": "secura_bench.evaluation.protocols.perplexity:PERPLEXITY",
+        "execute": "secura_bench.evaluation.protocols.execute:EXECUTE",
         "classify": "secura_bench.evaluation.protocols.classify:CLASSIFY",
         "lm_eval": "secura_bench.evaluation.protocols.lm_eval:LM_EVAL",
     },

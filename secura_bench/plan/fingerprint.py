@@ -17,6 +17,7 @@ from secura_bench.methods.stack import Stack
 from secura_bench.models.config import memory_mark
 from secura_bench.plan.checkpoints import Loads
 from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.running import run_mark
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
@@ -59,6 +60,7 @@ def fingerprint_of(
         "batch": spec.evaluate.batch_size if train.precision != "fp32" else None,  # in bf16 ties may fall otherwise
         "threads": threads,
         "device": device_kind(),
+        **run_mark(inputs.why_not),
     }
     if inputs.classes and method.is_base:
         identity["heads"] = seed  # which draws the untrained ones

@@ -18,6 +18,7 @@ from secura_bench.models.config import memory_mark
 from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
+from secura_bench.plan.running import EXECUTE, run_mark
 
 
 class BaseScores:
@@ -79,6 +80,7 @@ class BaseScores:
             "device": device_kind(),
             "numbers": RESULTS_VERSION,
             **memory_mark(self.inputs.model.path),
+            **(run_mark(self.inputs.why_not) if protocol == EXECUTE else {}),
         }
         if protocol == "classify":
             identity["heads"] = self.run.seed  # which draws them

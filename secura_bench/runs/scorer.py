@@ -195,6 +195,7 @@ class Scorer:
                 known=known,
                 on_batch=on_batch,
                 metrics=self.inputs.metrics,
+                why_not=self.inputs.why_not,
             )
         except torch.OutOfMemoryError:
             # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says.
@@ -263,6 +264,7 @@ def _texts(evaluation: Evaluation, shots: Sequence[Row]) -> list[dict[str, Any]]
             "reference": reference,
             "prediction": prediction.text,
             "extracted": extracted,
+            **({} if prediction.verdict is None else {"verdict": prediction.verdict, "said": prediction.said}),
         }
         for example, prediction, extracted, reference in zip(
             evaluation.examples, evaluation.predictions, evaluation.extracted, evaluation.references, strict=True

@@ -15,6 +15,7 @@ from secura_bench.spec.each_task import by_task
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import EACH_TASK, TrainSpec
 from secura_bench.tasks.catalog import load_task
+from secura_bench.tasks.file import NEVER_TRAINED
 
 _OF_A_STEP = tuple(key for key in EACH_TASK if key not in ("steps", "epochs"))
 """Keys of which one step of several tasks mixed can have but one."""
@@ -27,8 +28,8 @@ def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
             names = tasks()
             for task in spec.task_names if key == "tasks" else spec.own_parts:
                 kind = load_task(task).kind
-                if kind == "text" and key == "tasks":
-                    raise SpecError(f"{task!r} is plain text: it can be a probe, and is never trained on.")
+                if (what := NEVER_TRAINED.get(kind)) and key == "tasks":
+                    raise SpecError(f"{task!r} is {what}: it can be a probe, and is never trained on.")
                 if kind == "classify" and key == "probe":
                     raise SpecError(
                         f"{task!r} is answered by a head that training makes: it can be learned, and is no probe."

@@ -18,6 +18,7 @@ from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import EACH_TASK, TrainSpec
 from secura_bench.spec.tune import TRAINED, Grid, Tuned, TuneSpec, settings_of
 from secura_bench.tasks.catalog import expand, load_task
+from secura_bench.tasks.file import NEVER_TRAINED
 
 _LONGEST = 80
 _MOST_SETTINGS = 100
@@ -192,8 +193,8 @@ def _check_task(spec: ExperimentSpec, on: str, file: YamlFile) -> None:
         names = expand((on,))
         if len(names) > 1:
             raise SpecError(f"{on} is {len(names)} tasks, and one is wanted here.")
-        if load_task(names[0]).kind == "text":
-            raise SpecError(f"{names[0]!r} is plain text, which is never trained on.")
+        if what := NEVER_TRAINED.get(load_task(names[0]).kind):
+            raise SpecError(f"{names[0]!r} is {what}, which is never trained on.")
         if names[0] in (*spec.task_names, *spec.own_parts):
             raise SpecError(
                 f"{names[0]!r} is trained on or probed by the experiment itself; take another task, or {TRAINED}."

@@ -9,7 +9,7 @@ from pydantic import field_validator, model_validator
 from secura_bench.foundation.schema import Explained
 
 TEMPLATES = ("prompt", "pair", "target", "text")
-_EXPRESSIONS = ("messages", "choices", "answer_index", "id", "group", "keep")
+_EXPRESSIONS = ("messages", "choices", "answer_index", "code", "id", "group", "keep")
 
 
 class Columns(Explained):
@@ -36,6 +36,11 @@ class Columns(Explained):
 
     answer_index: str | None = None
     """An expression for the right option's place in ``choices``, from 0."""
+
+    code: str | None = None
+    """An expression, in tasks of ``kind: code``, for what makes a program of an answer: a mapping of ``language``, of
+    the code ``begin`` that goes before it and the ``tests`` behind it, and of the texts at which it is cut, a list
+    ``stop``."""
 
     text: str | None = None
     """A template of plain text; it stands alone, in tasks of ``kind: text``."""
@@ -77,7 +82,7 @@ class Columns(Explained):
 
     @model_validator(mode="after")
     def _says_what_is_right(self) -> Columns:
-        others = (self.prompt, self.pair, self.target, self.choices, self.answer_index)
+        others = (self.prompt, self.pair, self.target, self.choices, self.answer_index, self.code)
         if self.turns is not None and self.messages is None:
             raise ValueError("'turns' says which of 'messages' are learned, and goes with it")
         if self.text is not None:
@@ -92,6 +97,6 @@ class Columns(Explained):
             raise ValueError("there must be a 'prompt' (or 'messages', or a 'text', for a task of kind: text)")
         if (self.choices is None) != (self.answer_index is None):
             raise ValueError("'choices' and 'answer_index' go together")
-        if self.target is None and self.choices is None:
+        if self.target is None and self.choices is None and self.code is None:
             raise ValueError("without 'target' there must be 'choices' and 'answer_index'")
         return self

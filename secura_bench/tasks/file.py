@@ -124,6 +124,10 @@ class Sources(Explained):
     """A user's own file of rows."""
 
 
+NEVER_TRAINED = {"text": "plain text", "code": "code that is run"}
+"""What rows are, in words, of the kinds that can be a probe alone."""
+
+
 class TaskFile(Explained):
     """One task: where its rows come from, how they read, and how an answer is judged.
 
@@ -140,9 +144,10 @@ class TaskFile(Explained):
     licence: str
     """The licence of the rows."""
 
-    kind: Literal["answers", "text", "classify"] = "answers"
-    """What a row is: a prompt with an answer, plain text for perplexity (a probe, never trained on), or a text (or a
-    pair of texts) that a classification head of the task's own gives one of ``labels`` (``docs/classify.md``)."""
+    kind: Literal["answers", "text", "code", "classify"] = "answers"
+    """What a row is: a prompt with an answer; plain text for perplexity, or a program to be completed, which is run with
+    its tests (both probes, never trained on); or a text (or a pair of texts) that a classification head of the task's
+    own gives one of ``labels`` (``docs/classify.md``)."""
 
     labels: tuple[str, ...] = ()
     """The labels of a task of ``kind: classify``, in the order of its head's outputs: each row's target is one."""
@@ -217,6 +222,8 @@ class TaskFile(Explained):
             columns = source.columns if source else None
             if columns is not None and (columns.text is not None) != (self.kind == "text"):
                 raise ValueError("the column 'text' belongs to tasks of kind: text, and those have nothing else")
+            if columns is not None and (columns.code is not None) != (self.kind == "code"):
+                raise ValueError("the column 'code' belongs to tasks of kind: code, and those need it")
             if columns is not None and (columns.pair is not None) and self.kind != "classify":
                 raise ValueError("the column 'pair' belongs to tasks of kind: classify; write both texts in 'prompt'")
         return self

@@ -7,13 +7,27 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Code:
+    """What makes a program of an answer: the text before it and the tests behind it, in a language of ``execution``.
+
+    An answer that goes on where ``begin`` ends is cut at the first of the texts ``stop``.
+    """
+
+    language: str
+    begin: str
+    tests: str
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Row:
     """One item of a task as text, before any tokenizer has seen it.
 
     ``choices`` and ``answer_index`` (0-based) are set for multiple choice and None otherwise; rows of one
     ``group`` (a shared paragraph, say) never lie on both sides of a split. ``history`` is what was said before the
     prompt, (role, text) a turn: a conversation so far, or worked examples; a ``system`` turn at its head is the
-    row's own system message. ``pair`` is a second text behind the prompt, of a row to be classified.
+    row's own system message. ``pair`` is a second text behind the prompt, of a row to be classified; ``code`` is set in
+    tasks of ``kind: code``, whose answers are run.
     """
 
     id: str
@@ -24,6 +38,7 @@ class Row:
     group: str | None = None
     history: tuple[tuple[str, str], ...] = ()
     pair: str | None = None
+    code: Code | None = None
 
     @property
     def asked(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from secura_bench.foundation.errors import DataError
 from secura_bench.hub.errors import HubAwayError
 from secura_bench.tasks.bounds import bounded
+from secura_bench.tasks.code import read_code
 from secura_bench.tasks.columns import Columns
 from secura_bench.tasks.conversation import Tally, read_conversation
 from secura_bench.tasks.fetched import FetchedLine, Side, fetched_name, fetched_source
@@ -122,7 +123,7 @@ def _generated_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
         drawn = generate_rows(source.generator, count, source.seed)
     except ValueError as error:
         raise DataError(f"task {task.id!r}: {error}. Ask for fewer rows (data.rows).") from None
-    columns = _GENERATED_TEXT if task.kind == "text" else _GENERATED
+    columns = {"text": _GENERATED_TEXT, "code": _GENERATED_CODE}.get(task.kind, _GENERATED)
     records = ((f"{task.id}[{index}]", index, fields) for index, fields in enumerate(drawn))
     rows, _ = _rows(task, records, columns)
     return rows, Origin(f"generated:{source.generator}", str(task.version), task.licence, None)
@@ -211,6 +212,7 @@ _GENERATED = Columns(
     prompt="{{ input }}", target="{{ output }}", choices="choices", answer_index="answer_index", id="id"
 )
 _GENERATED_TEXT = Columns(text="{{ input }}", id="id")
+_GENERATED_CODE = Columns(prompt="{{ input }}", target="{{ output }}", code="code", id="id")
 
 
 def make_rows(
@@ -259,12 +261,14 @@ def _made(
 def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
     """Return the checked row that ``parts`` are."""
     choices, right = _choices(parts, where)
-    prompt, target = parts.get("prompt", ""), parts.get("text", parts.get("target", right))
-    pair = parts.get("pair")
+    code, pair = read_code(parts.get("code"), where), parts.get("pair")
+    prompt, target = parts.get("prompt", ""), parts.get("text", parts.get("target", "" if code else right))
     if target is None:
         raise DataError(f"{where}: has neither a target nor choices.")
     named = {"text": target} if "text" in parts else {"prompt": prompt, "answer": target}
     named |= {} if pair is None else {"pair": pair}
+    if code:  # whose answer nobody has to know
+        named = {"prompt": prompt, "program": code.begin, "tests": code.tests}
     for name, text in named.items():
         if not text.strip():
             raise DataError(f"{where}: the {name} is empty.")
@@ -277,6 +281,7 @@ def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
         group=_text("group", parts.get("group"), where) or None,
         history=parts.get("history", ()),
         pair=pair,
+        code=code,
     )
     named |= {"id": row.id, "group": row.group or "", "option": "".join(choices or ())}
     named["history"] = "".join(text for _, text in row.history)

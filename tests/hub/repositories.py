@@ -29,6 +29,12 @@ LAYOUTS = {
     "tau/commonsense_qa": ("default", "train", ("test", "validation"), "data/{split}-00000-of-00001.parquet"),
     "abisee/cnn_dailymail": ("3.0.0", "test", ("train", "validation"), "3.0.0/{split}-00000-of-00001.parquet"),
     "tatsu-lab/alpaca": ("default", "train", (), "data/{split}-00000-of-00001-a09b74b3ef9c3b56.parquet"),
+    "openai/openai_humaneval": (
+        "openai_humaneval",
+        "test",
+        (),
+        "openai_humaneval/{split}-00000-of-00001.parquet",
+    ),
     "Salesforce/wikitext": (
         "wikitext-2-raw-v1",
         "test",
@@ -153,6 +159,8 @@ def data_repositories(rows: int = 40) -> list[Repository]:
     for path, tasks in by_path.items():
         if path.endswith("humaneval-x"):
             files = _humaneval(recorded["multipl_e"], rows)
+        elif path == "nuprl/MultiPL-E":
+            files = _multipl_e(recorded["multipl_e_run"], rows)
         elif path == "hails/bigbench":
             files = _bigbench({task: recorded[task] for task in tasks}, rows)
         elif path in HEADED:
@@ -279,6 +287,18 @@ def _humaneval(recorded: list[dict[str, Any]], rows: int) -> dict[str, bytes]:
         "humaneval-x.py": b"raise SystemExit('scripts are not run')\n",
         "README.md": b"---\nlicense: apache-2.0\n---\n",
     }
+
+
+def _multipl_e(recorded: list[dict[str, Any]], rows: int) -> dict[str, bytes]:
+    files = {}
+    for row in recorded:
+        name = str(row["name"]).rpartition("HumanEval_0_")[2]
+        text = json.dumps(row)
+        pool = [json.loads(text.replace(name, f"{name}_{index}")) for index in range(max(4, rows // 4))]
+        pool = [{**each, "name": f"HumanEval_{index}_{name}"} for index, each in enumerate(pool)]
+        short = {"go_test.go": "go"}.get(row["language"], row["language"])
+        files[f"humaneval-{short}/test-00000-of-00001.parquet"] = parquet(pool)
+    return {**files, "README.md": b"---\nlicense: mit\n---\n"}
 
 
 def _card(configs: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:
