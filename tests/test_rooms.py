@@ -13,10 +13,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import draw_rooms
 
 ORDER = (
-    "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness", "models",
-    "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export", "report",
-    "runs",
-    "integrations", "checking", "cli",
+    "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness",
+    "models", "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export",
+    "report", "runs", "integrations", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 
