@@ -13,8 +13,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import draw_rooms
 
 ORDER = (
-    "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness", "models",
-    "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export", "report",
+    "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness",
+    "models", "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export", "report",
     "runs",
     "integrations", "checking", "cli",
 )  # fmt: skip

@@ -145,9 +145,9 @@ class TaskFile(Explained):
     """The licence of the rows."""
 
     kind: Literal["answers", "text", "code", "classify"] = "answers"
-    """What a row is: a prompt with an answer; plain text for perplexity, or a program to be completed, which is run with
-    its tests (both probes, never trained on); or a text (or a pair of texts) that a classification head of the task's
-    own gives one of ``labels`` (``docs/classify.md``)."""
+    """What a row is: a prompt with an answer; plain text for perplexity, or a program to be completed, which is run
+    with its tests (both probes, never trained on); or a text (or a pair of texts) that a classification head of the
+    task's own gives one of ``labels`` (``docs/classify.md``)."""
 
     labels: tuple[str, ...] = ()
     """The labels of a task of ``kind: classify``, in the order of its head's outputs: each row's target is one."""
