@@ -14,9 +14,8 @@ import draw_rooms
 
 ORDER = (
     "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness",
-    "models", "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export", "report",
-    "runs",
-    "integrations", "checking", "cli",
+    "models", "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export",
+    "report", "runs", "integrations", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 
