@@ -46,9 +46,10 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
     yield from _options(rows, data.file.labels)
     yield from _references(data.file, rows)
     yield from _lengths(data)
-    for number, example in enumerate(data.train[:_SHOWN], start=1):
+    shown = data.train[:_SHOWN] if data.file.first_tokens is None else data.test
+    for number, example in enumerate(shown, start=1):
         yield ""
-        yield f"example {number} of {min(_SHOWN, len(data.train))}: {example.row.id}"
+        yield f"example {number} of {len(shown)}: {example.row.id}"
         yield from render(example, chat)
     if data.shots:
         yield ""

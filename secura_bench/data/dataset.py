@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from secura_bench.data.chat import ChatFormat
@@ -97,6 +97,8 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     """
     file = load_task(name)
     found, origin = read_rows(file, rows or data.rows)
+    if file.first_tokens is not None:
+        return _one_text(file, found, origin, chat, file.first_tokens)
     own_test, test_origin = read_test_rows(file) or (None, None)
     count, seed = max(rows or 0, data.rows), data.seed if data.shuffle else None
     if own_test is None:
@@ -135,6 +137,18 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     return TaskData(file, origin, train, test, counts, test_origin, spare, shots)
 
 
+def _one_text(file: TaskFile, rows: Sequence[Row], origin: Origin, chat: ChatFormat, tokens: int) -> TaskData:
+    """Return a task whose rows are one text, of which the first ``tokens`` are scored; nothing is trained on.
+
+    The number is in the row's id, and so in what identifies a score.
+    """
+    row = Row(f"first-{tokens}-tokens", "", "".join(row.target for row in rows))
+    whole = chat.text_example(file.id, row)
+    cut = replace(whole, answer_ids=whole.answer_ids[: tokens - len(whole.prompt_ids)])
+    counts = Counts(len(rows) + origin.filtered, origin.filtered, too_long=0, cut_answers=0, duplicates=0)
+    return TaskData(file, origin, (), (cut,), counts)
+
+
 def _what_happened(found: int, own_test: int, split: Split, side: Sequence[Row], data: DataSpec) -> str:
     """Return what became of a task's rows, counted, of which a ``side`` has none left; and the way out.
 
@@ -168,11 +182,19 @@ def probe_examples(
 
     A part gives its test rows first and then, if no run trains on it, its training rows but for those that stand as
     worked examples before the others; a smaller probe is the beginning of a larger one. Where ``rows`` is not said it
-    is ``PROBE_ROWS``, or as many as the smallest part allows.
+    is ``PROBE_ROWS``, or as many as the smallest part allows. A part that is one text has no share: it is all there.
 
     Raises:
         DataError: A part has fewer rows than are asked for.
     """
+    single = {part.name: part.test for part in parts if part.file.first_tokens is not None}
+    found = {**_shared([part for part in parts if part.name not in single], rows, trained), **single}
+    return {part.name: found[part.name] for part in parts}
+
+
+def _shared(parts: Sequence[TaskData], rows: int | None, trained: Sequence[str]) -> Mapping[str, tuple[Example, ...]]:
+    if not parts:
+        return {}
     pools = {part.name: part.test if part.name in trained else part.test + part.spare for part in parts}
     wanted = PROBE_ROWS if rows is None else rows
     shares = [wanted // len(parts) + (i < wanted % len(parts)) for i in range(len(parts))]

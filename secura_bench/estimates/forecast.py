@@ -112,7 +112,8 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     shape = _shape(spec.model)
     rows, longest, answers = _rows(spec, plan.inputs if plan else None)
     new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.own_parts))
-    scoring = Scoring.of(spec, longest, answers, new_tokens)
+    at_once = max((load_task(name).first_tokens or 0 for name in spec.own_parts), default=0)
+    scoring = replace(Scoring.of(spec, longest, answers, new_tokens), at_once=at_once)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
     methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
@@ -230,7 +231,8 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
         rows = Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context, trained=trained_on)
         return rows, spec.data.context, spec.data.context // 2
     trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
-    scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
+    in_windows = [part for name, part in inputs.probe.items() if inputs.tasks[name].file.first_tokens is None]
+    scored = [example for part in (*in_windows, *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)
     tokens = sum(map(len, trained)) / len(trained)
     read = (*trained, *scored, *(example for rows in inputs.sources.values() for example in rows))

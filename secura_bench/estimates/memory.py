@@ -69,6 +69,8 @@ class Scoring:
     answers: int
     new_tokens: int
     protocols: tuple[str, ...]
+    at_once: int = 0
+    """Tokens of the longest text that is read in one forward."""
 
     @classmethod
     def of(cls, spec: ExperimentSpec, context: int, answers: int, new_tokens: int) -> Scoring:
@@ -219,7 +221,8 @@ def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float
     """Return the bytes of one batch's scoring: one layer's temporaries, and logits or the KV cache.
 
     A layer: rows · context · (2 hidden + 3 intermediate). Teacher-forced logits: rows · answers · vocabulary, as they
-    are and in fp32. Generation: a cache of 2 · layers · k scalars for each of context + new tokens of each row.
+    are and in fp32. Generation: a cache of 2 · layers · k scalars for each of context + new tokens of each row. A text
+    that is read at once is one row of that many tokens, and has logits of each.
     """
     b = 4 if precision == "fp32" else 2
     layer = b * scoring.rows * scoring.context * (2 * shape.hidden + 3 * shape.intermediate)
@@ -227,4 +230,5 @@ def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float
     length = scoring.context + scoring.new_tokens
     cache = 2 * b * shape.layers * shape.kv_heads * shape.head_dim * scoring.rows * length
     generates = any(PROTOCOLS[protocol].generates for protocol in scoring.protocols)
-    return layer + max(logits, cache if generates else 0)
+    whole = scoring.at_once * (b * (2 * shape.hidden + 3 * shape.intermediate) + (b + 4) * shape.vocabulary)
+    return max(layer + max(logits, cache if generates else 0), whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from secura_bench.foundation.errors import unknown_name
 from secura_bench.foundation.schema import Explained, Slug
-from secura_bench.spec.sections import DataSpec, EvaluateSpec, TrainSpec
+from secura_bench.spec.each_task import by_task
+from secura_bench.spec.sections import EACH_TASK, DataSpec, EvaluateSpec, TrainSpec
 from secura_bench.spec.types import as_list
 
 Coordinate = Literal["model", "method", "task", "metric", "after", "step", "variant"]
@@ -35,6 +37,15 @@ def _of(kind: type[Explained]) -> AfterValidator:
 Train = Annotated[Held, _of(TrainSpec)]
 Data = Annotated[Held, _of(DataSpec)]
 Evaluate = Annotated[Held, _of(EvaluateSpec)]
+
+
+def train_value(key: str, value: Any, tasks: Sequence[str]) -> Any:
+    """Return a held value of ``train`` as records have it: a list of one for each task goes by the tasks' names.
+
+    Raises:
+        SpecError: The list is of another length.
+    """
+    return by_task(tuple(value), tasks) if key in EACH_TASK and isinstance(value, list) else value
 
 
 class Measured(Explained):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from secura_bench.foundation.errors import BenchError, unknown_name
+from secura_bench.foundation.errors import BenchError, SpecError, unknown_name
 from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.resources import shipped
 from secura_bench.foundation.yaml_file import YamlFile
-from secura_bench.publications.file import PublicationFile
+from secura_bench.publications.file import PublicationFile, train_value
 from secura_bench.publications.flaws import Flaw, flaws_of
 from secura_bench.publications.follows import followed
 from secura_bench.publications.numbers import read_numbers
@@ -113,8 +113,24 @@ def read(path: Path) -> Publication:
     return Publication(path.stem, file, read_numbers(yaml, file))
 
 
+def _check_lists(yaml: YamlFile, file: PublicationFile) -> None:
+    """Refuse lists in ``train`` that have not one value for each task of an experiment."""
+    for name, of in file.experiments.items():
+        at = ("experiments", name)
+        held = [(("train",), file.train), ((*at, "train"), of.train)]
+        held += [(("methods", row, "train"), method.train) for row, method in file.methods.items()]
+        held += [((*at, "methods", row, "train"), method.train) for row, method in of.methods.items()]
+        for place, values in held:
+            for key, value in values.items():
+                try:
+                    train_value(key, value, of.sequence)
+                except SpecError as error:
+                    raise yaml.error((*place, key), f"{error} Experiment {name} has {len(of.sequence)}.") from None
+
+
 def _check(yaml: YamlFile, file: PublicationFile) -> None:
     """Refuse tables that name what is not there, or that nothing could be set beside."""
+    _check_lists(yaml, file)
     for name, table in file.tables.items():
         at = ("tables", name)
         if table.layout == "counts":

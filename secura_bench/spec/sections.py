@@ -190,8 +190,8 @@ class EvaluateSpec(Explained):
     """What is scored, when, and by which protocols."""
 
     protocols: Annotated[tuple[Protocol, ...], BeforeValidator(as_list), Field(min_length=1)] = ("teacher_forced",)
-    """The ways to score. Tasks of plain text are scored by ``perplexity`` and by nothing else, and ``choice`` leaves
-    rows without choices out."""
+    """The ways to score. Tasks of plain text are scored by ``perplexity`` and by nothing else, those that are
+    classified by ``classify`` alone, and ``choice`` leaves rows without choices out."""
 
     every: Count | None = None
     """After how many steps the probe is scored, beside each task's end. Unset: then alone."""
@@ -228,7 +228,8 @@ class DataSpec(Explained):
     """The most rows that are drawn of a task."""
 
     context: Count = 600
-    """The longest row in tokens: rows with a longer prompt are left out and counted, answers are cut."""
+    """The longest row in tokens: rows with a longer prompt are left out and counted; answers are cut, and so are texts
+    to be classified."""
 
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """The share of a task's rows that is tested on and never trained on."""

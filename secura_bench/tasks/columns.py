@@ -86,11 +86,11 @@ class Columns(Explained):
         if self.turns is not None and self.messages is None:
             raise ValueError("'turns' says which of 'messages' are learned, and goes with it")
         if self.text is not None:
-            if (*others, self.messages) != (None,) * 7:
+            if any(said is not None for said in (*others, self.messages)):
                 raise ValueError("'text' stands alone, without prompt, target, choices or messages")
             return self
         if self.messages is not None:
-            if others != (None,) * 6:
+            if any(said is not None for said in others):
                 raise ValueError("'messages' stands alone, without prompt, target or choices")
             return self
         if self.prompt is None:

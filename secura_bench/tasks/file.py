@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.tasks.columns import Columns
@@ -170,6 +170,10 @@ class TaskFile(Explained):
     max_new_tokens: int = Field(default=128, gt=0)
     """After how many tokens generation stops."""
 
+    first_tokens: Annotated[int, Strict(), Field(gt=1)] | None = None
+    """Of plain text: its rows, in their order and joined without anything between, are one text, of which so many
+    tokens are scored in one forward, the tokenizer's beginning among them. Unset, each row is a text of its own."""
+
     hub: HubSource | None = None
     """A data set of the Hugging Face Hub."""
 
@@ -211,6 +215,8 @@ class TaskFile(Explained):
             raise ValueError("a task needs a source: 'hub', 'local', 'file' or 'generated'")
         if self.test is not None and (self.generated or not (self.test.hub or self.test.local or self.test.file)):
             raise ValueError("'test' names a 'hub', 'local' or 'file' beside the task's own (a generator has none)")
+        if self.first_tokens is not None and (self.kind != "text" or self.test is not None):
+            raise ValueError("'first_tokens' belongs to tasks of kind: text, whose rows are one text: it has no 'test'")
         tests = self.test or Sources()
         for source in (self.hub, self.local, self.file, tests.hub, tests.local, tests.file):
             columns = source.columns if source else None

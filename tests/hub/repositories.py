@@ -62,6 +62,9 @@ SPECIAL = {  # beginning, end of turn, and what else a template writes
     "llama": ("<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
     "gemma2": ("<bos>", "<end_of_turn>", ("<start_of_turn>",)),
     "qwen2": (None, "<|im_end|>", ("<|im_start|>",)),
+    "mistral": ("<s>", "</s>", ()),
+    "gpt2": (None, "<|endoftext|>", ()),
+    "gemma3_text": ("<bos>", "<eos>", ()),
 }
 
 
@@ -96,7 +99,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     if "smollm" in name:
         (beginning, end, others), template = SPECIAL["qwen2"], CHAT["qwen2"]
     else:
-        template = None if name == "llama3.2-3b" else CHAT[family]  # it was never taught to chat
+        template = None if name == "llama3.2-3b" else CHAT.get(family)  # some were never taught to chat
     tokenizer = AutoTokenizer.from_pretrained(PACKAGE / "models" / "tiny")
     named = {"eos_token": end, "pad_token": end} | ({"bos_token": beginning} if beginning else {})
     tokenizer.add_special_tokens({**named, "additional_special_tokens": list(others)})

@@ -11,6 +11,7 @@ from conftest import SPEC, secura_bench
 from interrupted import assert_same, signal_me
 from safetensors.torch import load_file
 
+from secura_bench.checkpoints.score_spec import Wanted, score_spec
 from secura_bench.models.load import find_model, load_model
 from secura_bench.plan.make import make_plan
 from secura_bench.results.read import read_record
@@ -172,3 +173,11 @@ def test_the_base_run_is_of_one_draw_of_heads(tmp_path: Path) -> None:
             plan = make_plan(load_spec(tmp_path / "spec.yaml"))
             found.append(plan.runs[0].fingerprint)
         assert (found[0] == found[1]) == alike
+
+
+def test_score_asks_a_classified_task_by_its_head() -> None:
+    wanted = [Wanted("mine", "out")]
+    spec = score_spec(wanted, "tiny", ["tiny_group_head"], "tiny_text")
+    assert spec["evaluate"]["protocols"] == ["perplexity", "classify"]
+    spec = score_spec(wanted, "tiny", ["tiny_group_head", "tiny_group"], None)
+    assert spec["evaluate"]["protocols"] == ["generate", "classify"]

@@ -17,7 +17,7 @@ from secura_bench.data.turns.conversation import SYSTEM
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import explain
-from secura_bench.publications.file import Held
+from secura_bench.publications.file import Held, train_value
 from secura_bench.publications.publication import Publication
 from secura_bench.report.study.runs import trained
 from secura_bench.results.record import RunRecord
@@ -68,6 +68,7 @@ def training_of(publication: Publication, row: str, experiment: str) -> Allowed:
     file, of = publication.file, publication.file.experiments[experiment]
     methods = [each[row].train for each in (file.methods, of.methods) if row in each]
     said = allowed({key: value for held in (file.train, of.train, *methods) for key, value in held.items()})
+    said = {key: tuple(train_value(key, value, of.sequence) for value in values) for key, values in said.items()}
     held = {**_alone(_defaults(TrainSpec)), **said}
     return held if "lr" in said else {key: values for key, values in held.items() if key != "lr"}
 
@@ -159,8 +160,8 @@ def _own_defaults(publication: Publication, record: RunRecord) -> Mapping[str, A
 
 @cache
 def _defaults_of(method: str, **where: Any) -> Mapping[str, Any]:
-    """Return a method's options where only those are set that tell it apart."""
-    return METHODS.get(method).Options(**where).model_dump(mode="json")
+    """Return a method's options where only those are set that tell it apart; they need be no whole that could run."""
+    return METHODS.get(method).Options.model_construct(**where).model_dump(mode="json")
 
 
 def _is(value: object, default: object) -> bool:
