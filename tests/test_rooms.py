@@ -15,7 +15,7 @@ import draw_rooms
 ORDER = (
     "foundation", "answers", "hub", "results", "tasks", "spec", "data", "harness", "models", "adapters", "evaluation",
     "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export", "report", "runs",
-    "integrations", "checking", "cli",
+    "launch", "integrations", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 
