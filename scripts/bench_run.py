@@ -75,7 +75,9 @@ def bare(plan: Plan) -> float:
     method = run.build()
     model = method.attach(load_model(inputs.model))
     prepare_training(model, run.train)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=run.train.lr)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=run.train.pace(run.tasks[0]).lr
+    )
     size, context = run.spec.evaluate.batch_size, run.spec.data.context
     for task, stream, steps in training_phases(run, inputs, method):
         model.train()
@@ -95,7 +97,8 @@ def bare(plan: Plan) -> float:
 def timed_resume(plan: Plan, results: Path) -> tuple[float, float]:
     """Return the seconds of a run that a signal stops half-way and that is then resumed, and of the resumed part."""
     inner, calls = TrainingLoop._accumulate, 0
-    half = plan.runs[1].train.steps * len(plan.runs[1].tasks) // 2
+    rows = {name: len(plan.inputs.tasks[name].train) for name in plan.runs[1].tasks}
+    half = sum(plan.runs[1].steps(rows)) // 2
 
     def counted(self: TrainingLoop, examples: Any) -> Any:
         nonlocal calls

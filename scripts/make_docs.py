@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secura_bench.foundation.files import write_atomically
+from secura_bench.publications.publication import publication
 from secura_bench.report.comparing.at_equal_learning import sentence_of
 from secura_bench.report.comparing.curves import compared
 from secura_bench.report.comparing.words import sentence
@@ -59,7 +60,7 @@ def make_reports(results: Path) -> dict[str, Report]:
         "report.md": make_report(runs),
         "differences.md": make_report(runs, ["differences"]),
         "norms.md": make_report(runs, ["norms"]),
-        "against_paper.md": make_report(runs, against=True),
+        "against_paper.md": make_report(runs, against=publication("secura")),
     }
 
 

@@ -165,12 +165,14 @@ def stages(
     from secura_bench.training.precision import prepare_training
 
     train, method = train_of(point), build_method(point.method, **point.options)
-    model = method.attach(model)
     rows = []
     for number in range(2 * point.batch):  # half of them a token shorter, so that there is padding
         ids = torch.randint(3, 100, (point.context - number % 2,)).tolist()
         row = Row(id=str(number), prompt="?", target="!")
         rows.append(Example("task", row, tuple(ids[: -point.answers]), tuple(ids[-point.answers :]), 1.0))
+    for source in method.sources:
+        method.take(source, rows)
+    model = method.attach(model)
     if not method.trains:
         with torch.inference_mode():
             logits = answer_logits(model.eval(), collate(rows[: point.batch], 0).to(accelerator.device))

@@ -13,28 +13,24 @@ from typing import Any
 
 from secura_bench import __version__
 from secura_bench.foundation.files import write_atomically
-from secura_bench.report.paper.published import AVERAGE, SOURCE, printed
-from secura_bench.report.paper.settings import (
-    CONTEXT,
-    PROBE,
-    PROBE_ROWS,
-    STEPS,
-    first,
-    options_of,
-    probe_parts,
-    training_of,
-)
-from secura_bench.report.paper.shapes import EXP3_TASKS, PROTOCOL
+from secura_bench.publications.place import AVERAGE
+from secura_bench.publications.publication import publication
+from secura_bench.report.against.settings import data_of, first, options_of, probe_parts, training_of
 from secura_bench.results.record import RunRecord
 
 SEED = 114514
+SECURA = publication("secura")
+SOURCE, PROTOCOL = SECURA.file.source, SECURA.file.protocol
+EXP3_TASKS = SECURA.file.experiments["exp3"].sequence
+PROBE, PROBE_ROWS = "f_task", 500
+STEPS = int(SECURA.file.train["steps"])
 
 
 def records() -> Iterator[RunRecord]:
     """Yield a record for every model, task and method of Tables 8 to 10, and for every method of Tables 11 and 12."""
     separate: dict[tuple[str, str, str, str], dict[str, float]] = {}
     sequential: dict[tuple[str, str], dict[tuple[str, int], dict[str, float]]] = {}
-    for place, value in printed().items():
+    for place, value in SECURA.values.items():
         if place.step is not None:
             run = sequential.setdefault((place.model, place.method), {})
             run.setdefault((place.task, place.step), {})[place.metric] = value
@@ -53,7 +49,7 @@ def records() -> Iterator[RunRecord]:
 def ablation(table: str, experiment: str, model: str, options: dict[str, Any]) -> Iterator[RunRecord]:
     """Yield the runs behind a line of Table 4 (``options`` say which), whose numbers are by metric."""
     values: dict[str, dict[str, float]] = {}
-    for place, value in printed().items():
+    for place, value in SECURA.values.items():
         if place.table == table and place.model == model and place.variant == f"{experiment} {options['merge']}":
             values.setdefault(place.task, {})[place.metric] = value
     for task, found in values.items():
@@ -89,18 +85,20 @@ def _record(
         "train_hash": "", "test_hash": "", "too_long": 0,
     }  # fmt: skip
     what = tasks[0] if len(tasks) == 1 else f"{len(tasks)}-tasks"
-    train = first(training_of(method, experiment))
+    train = first(training_of(SECURA, method, experiment))
     fields: dict[str, Any] = {
         "version": __version__, "name": f"{model}-{method}-{what}", "fingerprint": "published",
         "experiment": experiment, "mode": "sequence" if experiment == "exp3" else "separate", "status": "done",
         "notes": (f"the numbers are those printed in {SOURCE}, of no run of this bench",),
         "model": {"label": model, "identity": SOURCE},
         "method": {
-            "name": method, "label": method, "options": first(options_of(method)) | (options or {}), "train": train,
+            "name": method, "label": method, "train": train,
+            "options": first(options_of(SECURA, method)) | (options or {}),
         },
-        "tasks": tasks, "probe": PROBE, "probe_parts": probe_parts(), "seed": SEED, "limit": None,
-        "precision": train["precision"], "context": CONTEXT[experiment],
-        "parameters": {}, "data": dict.fromkeys((*tasks, *probe_parts()), note), "signatures": {}, "scores": scores,
+        "tasks": tasks, "probe": PROBE, "probe_parts": probe_parts(PROBE), "seed": SEED, "limit": None,
+        "precision": train["precision"], "context": first(data_of(SECURA, experiment))["context"],
+        "parameters": {}, "data": dict.fromkeys((*tasks, *probe_parts(PROBE)), note), "signatures": {},
+        "scores": scores,
         "cost": {"train_seconds": 0, "evaluate_seconds": 0, "tokens": 0, "peak_memory": 0, "device": "none"},
         "finished_at": "2025-02-25T00:00:00+00:00",
     }  # fmt: skip

@@ -14,7 +14,7 @@ from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.load import presets
 from secura_bench.models.shape import Shape
-from secura_bench.report.paper.parameters import WIDTH
+from secura_bench.report.against.counts import WIDTH
 from secura_bench.spec.sections import DataSpec, TrainSpec
 
 MODELS: Mapping[str, TrainSpec] = {"smollm2-135m": TrainSpec(), "llama3-8b": TrainSpec(precision="bf16")}

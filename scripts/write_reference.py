@@ -28,7 +28,8 @@ from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.plan.schema import SCHEMAS
-from secura_bench.report.paper import settings
+from secura_bench.publications.publication import publication
+from secura_bench.report.against import settings
 from secura_bench.report.statistics import continual
 from secura_bench.spec.described import Described, in_words
 from secura_bench.spec.method import MethodSpec
@@ -92,12 +93,12 @@ def about(method: str) -> str:
 
 def published(method: str) -> str:
     """Return the SECURA paper's settings of a method: the rate by experiment, and its options."""
-    rows = []
-    for experiment, rates in settings.LEARNING_RATES.items():
-        if method in rates:
-            own = settings.OPTIONS.get(method, {})
+    rows, paper = [], publication("secura")
+    for experiment, of in paper.file.experiments.items():
+        if method in of.methods:
+            own = settings.allowed(paper.file.methods[method].options)
             said = ", ".join(f"`{key}: {' or '.join(map(str, values))}`" for key, values in own.items())
-            rows.append((experiment.upper(), f"`{_flow(rates[method])}`", said))
+            rows.append((experiment.upper(), f"`{_flow(of.methods[method].train['lr'])}`", said))
     return table(("experiment", "train.lr", "options"), rows)
 
 
@@ -235,7 +236,7 @@ def _example(kind: str, path: Sequence[str]) -> str:
     Raises:
         LookupError: No example has the key.
     """
-    files = [file for file in sorted(EXAMPLES.glob("*.yaml")) if (file.stem == "spec") == (kind == "spec")]
+    files = [file for file in sorted(EXAMPLES.glob("*.yaml")) if file.stem.startswith("spec") == (kind == "spec")]
     found = [value for file in files for value in _values(YamlFile.read(file).data, path)]
     if not found:
         raise LookupError(f"{EXAMPLES}: no example has the key {'.'.join(path)}")
@@ -255,7 +256,8 @@ def _source(task: TaskFile) -> str:
     if task.generated:
         return f"drawn by `{task.generated.generator}`, seed {task.generated.seed}"
     if task.hub is None:
-        return "local file"
+        local = task.local
+        return f"local file `{local.file}`, of {local.found_at or 'your own'}" if local else "local file"
     of = [f"configuration {task.hub.config}"] if task.hub.config else []
     of += ["files of its own"] if task.hub.files else [f"split {task.hub.split}"]
     stand_in = f"; {task.hub.stand_in}" if task.hub.stand_in else ""

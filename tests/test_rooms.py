@@ -13,13 +13,13 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import draw_rooms
 
 ORDER = (
-    "foundation", "answers", "hub", "results", "tasks", "spec", "data", "harness", "models", "adapters", "evaluation",
-    "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export", "report", "runs",
-    "launch", "integrations", "checking", "cli",
+    "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness",
+    "models", "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export",
+    "report", "runs", "launch", "integrations", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 
-REPORT_ORDER = ("statistics", "study", "tables", "paper", "plots", "formats", "comparing", "gate", "page", "make")
+REPORT_ORDER = ("statistics", "study", "tables", "against", "plots", "formats", "comparing", "gate", "page", "make")
 """The same within the report: its folders, and what makes a report of them."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from secura_bench.adapters.conv1d import as_linear, is_conv1d
 from secura_bench.adapters.towers import other_towers
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.models.tensors import sharing
@@ -18,17 +19,16 @@ def check_targets(model: nn.Module, targets: Sequence[str]) -> list[str]:
 
     Raises:
         SpecError: A target matches nothing (the message lists the model's linear layers), or matches something
-            that is not an ``nn.Linear``.
+            that is neither an ``nn.Linear`` nor a Conv1D.
     """
     found: dict[str, list[str]] = {name: [] for name in targets}
     elsewhere = set(other_towers(model))
     for path, module in model.named_modules():
         last = path.rpartition(".")[2]
         if last in found and path not in elsewhere:
-            if not isinstance(module, nn.Linear):
-                raise SpecError(
-                    f"target_modules: {path} is a {type(module).__name__}; this method adapts nn.Linear alone."
-                )
+            if not isinstance(module, nn.Linear) and not is_conv1d(module):
+                kind = type(module).__name__
+                raise SpecError(f"target_modules: {path} is a {kind}; this method adapts nn.Linear and Conv1D alone.")
             found[last].append(path)
     for name, paths in found.items():
         if not paths:
@@ -60,11 +60,14 @@ def refuse_shared(model: nn.Module, targets: Sequence[str], way_out: str) -> Non
 def inject(
     model: nn.Module, targets: Sequence[str], adapt: Callable[[str, nn.Linear], nn.Module]
 ) -> dict[str, nn.Module]:
-    """Replace every targeted ``nn.Linear`` by ``adapt(path, linear)``; return the new modules by path."""
+    """Replace every targeted module by ``adapt(path, linear)``; return the new modules by path.
+
+    A Conv1D is handed over as the ``nn.Linear`` that it is.
+    """
     adapted: dict[str, nn.Module] = {}
     for path in check_targets(model, targets):
         parent, _, name = path.rpartition(".")
-        layer = adapt(path, model.get_submodule(path))  # type: ignore[arg-type]
+        layer = adapt(path, as_linear(model.get_submodule(path)))
         setattr(model.get_submodule(parent), name, layer)
         adapted[path] = layer
     return adapted

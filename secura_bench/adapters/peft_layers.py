@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from secura_bench.adapters.conv1d import is_conv1d
 from secura_bench.adapters.merging import Survival
 
 
@@ -27,7 +28,7 @@ def tuner_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 @torch.no_grad()
 def effective_weight(layer: Any) -> Tensor:
-    """Return the weight that the layer's forward stands for, h×d in fp32.
+    """Return the weight that the layer's forward stands for, in fp32, as it is stored: h×d, a Conv1D's d×h.
 
     LoRA: W + (alpha / r) B A. DoRA: m (W + (alpha / r) B A) / ‖W + (alpha / r) B A‖, norms by row. OSF: W and what
     became of its lesser singular values.
@@ -36,7 +37,9 @@ def effective_weight(layer: Any) -> Tensor:
     weight = layer.get_base_layer().weight.float() + layer.get_delta_weight(name).float()
     if name in getattr(layer, "lora_magnitude_vector", {}):
         magnitude = layer.lora_magnitude_vector[name].weight.float()
-        weight = weight * (magnitude / weight.norm(dim=1)).unsqueeze(1)
+        outputs = 1 if is_conv1d(layer.get_base_layer()) else 0
+        norms = weight.norm(dim=1 - outputs)
+        weight = weight * (magnitude / norms).unsqueeze(1 - outputs)
     return weight
 
 

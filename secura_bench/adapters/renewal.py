@@ -7,25 +7,26 @@ for each adapted W:
 
 from __future__ import annotations
 
-import copy
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from secura_bench.adapters.alone import PREFIX, alone
+from secura_bench.adapters.corda import decompose, is_corda, look, refuse_corda
 from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.peft_layers import effective_weight, tuner_layers
+from secura_bench.data.example import Example
 from secura_bench.foundation.errors import SpecError
 from secura_bench.models.tensors import sharing
 
 COPIES = 6
 """fp32 copies of a weight that its renewal makes: to compare what survived of the merge takes more than an SVD."""
 
-_PREFIX = "base_model.model."
 _TRAINED = ("lora_A", "lora_B", "lora_magnitude_vector", "osf_svd_params")
 _PLAIN = ("DoraLinearVariant", "MiCALinearVariant")  # of LoRA's variants, those whose weight is known
 
@@ -47,7 +48,7 @@ def refuse_renewal(model: nn.Module) -> None:
     way_out = "set boundary: continue."
     shared = sharing(model)
     for path, layer in renewable_layers(model):
-        base, name = layer.get_base_layer(), path.removeprefix(_PREFIX)
+        base, name = layer.get_base_layer(), path.removeprefix(PREFIX)
         if not isinstance(base, nn.Linear):
             raise SpecError(
                 f"boundary: renew: {name} is a {type(base).__name__}; nn.Linear alone is renewed; {way_out}"
@@ -56,7 +57,7 @@ def refuse_renewal(model: nn.Module) -> None:
             raise SpecError(f"boundary: renew: {name} is quantised, and nothing can be merged into it; {way_out}")
         if others := shared.get(f"{path}.base_layer.weight"):
             raise SpecError(
-                f"boundary: renew: {name} shares its weight with {others[0].removeprefix(_PREFIX)}, and a merge would "
+                f"boundary: renew: {name} shares its weight with {others[0].removeprefix(PREFIX)}, and a merge would "
                 f"change both; {way_out}"
             )
         for variant in getattr(layer, "lora_variant", {}).values():
@@ -66,20 +67,24 @@ def refuse_renewal(model: nn.Module) -> None:
         *_, kind, _, last = ("", "", *name.split("."))
         if parameter.requires_grad and (kind not in _TRAINED or last == "bias"):
             raise SpecError(
-                f"boundary: renew: {name.removeprefix(_PREFIX)} is trained as well, and is not made from a weight; "
+                f"boundary: renew: {name.removeprefix(PREFIX)} is trained as well, and is not made from a weight; "
                 f"leave it out of config, or {way_out}"
             )
 
 
 @torch.no_grad()
-def renew(model: nn.Module, draw: str) -> Survival:
+def renew(model: nn.Module, draw: str, rows: Sequence[Example] = ()) -> Survival:
     """Merge every adapter of PEFT's ``model`` and make it again, one module at a time; return what survived of it.
+
+    ``rows`` are those that CorDA looks at.
 
     Parameters stay the same objects, so that an optimizer, or what several processes share, goes on with them. What
     PEFT draws depends on the run's seed and on ``draw`` alone; the process's generators stay where they are.
     """
     config = model.peft_config["default"]  # type: ignore[index]
     with _seeded(draw):
+        if is_corda(config):
+            look(model, rows)
         return Survival.over([_renew(path, layer, config) for path, layer in list(renewable_layers(model))])
 
 
@@ -106,9 +111,23 @@ def sharpen(model: nn.Module) -> None:
             _make(path, layer, model.peft_config["default"])  # type: ignore[index]
 
 
+@torch.no_grad()
+def begin_from_rows(model: nn.Module, rows: Sequence[Example]) -> None:
+    """Let the adapter of PEFT's ``model``, as it was made without rows, begin as CorDA makes it of ``rows``.
+
+    Raises:
+        SpecError: CorDA can make no start of a module.
+    """
+    refuse_corda(model)
+    with _seeded("start"):
+        look(model, rows)
+        for path, layer in list(renewable_layers(model)):
+            _make(path, layer, model.peft_config["default"])  # type: ignore[index]
+
+
 def _make(path: str, layer: Any, config: Any) -> None:
     """Give ``layer`` the tensors that PEFT makes of its base weight: parameters in their own dtype, buffers in fp32."""
-    made = _made_again(path.removeprefix(_PREFIX), layer.get_base_layer(), config)
+    made = _made_again(path.removeprefix(PREFIX), layer.get_base_layer(), config)
     own = _tensors(layer)
     for name, tensor in _tensors(made).items():
         if isinstance(own[name], nn.Parameter):
@@ -119,24 +138,19 @@ def _make(path: str, layer: Any, config: Any) -> None:
         handle.remove()  # OSF's lead from its tensors back to the layer, and would keep both in memory
 
 
-def _made_again(path: str, base: nn.Linear, config: Any) -> nn.Module:
+def _made_again(path: str, base: nn.Module, config: Any) -> nn.Module:
     """Return a layer that PEFT makes of ``base`` in fp32, as if it stood at ``path`` of a model with nothing else."""
     from peft import inject_adapter_in_model
 
-    model = place = nn.Module()
-    *parents, last = path.split(".")
-    for name in parents:
-        place.add_module(name, nn.Module())
-        place = place.get_submodule(name)
-    place.add_module(last, base)
-    alone = copy.copy(config)
-    alone.target_modules, alone.exclude_modules = {path}, None
-    alone.layers_to_transform = alone.layers_pattern = None
-    dtype, base.weight.data = base.weight.dtype, base.weight.data.float()
+    model, own = alone({path: base}, config)
+    weight = base.get_parameter("weight")
+    dtype, weight.data = weight.dtype, weight.data.float()
+    if is_corda(own):
+        decompose(model, own)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of patterns that reach nothing: they are the whole model's
-        made = inject_adapter_in_model(alone, model).get_submodule(path)
-    base.weight.data = base.weight.data.to(dtype)
+        made = inject_adapter_in_model(own, model).get_submodule(path)
+    weight.data = weight.data.to(dtype)
     return made
 
 

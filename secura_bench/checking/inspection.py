@@ -43,12 +43,13 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
     yield from _counts(data, settings, train, test)
     yield from _prompts(data, rows, chat)
     yield _overlap(name, rows, probe)
-    yield from _options(rows)
+    yield from _options(rows, data.file.labels)
     yield from _references(data.file, rows)
     yield from _lengths(data)
-    for number, example in enumerate(data.train[:_SHOWN], start=1):
+    shown = data.train[:_SHOWN] if data.file.first_tokens is None else data.test
+    for number, example in enumerate(shown, start=1):
         yield ""
-        yield f"example {number} of {min(_SHOWN, len(data.train))}: {example.row.id}"
+        yield f"example {number} of {len(shown)}: {example.row.id}"
         yield from render(example, chat)
     if data.shots:
         yield ""
@@ -58,8 +59,11 @@ def inspect(name: str, settings: DataSpec, chat: ChatFormat, probe: str = "f_tas
 
 def render(example: Example, chat: ChatFormat) -> Iterator[str]:
     """Yield an example exactly as the model sees it, then its seams token by token."""
-    spelled = chat.tokenizer.decode(example.prompt_ids + example.answer_ids, clean_up_tokenization_spaces=False)
+    spelled = chat.tokenizer.decode(example.read_ids, clean_up_tokenization_spaces=False)
     yield from (f"  | {line}" for line in spelled.split("\n"))
+    if example.head is not None:
+        yield f"  last token {_tokens(example.prompt_ids[-1:], chat)} of {len(example)}, label {example.row.target!r}"
+        return
     end = chat.end_of_turn if not chat.is_cut(example) and example.prompt_ids and example.row.prompt else ()
     answer = example.answer_ids[: len(example.answer_ids) - len(end)]
     if example.row.prompt:
@@ -104,6 +108,8 @@ def _counts(data: TaskData, settings: DataSpec, train: Sequence[Row], test: Sequ
             "left out",
             f"{counts.too_long} with a prompt too long for {settings.context} tokens; {counts.cut_answers} answers cut",
         )
+    if data.file.labels:
+        yield _line("texts", f"{counts.cut_texts} cut to {settings.context} tokens")
     yield _line("duplicates", f"{counts.duplicates} rows repeat another's prompt")
     groups = {row.group for row in (*train, *test) if row.group is not None}
     grouped = f" ({len(groups)} groups)" if groups else ""
@@ -152,13 +158,17 @@ def _overlap(name: str, rows: Sequence[Row], probe: str) -> str:
     return _line("overlap", "; ".join([said, *missing]))
 
 
-def _options(rows: Sequence[Row]) -> Iterator[str]:
+def _options(rows: Sequence[Row], labels: Sequence[str] = ()) -> Iterator[str]:
+    """Yield where right options stand, or how often each of ``labels`` is right; and what guessing gives."""
     bias, best, luck = quality.position_bias(rows), quality.majority(rows), quality.chance(rows)
     if bias is None or best is None or luck is None:
         return
-    places = " ".join(f"({chr(ord('A') + i)}) {count}" for i, count in enumerate(bias.counts))
-    verdict = "may be chance" if bias.p >= 0.01 else "not by chance"
-    yield _line("right at", f"{places}; chi-square {bias.statistic:.1f}, p = {bias.p:.2g}: {verdict}")
+    if labels:
+        yield _line("labels", ", ".join(f"{label} {count}" for label, count in zip(labels, bias.counts, strict=False)))
+    else:
+        places = " ".join(f"({chr(ord('A') + i)}) {count}" for i, count in enumerate(bias.counts))
+        verdict = "may be chance" if bias.p >= 0.01 else "not by chance"
+        yield _line("right at", f"{places}; chi-square {bias.statistic:.1f}, p = {bias.p:.2g}: {verdict}")
     yield _line("guessing", f"best constant answer {best:.1f} %, uniform draw {luck:.1f} %")
 
 
@@ -190,6 +200,8 @@ def _lengths(data: TaskData) -> Iterator[str]:
     sides = [("prompt", [len(e.prompt_ids) for e in examples]), ("answer", [len(e.answer_ids) for e in examples])]
     if data.file.kind == "text":
         sides = [("text", sides[1][1])]
+    if data.file.labels:
+        sides = [("text", sides[0][1])]
     said = "; ".join(f"{side} median {statistics.median(n):g}, longest {max(n)}" for side, n in sides)
     yield _line("tokens", said)
 

@@ -32,7 +32,7 @@ class Live:
     def __init__(self, run: Run, inputs: Inputs, **train: Any) -> None:
         seed_everything(run.seed, run.threads)
         self.run, self.inputs = run, inputs
-        self.train = TrainSpec.model_validate({**run.train.model_dump(), **train})
+        self.train = TrainSpec.model_validate(run.train.over(train))
         self.method = inputs.hand_to(run.build())
         self.model = attached(self.method, load_model(inputs.model), lambda model: prepare_training(model, self.train))
         self.tasks = [Task(name, i, inputs.tasks[name].train, len(run.tasks)) for i, name in enumerate(run.tasks)]

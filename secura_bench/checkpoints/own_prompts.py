@@ -15,7 +15,7 @@ _PARTS = ("normalizer", "pre_tokenizer", "model", "decoder")
 """Of a fast tokenizer, what decides the ids of a text; padding and truncation are set by whoever trains."""
 
 
-def own_chat(checkpoint: Checkpoint, system: str | None) -> ChatFormat:
+def own_chat(checkpoint: Checkpoint, system: str | None, *, bare: bool = False) -> ChatFormat:
     """Return the chat format of the checkpoint's own tokenizer.
 
     Raises:
@@ -27,7 +27,7 @@ def own_chat(checkpoint: Checkpoint, system: str | None) -> ChatFormat:
             f"{checkpoint.folder.path}: holds no tokenizer, which `template: own` asks for; leave it out, and prompts "
             f"are made with the base's."
         )
-    return ChatFormat(tokenizer, system, checkpoint.label)
+    return ChatFormat(tokenizer, system, checkpoint.label, bare=bare)
 
 
 def differences_of(checkpoint: Checkpoint, base: ChatFormat) -> tuple[str, ...]:

@@ -99,7 +99,10 @@ def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], prob
     parts = probe or ("tiny_f_task" if base == "tiny" else "f_task")
     names = [stem_of(Path(name)) if name in files else name for name in learned]
     own = [] if is_data_file(parts) or parts.startswith(PREFIX) else expand(parts)
-    text = any(load_task(task).kind == "text" for task in own)
+    kinds = {load_task(task).kind for task in own}
+    beside = [protocol for kind, protocol in (("text", "perplexity"), ("code", "execute")) if kind in kinds]
+    headed = [name not in files and load_task(name).kind == "classify" for name in learned]
+    written = ["generate"] if not all(headed) or "answers" in kinds else []
     spec: dict[str, Any] = {
         "experiment": slug("score-" + "-".join(names), "score"),
         "mode": "separate",
@@ -107,7 +110,10 @@ def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], prob
         "tasks": tasks,
         "probe": _absolute(str(find_data_file(parts))) if is_data_file(parts) else parts,
         "methods": [{"name": NAME, "label": each.label, "path": _absolute(each.place)} for each in wanted],
-        "evaluate": {"protocols": ["generate", *(["perplexity"] if text else [])], "batch_size": _BATCH},
+        "evaluate": {
+            "protocols": [*written, *beside, *(["classify"] if any(headed) else [])],
+            "batch_size": _BATCH,
+        },
     }
     if base == "tiny" and probe is None:
         spec |= _OF_TINY

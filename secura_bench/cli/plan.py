@@ -11,7 +11,11 @@ import typer
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, include_tasks, load_plugins
 
 LoadCode = Annotated[
-    bool, typer.Option("--allow-code", help="Let tasks of lm-eval that are code be loaded: those of an include_path.")
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Let tasks of lm-eval of an include_path, which are code, be loaded, and languages of execute be tried.",
+    ),
 ]
 
 

@@ -45,7 +45,12 @@ def report(
             "the paper's shapes; general (the default), paper or all. May be repeated.",
         ),
     ] = _NONE,
-    against: Annotated[str | None, typer.Option(metavar="paper", help="Set the published numbers beside.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Set a publication's numbers beside: one of `ls publications`, or a YAML file."
+        ),
+    ] = None,
     methods: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Show these methods alone (and the base), by title or label.")
     ] = None,
@@ -62,6 +67,7 @@ def report(
     # NumPy's products are small here: threads would only wait for each other, for longer than the work takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from secura_bench.foundation.errors import unknown_name
+    from secura_bench.publications.publication import publication
     from secura_bench.report.gate.requirement import requirements
     from secura_bench.report.make import FILES, make_report, render, write
 
@@ -69,13 +75,12 @@ def report(
     formats = ("terminal", *FILES)
     if format is not None and format not in formats:
         raise BenchError(f"--format {format}: {unknown_name('format', format, formats)}")
-    if against is not None and against != "paper":
-        raise BenchError(f"--against {against}: {unknown_name('publication', against, ('paper',))}")
     if out is not None and format == "terminal":
         raise BenchError(f"--format terminal: goes to no file; --out writes {', '.join(FILES)}.")
+    beside = publication(against) if against is not None else None
     runs, problems = _read(results)
     alone = [name.strip() for name in methods.split(",")] if methods is not None else []
-    made = make_report(runs, tables, against is not None, problems, alone, reference or "")
+    made = make_report(runs, tables, beside, problems, alone, reference or "")
     if out is not None:
         for path in write(made, out, [format] if format else list(FILES)):
             typer.echo(f"{path}: written")

@@ -28,7 +28,11 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; errors and the report alone.")] = False,
     allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Let evaluate:<id> metrics, and lm-eval tasks that are code, be run.")
+        bool,
+        typer.Option(
+            "--allow-code",
+            help="Let evaluate:<id> metrics, lm-eval tasks that are code, and what a model writes be run.",
+        ),
     ] = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Events as a JSON object a line on stdout, and no report.")

@@ -1,4 +1,4 @@
-"""`secura-bench schema`: what specs and task files may hold, for editors."""
+"""`secura-bench schema`: what specs, task files and publications may hold, for editors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from secura_bench.foundation.errors import BenchError
 
 
 def schema(
-    of: Annotated[str, typer.Argument(metavar="[spec|task|lists]", help="What is written.")] = "spec",
+    of: Annotated[str, typer.Argument(metavar="[spec|task|lists|publication]", help="What is written.")] = "spec",
     plugins: Plugins = NO_FILES,
 ) -> None:
-    """Print the JSON Schema of specs, task files or lists of tasks; with --plugin, its methods are known too."""
+    """Print the JSON Schema of specs, task files, lists or publications; with --plugin, its methods are known too."""
     from secura_bench.foundation.errors import unknown_name
     from secura_bench.plan.schema import SCHEMAS
 

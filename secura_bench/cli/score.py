@@ -41,7 +41,8 @@ def score(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; errors and the report alone.")] = False,
     allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Let evaluate:<id> metrics be loaded: they are code.")
+        bool,
+        typer.Option("--allow-code", help="Let evaluate:<id> metrics, which are code, and what a model writes be run."),
     ] = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Events as a JSON object a line on stdout, and no report.")

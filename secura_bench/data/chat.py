@@ -11,8 +11,8 @@ from pathlib import PurePath
 from typing import Any
 
 from secura_bench.data.example import Example
-from secura_bench.data.turns.conversation import SYSTEM, Turn, conversation, plain
-from secura_bench.data.turns.differences import differences
+from secura_bench.data.turns.conversation import SYSTEM, Turn, bare, conversation, plain
+from secura_bench.data.turns.differences import BARE, differences
 from secura_bench.data.turns.spelling import Piece, Shield, Spelling
 from secura_bench.data.turns.template import ChatTemplate, TemplateError
 from secura_bench.foundation.errors import DataError
@@ -37,17 +37,21 @@ class ChatFormat:
     tokens that a row's text spells are text (``Spelling``).
 
     ``system`` is the system message, the public code's where it is None, and "" for none (then a template may write
-    one of its own); a row's own system message goes before it. ``model`` names the model in errors.
+    one of its own); a row's own system message goes before it. ``model`` names the model in errors. ``bare`` prompts
+    are the row's text alone, whatever template there is, and the answer stands straight behind them.
 
     Raises:
         DataError: The template cannot be rendered, or the tokenizer has no end-of-sequence token.
     """
 
-    def __init__(self, tokenizer: Any, system: str | None = None, model: str | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, system: str | None = None, model: str | None = None, *, bare: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
-        self.system = SYSTEM if system is None else system
+        self.bare = bare
+        self.system = "" if bare else SYSTEM if system is None else system
         self.model = model or PurePath(str(tokenizer.name_or_path or "")).name or "the model"
-        self._template = ChatTemplate.of(tokenizer, self.model)
+        self._template = None if bare else ChatTemplate.of(tokenizer, self.model)
         self.template: str | None = self._template.text if self._template else None
         self.system_in_user_turn = self._template is not None and not self._takes_system()
         if tokenizer.eos_token_id is None:
@@ -122,7 +126,7 @@ class ChatFormat:
     @cached_property
     def differences(self) -> tuple[str, ...]:
         """How prompts differ from what ``apply_chat_template`` gives for generation, a sentence each."""
-        return differences(self._template, self.system, self.system_in_user_turn, _ANSWER)
+        return (BARE,) if self.bare else differences(self._template, self.system, self.system_in_user_turn, _ANSWER)
 
     @property
     def template_hash(self) -> str:
@@ -130,7 +134,8 @@ class ChatFormat:
         probe = Row("probe", " Which\n\nis  right? ", " this\n one ")
         _, tail = self._render(probe)
         rendered = [*map(self.spelling.ids, (self.prompt_text(probe), probe.target, tail)), self._adds_bos()]
-        parts = (self.template or "plain", self.system, self.system_in_user_turn, self.end_of_turn, rendered)
+        without = "bare" if self.bare else "plain"
+        parts = (self.template or without, self.system, self.system_in_user_turn, self.end_of_turn, rendered)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _prompt_ids(self, row: Row) -> tuple[int, ...]:
@@ -151,14 +156,18 @@ class ChatFormat:
 
     def _apply(self, turns: Sequence[Turn]) -> str:
         if self._template is None:
-            return plain(turns)
+            return self._written(turns)
         return self._template.render([{"role": role, "content": text} for role, text in turns])
+
+    def _written(self, turns: Sequence[Turn]) -> str:
+        """Return turns as they are written without a template."""
+        return bare(turns) if self.bare else plain(turns)
 
     def _render(self, row: Row) -> tuple[list[Piece], str]:
         """Return the text before the answer in pieces, and the text after it."""
         turns = conversation(row.history, row.prompt, self.system, self.system_in_user_turn)
         if self._template is None:
-            return list(self.spelling.pieces(plain(turns))), ""
+            return list(self.spelling.pieces(self._written(turns))), ""
         if row.history and not self._carries:
             raise DataError(f"the chat template of model {self.model!r} does not write what was said before a prompt.")
         shield = Shield(self.spelling, (text for _, text in turns))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from secura_bench.data.chat import ChatFormat
+from secura_bench.data.classified import classified_example, is_cut
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import after, worked_examples
 from secura_bench.data.quality import duplicates
@@ -15,6 +16,7 @@ from secura_bench.foundation.errors import DataError
 from secura_bench.spec.sections import PROBE_ROWS, DataSpec
 from secura_bench.tasks.catalog import load_task
 from secura_bench.tasks.file import TaskFile
+from secura_bench.tasks.references import check_references, is_told
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.sources import Origin, read_rows, read_test_rows
 
@@ -29,6 +31,7 @@ class Counts:
     group of a test row that the task names itself. ``marked`` rows spell special tokens, which are read as text, and of
     ``respelled`` ones the answer does not come back from its tokens as it was: it is compared as it comes back.
     ``fewshot`` training rows stand as worked examples before every scored prompt, and are not scored themselves.
+    ``cut_texts`` rows to be classified lost their text's end.
     """
 
     found: int
@@ -40,6 +43,7 @@ class Counts:
     marked: int = 0
     respelled: int = 0
     fewshot: int = 0
+    cut_texts: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ class TaskData:
 
     ``test_origin`` is where the test rows come from, where the task names them itself.
     ``shots`` are the training rows that stand as worked examples before each scored prompt. ``spare`` are the training
-    rows as a probe scores them where no run trains on them: after the shots, and without them. ``identity`` is a hash
-    of what else the rows are asked by, where that is not the bench's own.
+    rows as a probe scores them where no run trains on them: after the shots, without them and without those whose
+    reference is no answer of the task's kind. ``identity`` is a hash of what else the rows are asked by, where that is
+    not the bench's own.
     """
 
     file: TaskFile
@@ -65,7 +70,8 @@ class TaskData:
     @property
     def spare_too_long(self) -> int:
         """How many training rows are not among the spare ones because of the worked examples before them."""
-        return len(self.train) - len(self.shots) - len(self.spare)
+        told = sum(is_told(self.file, example.row) for example in self.train[len(self.shots) :])
+        return told - len(self.spare)
 
     @property
     def name(self) -> str:
@@ -91,18 +97,22 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     """
     file = load_task(name)
     found, origin = read_rows(file, rows or data.rows)
+    if file.first_tokens is not None:
+        return _one_text(file, found, origin, chat, file.first_tokens)
     own_test, test_origin = read_test_rows(file) or (None, None)
-    count = max(rows or 0, data.rows)
+    count, seed = max(rows or 0, data.rows), data.seed if data.shuffle else None
     if own_test is None:
-        split = split_rows(found, count, data.test_fraction, data.seed)
+        split = split_rows(found, count, data.test_fraction, seed)
     else:
-        split = split_from(found, own_test, count, data.seed)
+        split = split_from(found, own_test, count, seed)
     if data.held_out == "validation":
-        split, test_origin = validation_split(split, data.test_fraction, data.seed), None
+        split, test_origin = validation_split(split, data.test_fraction, seed), None
+        check_references(file.tested_on or file, split.test, {})
     train = _examples(file, split.train, chat, data.context)
     shots = worked_examples(name, [e.row for e in train], data.num_fewshot if file.kind == "answers" else 0)
     test = _examples(file, after(shots, split.test), chat, data.context)
     spare = _examples(file, after(shots, (e.row for e in train[len(shots) :])), chat, data.context) if shots else train
+    spare = tuple(example for example in spare if is_told(file, example.row))
     for side, left, before in (("training", train, split.train), ("test", test, split.test)):
         if not left:
             happened = _what_happened(len(found), len(own_test or ()), split, before, data)
@@ -118,10 +128,25 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
         duplicates=duplicates(drawn),
         met=split.met,
         marked=sum(any(map(chat.spelling.controls_in, row.texts)) for row in drawn),
-        respelled=sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
+        respelled=0
+        if file.kind == "classify"
+        else sum(chat.spelling.read_back(row.target) != row.target for row in drawn),
         fewshot=len(shots),
+        cut_texts=sum(is_cut(e, chat.spelling, data.context) for e in (*train, *test)) if file.labels else 0,
     )
     return TaskData(file, origin, train, test, counts, test_origin, spare, shots)
+
+
+def _one_text(file: TaskFile, rows: Sequence[Row], origin: Origin, chat: ChatFormat, tokens: int) -> TaskData:
+    """Return a task whose rows are one text, of which the first ``tokens`` are scored; nothing is trained on.
+
+    The number is in the row's id, and so in what identifies a score.
+    """
+    row = Row(f"first-{tokens}-tokens", "", "".join(row.target for row in rows))
+    whole = chat.text_example(file.id, row)
+    cut = replace(whole, answer_ids=whole.answer_ids[: tokens - len(whole.prompt_ids)])
+    counts = Counts(len(rows) + origin.filtered, origin.filtered, too_long=0, cut_answers=0, duplicates=0)
+    return TaskData(file, origin, (), (cut,), counts)
 
 
 def _what_happened(found: int, own_test: int, split: Split, side: Sequence[Row], data: DataSpec) -> str:
@@ -157,11 +182,19 @@ def probe_examples(
 
     A part gives its test rows first and then, if no run trains on it, its training rows but for those that stand as
     worked examples before the others; a smaller probe is the beginning of a larger one. Where ``rows`` is not said it
-    is ``PROBE_ROWS``, or as many as the smallest part allows.
+    is ``PROBE_ROWS``, or as many as the smallest part allows. A part that is one text has no share: it is all there.
 
     Raises:
         DataError: A part has fewer rows than are asked for.
     """
+    single = {part.name: part.test for part in parts if part.file.first_tokens is not None}
+    found = {**_shared([part for part in parts if part.name not in single], rows, trained), **single}
+    return {part.name: found[part.name] for part in parts}
+
+
+def _shared(parts: Sequence[TaskData], rows: int | None, trained: Sequence[str]) -> Mapping[str, tuple[Example, ...]]:
+    if not parts:
+        return {}
     pools = {part.name: part.test if part.name in trained else part.test + part.spare for part in parts}
     wanted = PROBE_ROWS if rows is None else rows
     shares = [wanted // len(parts) + (i < wanted % len(parts)) for i in range(len(parts))]
@@ -186,5 +219,8 @@ def examples_hash(examples: Sequence[Example]) -> str:
 def _examples(file: TaskFile, rows: Sequence[Row], chat: ChatFormat, context: int) -> tuple[Example, ...]:
     if file.kind == "text":
         return tuple(chat.text_example(file.id, row) for row in rows)
-    made = (chat.example(file.id, row, context) for row in rows)
+    if file.kind == "classify":
+        made = (classified_example(file.id, row, chat.spelling, context) for row in rows)
+    else:
+        made = (chat.example(file.id, row, context) for row in rows)
     return tuple(example for example in made if example is not None)

@@ -14,7 +14,8 @@ class Example:
 
     ``prompt_ids`` end where the assistant begins to speak; ``answer_ids`` are the answer and its end-of-turn
     token, the only ones with a loss. ``weight`` multiplies the loss of each of its tokens in a training step;
-    ``replayed`` marks a row that comes from a buffer.
+    ``replayed`` marks a row that comes from a buffer. ``head`` names the task whose classification head answers, None
+    where the language model's own does: then the one answer id is a label's number, which no model reads.
     """
 
     task: str
@@ -23,14 +24,20 @@ class Example:
     answer_ids: tuple[int, ...]
     weight: float = 1.0
     replayed: bool = False
+    head: str | None = None
+
+    @property
+    def read_ids(self) -> tuple[int, ...]:
+        """The token ids that a model reads."""
+        return self.prompt_ids + self.answer_ids if self.head is None else self.prompt_ids
 
     @property
     def supervised(self) -> int:
-        """Number of tokens with a loss."""
+        """Number of tokens, or labels, with a loss."""
         return len(self.answer_ids)
 
     def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.answer_ids)
+        return len(self.read_ids)
 
 
 @dataclass(frozen=True)

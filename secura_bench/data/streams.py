@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from secura_bench.foundation.generators import move, position_of
-
-Sampling = Literal["replacement", "epochs"]
+from secura_bench.spec.types import Sampling
 
 
 class RowStream:
     """An endless, seeded, resumable stream of row numbers below ``size``.
 
     ``replacement`` draws every row uniformly, as the published code does; ``epochs`` deals all rows in a new random
-    order before any comes again.
+    order before any comes again; ``sequential`` deals them in the order of their numbers.
     """
 
     def __init__(self, size: int, sampling: Sampling, seed: int | str) -> None:
@@ -32,7 +31,10 @@ class RowStream:
         for _ in range(count):
             if not self._left:
                 self._left = list(range(self.size))
-                self._generator.shuffle(self._left)
+                if self.sampling == "epochs":
+                    self._generator.shuffle(self._left)
+                else:
+                    self._left.reverse()  # the last is dealt first
             numbers.append(self._left.pop())
         return numbers
 

@@ -129,7 +129,12 @@ def layer_bytes(
 
 def adapted_scalars(footprint: Footprint, shape: Shape) -> int:
     """Return the scalars of the largest adapted weight of a layer."""
-    return max(inputs * outputs for _, inputs, outputs in (_module(name, shape) for name in footprint.adapted))
+    return max(inputs * outputs for inputs, outputs in adapted_sizes(footprint, shape))
+
+
+def adapted_sizes(footprint: Footprint, shape: Shape) -> list[tuple[int, int]]:
+    """Return the numbers of inputs and outputs of a layer's adapted modules."""
+    return [_module(name, shape)[1:] for name in footprint.adapted]
 
 
 def _module(name: str, shape: Shape) -> tuple[str, int, int]:

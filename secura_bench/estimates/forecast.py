@@ -14,6 +14,7 @@ from secura_bench.estimates.formulas import (
     Work,
     count_on_shape,
     disk_of,
+    forward_flops,
     restricted,
     scoring_flops,
     training_flops,
@@ -111,7 +112,8 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     shape = _shape(spec.model)
     rows, longest, answers = _rows(spec, plan.inputs if plan else None)
     new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.own_parts))
-    scoring = Scoring.of(spec, longest, answers, new_tokens)
+    at_once = max((load_task(name).first_tokens or 0 for name in spec.own_parts), default=0)
+    scoring = replace(Scoring.of(spec, longest, answers, new_tokens), at_once=at_once)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
     methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
@@ -225,15 +227,20 @@ def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
     """
     if inputs is None:
         bound = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
-        return Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context), spec.data.context, spec.data.context // 2
+        trained_on = dict.fromkeys(spec.task_names, round(spec.data.rows * (1 - spec.data.test_fraction)))
+        rows = Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context, trained=trained_on)
+        return rows, spec.data.context, spec.data.context // 2
     trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
-    scored = [example for part in (*inputs.probe.values(), *inputs.test.values()) for example in part]
+    in_windows = [part for name, part in inputs.probe.items() if inputs.tasks[name].file.first_tokens is None]
+    scored = [example for part in (*in_windows, *inputs.test.values()) for example in part]
     test = sum(map(len, inputs.test.values())) / len(spec.task_names)
     tokens = sum(map(len, trained)) / len(trained)
     read = (*trained, *scored, *(example for rows in inputs.sources.values() for example in rows))
     answers = max(example.supervised for example in read)
     longest = max(map(len, read))
-    return Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True), longest, answers
+    trained_on = {name: len(inputs.tasks[name].train) for name in spec.task_names}
+    rows = Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True, trained=trained_on)
+    return rows, longest, answers
 
 
 def _of_method(
@@ -260,7 +267,7 @@ def _of_method(
     try:
         footprint = method.footprint()
         estimate = replace(estimate, footprint=footprint)
-        estimate = replace(estimate, work=work_of(spec, footprint, train, len(planned.tasks), rows))
+        estimate = replace(estimate, work=work_of(spec, footprint, train, planned.steps(rows.trained), rows))
         if shape is None:
             return replace(estimate, count=footprint.count_on_shapes(shapes_of(spec.model)))
         return _estimated(estimate, footprint, planned, shape, rows, scoring, answers, device)
@@ -288,6 +295,7 @@ def _estimated(
     count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(planned.spec.model)), shape, train)
     flops = work.tokens * training_flops(shape, train, count.trainable == count.total, footprint)
     flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
+    flops += work.looked_at * forward_flops(shape, rows.tokens)
     logits = footprint.logits_memory(answers, shape.vocabulary)
     left, checkpoint = disk_of(planned.spec, count, train, work, footprint, shape, logits)
     memory = memory_of(footprint, count, shape, train, scoring, answers, estimate.tasks, not device.is_cpu)

@@ -5,8 +5,8 @@ Bytes are bytes, and sizes of tensors are in scalars. Where a number is a guess 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -70,41 +70,49 @@ class Work:
     scored: float
     """Rows scored, by every protocol of the spec."""
 
+    looked_at: int = 0
+    """Rows that go through the model forwards once, for a start that is made of them."""
 
-def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, tasks: int, rows: Rows) -> Work:
+
+def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps: Sequence[int], rows: Rows) -> Work:
     """Return what a run does. The base scores once; others before training only where the start is not the base.
 
-    Steps: ``train.steps`` a task. Tokens: steps · rows a step, a memory's too, · a row's tokens. Scored: the probe at
-    the end of each task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks``
-    says.
+    ``steps`` are those of each task. Tokens: steps · rows a step, a memory's too, · a row's tokens. Scored: the probe
+    at the end of each task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks``
+    says. Looked at: ``Footprint.start_rows`` at the start, and at each boundary where adapters are made again.
     """
+    tasks = len(steps)
     everything = rows.probe + tasks * rows.test
     if not footprint.trains:
         return Work(0, 0, everything)
-    steps = train.steps * tasks
     scored = 0.0 if footprint.starts_as_base else float(everything)
-    stages = 1 if footprint.mixes_tasks else tasks
+    stages = [sum(steps)] if footprint.mixes_tasks else steps
     every = spec.evaluate.every
-    length = steps // stages
-    scored += stages * (1 + probed_within(length, every)) * rows.probe
-    if stages == 1:
+    scored += sum(1 + probed_within(length, every) for length in stages) * rows.probe
+    if len(stages) == 1:
         scored += tasks * rows.test
     else:
         scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
-    at_end = tasks if stages == 1 else len(scored_after(range(tasks), tasks - 1, spec.evaluate.tasks))
+    at_end = tasks if len(stages) == 1 else len(scored_after(range(tasks), tasks - 1, spec.evaluate.tasks))
     scored += scored_between(spec) * (rows.probe + at_end * rows.test)
-    fed = sum(footprint.relative_rows + footprint.memory_rows(task) for task in range(tasks))
-    return Work(steps, train.steps * train.batch_size * fed * rows.tokens, scored)
+    fed = sum(length * (footprint.relative_rows + footprint.memory_rows(task)) for task, length in enumerate(steps))
+    starts = 1 + (len(stages) - 1) * (footprint.boundary_weights > 0)
+    looked_at = footprint.start_rows * starts
+    return Work(sum(steps), train.batch_size * fed * rows.tokens, scored, looked_at)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of the probe and of a task's test side, and tokens of a row: measured, or bounds where data is not here."""
+    """Rows of the probe and of a task's test side, and tokens of a row: measured, or bounds where data is not here.
+
+    ``trained`` are the rows that each task trains on.
+    """
 
     probe: int
     test: float
     tokens: float
     exact: bool = False
+    trained: Mapping[str, int] = field(default_factory=dict)
 
 
 def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: Footprint) -> float:
@@ -121,8 +129,12 @@ def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: 
 
 def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> float:
     """Return the floating-point operations of scoring one row of ``tokens`` tokens by all ``protocols``."""
-    passes = sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
-    return 2 * (shape.layers * shape.layer + shape.embedding) * tokens * passes
+    return forward_flops(shape, tokens) * sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
+
+
+def forward_flops(shape: Shape, tokens: float) -> float:
+    """Return the floating-point operations of one row's forward: 2 a parameter and token."""
+    return 2 * (shape.layers * shape.layer + shape.embedding) * tokens
 
 
 def disk_of(

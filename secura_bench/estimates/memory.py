@@ -6,9 +6,9 @@ Bytes are bytes, and sizes of tensors are in scalars. ``scripts/measure_plan.py`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars
+from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars, adapted_sizes
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
@@ -69,6 +69,8 @@ class Scoring:
     answers: int
     new_tokens: int
     protocols: tuple[str, ...]
+    at_once: int = 0
+    """Tokens of the longest text that is read in one forward."""
 
     @classmethod
     def of(cls, spec: ExperimentSpec, context: int, answers: int, new_tokens: int) -> Scoring:
@@ -99,7 +101,8 @@ def memory_of(
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
       gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
-    - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight.
+    - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight;
+    - where a start is made of rows, ``start_bytes``.
     """
     trained, bytes_ = count.trainable, trained_bytes(train.precision)
     weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
@@ -138,7 +141,24 @@ def memory_of(
     if tasks > 1 and footprint.boundary_weights:
         copies = 4.0 * footprint.boundary_weights * adapted_scalars(footprint, shape)
         moments.append(Memory(weights, 0, optimizer, copies, held, host))
+    if footprint.start_rows:
+        moments.append(
+            Memory(weights, 0, optimizer, start_bytes(footprint, shape, train.precision, scoring), held, host)
+        )
     return max(moments, key=Memory.on_cpu)
+
+
+def start_bytes(footprint: Footprint, shape: Shape, precision: Precision, scoring: Scoring) -> float:
+    """Return the bytes of a start that is made of rows, which the optimizer's state meets at a boundary.
+
+    The covariances of the inputs of all adapted modules, 4 d² each; beside them a row's forward, all its logits in
+    fp32 among it, or one weight's decomposition in fp32: an inverse with five d×d more, or three and five h×d.
+    """
+    sizes = adapted_sizes(footprint, shape)
+    covariances = 4.0 * shape.layers * sum(d * d for d, _ in sizes)
+    forward = scoring_bytes(shape, precision, replace(scoring, rows=1)) + 4.0 * scoring.context * shape.vocabulary
+    decomposition = 4.0 * max(max(6 * d * d, 3 * d * d + 5 * h * d) for d, h in sizes)
+    return covariances + max(forward, decomposition)
 
 
 def _step(
@@ -201,7 +221,8 @@ def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float
     """Return the bytes of one batch's scoring: one layer's temporaries, and logits or the KV cache.
 
     A layer: rows · context · (2 hidden + 3 intermediate). Teacher-forced logits: rows · answers · vocabulary, as they
-    are and in fp32. Generation: a cache of 2 · layers · k scalars for each of context + new tokens of each row.
+    are and in fp32. Generation: a cache of 2 · layers · k scalars for each of context + new tokens of each row. A text
+    that is read at once is one row of that many tokens, and has logits of each.
     """
     b = 4 if precision == "fp32" else 2
     layer = b * scoring.rows * scoring.context * (2 * shape.hidden + 3 * shape.intermediate)
@@ -209,4 +230,5 @@ def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float
     length = scoring.context + scoring.new_tokens
     cache = 2 * b * shape.layers * shape.kv_heads * shape.head_dim * scoring.rows * length
     generates = any(PROTOCOLS[protocol].generates for protocol in scoring.protocols)
-    return layer + max(logits, cache if generates else 0)
+    whole = scoring.at_once * (b * (2 * shape.hidden + 3 * shape.intermediate) + (b + 4) * shape.vocabulary)
+    return max(layer + max(logits, cache if generates else 0), whole)

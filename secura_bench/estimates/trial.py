@@ -6,13 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
 from secura_bench.evaluation.evaluate import evaluate
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.lending import attached
+from secura_bench.models.head import lend_heads
 from secura_bench.models.load import load_model
+from secura_bench.plan.heads import fresh_heads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.tasks.file import TaskFile
@@ -34,12 +38,18 @@ class Trial:
         seed_everything(run.seed, run.threads)
         accelerator = new_accelerator(run.train.precision)
         method = inputs.hand_to(run.build())
+        base = load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device)
+        heads = fresh_heads(run, inputs, base)
+
+        def lent(base: nn.Module) -> nn.Module:
+            lend_heads(base, heads)
+            wrapped: nn.Module = accelerator.prepare_model(base, evaluation_mode=True)
+            return wrapped
+
         model = attached(
-            method,
-            load_model(inputs.model, weights_dtype(run.train.precision)).to(accelerator.device),
-            lambda model: prepare_training(model, run.train) if method.trains else None,
-            lambda base: accelerator.prepare_model(base, evaluation_mode=True),
+            method, base, lambda model: prepare_training(model, run.train) if method.trains else None, lent
         )
+        lend_heads(model, heads)
         moments: list[float] = []
 
         def on_step(report: StepReport) -> None:
@@ -50,7 +60,7 @@ class Trial:
         else:
             name = run.tasks[0]
             task = Task(name, 0, inputs.tasks[name].train, 1)
-            loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id)
+            loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, heads=heads)
             method.begin_task(model, task)
             loop.run_task(task, RowStream(len(task.train), run.train.sampling, "trial"), steps + 1, on_step)
         size, row = run.spec.evaluate.batch_size, 0.0
@@ -58,7 +68,16 @@ class Trial:
             for protocol in run.spec.evaluate.protocols:
                 file, batch = _batch(protocol, inputs, size)
                 began = time.perf_counter()
-                evaluate(protocol, view, file, batch, inputs.chat, size, run.spec.data.context)
+                evaluate(
+                    protocol,
+                    view,
+                    file,
+                    batch,
+                    inputs.chat,
+                    size,
+                    run.spec.data.context,
+                    why_not=inputs.why_not,
+                )
                 row += (time.perf_counter() - began) / len(batch)
         return cls((moments[-1] - moments[0]) / steps if moments else 0.0, row)
 

@@ -30,6 +30,7 @@ def evaluate(
     known: Mapping[int, Prediction] = NOTHING_KNOWN,
     on_batch: OnBatch = lambda batch: None,
     metrics: Sequence[UserMetric] = (),
+    why_not: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Score ``model`` on ``examples`` of one task. Examples that the protocol cannot score are not counted.
 
@@ -37,9 +38,10 @@ def evaluate(
     ``known`` holds predictions by position, which an interrupted evaluation of the same examples has made. They are
     taken as they are. A batch of known predictions alone is not computed again.
     ``on_batch`` is called after each batch that was scored, with the batch's predictions.
+    ``why_not`` allows ``execute`` to run programs, and says which it cannot: ``Asked``.
     """
     way = PROTOCOLS[protocol]
-    asked = Asked(model, file, examples, chat, batch_size, context, known)
+    asked = Asked(model, file, examples, chat, batch_size, context, known, why_not)
     wanted = way.scorable(file.kind, examples)
     found = dict(known)
     if not found.keys() >= set(wanted):  # else the model, which may be one of shapes alone, is not asked
@@ -55,7 +57,7 @@ def evaluate(
             task=file.id,
             predictions=predictions,
             scores={},
-            n=len(wanted),
+            n=sum(predictions[i].verdict != "skipped" for i in wanted),
             metrics=metrics,
             tokenizers=(file.tokenize,),
         )

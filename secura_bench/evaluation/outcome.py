@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,8 +58,17 @@ class Evaluation(Judged):
     tokenizers: tuple[str | None, ...] = (None,)
 
     @property
+    def constant_answer(self) -> str | None:
+        """The label that a classification head gives to every row, where it gives one to all; None elsewhere."""
+        labels = {prediction.text for prediction in self.predictions}
+        return labels.pop() if self.protocol == "classify" and len(labels) == 1 and self.n > 1 else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """Say how many rows ROUGE leaves out, if it leaves out some and not all."""
+        """Say which programs were not run, and how many rows ROUGE leaves out, if it leaves out some and not all."""
+        if skipped := Counter(each.said for each in self.predictions if each.verdict == "skipped"):
+            of = len(self.examples)
+            return tuple(f"{self.task}: {n} of {of} programs are not run: {why}" for why, n in skipped.items())
         untold = sum(value is None for value in self.columns.get("rouge1", ()))
         if not 0 < untold < len(self.examples):
             return ()

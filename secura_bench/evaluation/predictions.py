@@ -27,6 +27,7 @@ class Prediction:
         tokens: number of scored tokens.
         choices: the log-likelihood of each choice given the prompt, in nats.
         figures: of ``lm_eval`` the harness's own numbers, by metric.
+        verdict: of ``execute`` what became of the program, ``passed`` or another word. said: why, in one line.
     """
 
     text: str = ""
@@ -36,6 +37,8 @@ class Prediction:
     tokens: int | None = None
     choices: tuple[float, ...] | None = None
     figures: Mapping[str, float] | None = None
+    verdict: str | None = None
+    said: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction as plain JSON, which ``from_json`` reads back exactly. NaN is text: JSON has none."""

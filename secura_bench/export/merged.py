@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from secura_bench.adapters.conv1d import linear_weight
 from secura_bench.adapters.peft_layers import tuner_layers
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.wording import in_a_line
@@ -32,7 +33,7 @@ def merged_model(base: ModelFolder, method: Method, model: nn.Module, dtype: tor
         for path, weight in method.weights(model):
             path = path.removeprefix("base_model.model.")
             _give_its_own(plain, plain.get_submodule(path))
-            plain.get_submodule(path).weight.copy_(weight)
+            linear_weight(plain.get_submodule(path)).copy_(weight)
     settle_tie(plain)
     return plain
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from secura_bench.adapters.conv1d import is_conv1d
 from secura_bench.adapters.pair_sum import PairSumLinear
 from secura_bench.adapters.peft_layers import lora_layers
 
@@ -25,6 +26,7 @@ def pairs_as_lora(stock_base: nn.Module, adapted: Mapping[str, PairSumLinear]) -
         lora_alpha=round(first.scale * rank),
         lora_dropout=0.0,
         target_modules=sorted(names if alike == set(adapted) else adapted),
+        fan_in_fan_out=any(is_conv1d(stock_base.get_submodule(path)) for path in adapted),
         task_type="CAUSAL_LM",
     )
     stock: Any = get_peft_model(stock_base, config)

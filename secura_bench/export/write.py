@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from secura_bench.adapters.conv1d import is_conv1d
 from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.pair_sum import pair_layers
 from secura_bench.adapters.peft_layers import lora_layers, tuner_layers
@@ -29,6 +30,7 @@ from secura_bench.methods.method import Method
 from secura_bench.models.config import configuration
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
 from secura_bench.models.sound import load_sound
+from secura_bench.models.task_heads import FILE
 from secura_bench.results.folder import RunFolder
 from secura_bench.results.read import read_record
 from secura_bench.results.record import RunRecord
@@ -82,7 +84,9 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
             _write_merged(base, merged_model(base, again, used_up, dtype), folder)
         untrained = load_model(base, dtype).float()
         refuse_disagreement(method, model, untrained, lambda: _written(form, folder, base, dtype), _OTHER[form])
-        chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label)
+        chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label, bare=spec.data.bare)
+        if (heads := RunFolder(run).heads_file).is_file():
+            shutil.copyfile(heads, folder / FILE)
         (folder / "README.md").write_text(_card(record, base, chat, form), encoding="utf-8")
         if target.exists():
             target.rmdir()
@@ -157,6 +161,7 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
         lora_dropout=0.0,
         target_modules=sorted(names if alike == set(adapted) else adapted),
         use_dora=normed,
+        fan_in_fan_out=any(is_conv1d(stock_base.get_submodule(path)) for path in adapted),
         task_type="CAUSAL_LM",
     )
     stock: Any = get_peft_model(stock_base, config)

@@ -68,6 +68,7 @@ METHODS = Registry(
     "method",
     {
         "base": "secura_bench.methods.base_model:Base",
+        "head_only": "secura_bench.methods.head_only:HeadOnly",
         "seq": "secura_bench.methods.method:Method",
         "lora": "secura_bench.methods.lora:LoRA",
         "dora": "secura_bench.methods.dora:DoRA",
@@ -98,8 +99,11 @@ PROTOCOLS = Registry(
     {
         "teacher_forced": "secura_bench.evaluation.protocols.teacher_forced:TEACHER_FORCED",
         "generate": "secura_bench.evaluation.protocols.generate:GENERATE",
+        "own_metric": "secura_bench.evaluation.protocols.own_metric:OWN_METRIC",
         "choice": "secura_bench.evaluation.protocols.choice:CHOICE",
         "perplexity": "secura_bench.evaluation.protocols.perplexity:PERPLEXITY",
+        "execute": "secura_bench.evaluation.protocols.execute:EXECUTE",
+        "classify": "secura_bench.evaluation.protocols.classify:CLASSIFY",
         "lm_eval": "secura_bench.evaluation.protocols.lm_eval:LM_EVAL",
     },
 )

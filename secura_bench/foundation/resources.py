@@ -1,4 +1,4 @@
-"""Where the shipped specs, tasks and the tiny model lie, in a checkout and in an installed wheel."""
+"""Where the shipped specs, tasks, publications and the tiny model lie, in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped(folder: str) -> Path:
-    """Return the folder ``configs`` or ``tasks``: the wheel's copy where there is one, else the checkout's."""
+    """Return the folder ``configs``, ``tasks`` or ``publications``: the wheel's copy, else the checkout's."""
     in_wheel = PACKAGE / "_shipped" / folder
     return in_wheel if in_wheel.is_dir() else PACKAGE.parent / folder

@@ -204,7 +204,7 @@ def explain(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
 def _fields_at(model: type[BaseModel], key: KeyPath) -> list[str]:
     """Return the keys that are allowed at ``key`` of a file that is read as ``model``."""
     for part in key:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in model.model_fields:  # else a name in a mapping of such models
             model = _model_of(model.model_fields[part].annotation) or model
     return [field.alias or name for name, field in model.model_fields.items()]
 

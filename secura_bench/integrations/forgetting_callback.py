@@ -111,6 +111,11 @@ class ForgettingCallback(TrainerCallback):
         settings = {"trainer": kind, **_length(trainer.args)}
         with untouched(trainer.model):
             plan = make_plan(spec)
+            if plan.inputs.classes:
+                raise SpecError(
+                    f"rows: {', '.join(plan.inputs.classes)} is answered by a classification head, which no trainer "
+                    f"here has; `secura-bench run` trains one."
+                )
         self.run = WatchedRun(plan, Path(results), named, options, train, settings, trainer.args.seed)
         self._stopped: str | None = None
         self._began = self._scoring = 0.0

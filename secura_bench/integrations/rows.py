@@ -29,6 +29,11 @@ def read_task(name: str, tokenizer: Any, data: DataSpec | None = None, *, index:
         SpecError: There is no such task or file. DataError: Its rows cannot be read.
     """
     read = load_data(task_named(name), data or DataSpec(), ChatFormat(tokenizer))
+    if read.file.labels:
+        raise DataError(
+            f"task {name!r} is answered by a classification head, which no trainer here has; `secura-bench run` trains "
+            f"one, and a task of kind: answers asks the model itself."
+        )
     return Task(read.name, index, read.train, count)
 
 

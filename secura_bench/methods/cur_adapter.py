@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from secura_bench.adapters.conv1d import as_linear
 from secura_bench.adapters.cur import Selection, lowest_norm, sampled
 from secura_bench.adapters.cur_layers import CURLinear
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, inject
@@ -80,7 +81,7 @@ class CURAdapter(Method[CUROptions]):
         r = resolve_size(self.options.r, model)
         paths = check_targets(model, self.options.target_modules)
         for path in paths:
-            self.check(path, model.get_submodule(path), r, model)  # type: ignore[arg-type]
+            self.check(path, as_linear(model.get_submodule(path)), r, model)
         held = count_adapted(model, paths, lambda h, d: self.held_by(h, d, r, model))
         return count_adapted(model, paths, lambda h, d: self.trained_by(h, r, model)).with_held(held.trainable)
 

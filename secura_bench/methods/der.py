@@ -60,8 +60,8 @@ class DEROptions(Options):
 class DER(Method[DEROptions]):
     """Loss + α MSE(logits, those when the row was learned) + β CE(replayed rows), on two draws from one reservoir.
 
-    The mean squared error is over answer tokens and vocabulary. It needs no boundaries: rows enter as they are trained
-    on, and are replayed from the second step on, within the first task too.
+    The mean squared error is over answer tokens and vocabulary, or a head's labels. It needs no boundaries: rows enter
+    as they are trained on, and are replayed from the second step on, within the first task too.
 
     Deviation: kept logits are made without dropout, by a forward of their own for the rows that are kept; the authors
     take those of the training step. The two extra losses are no part of the step's logged loss.
@@ -92,6 +92,8 @@ class DER(Method[DEROptions]):
             kept = {id(held[place]): self.logits[place] for place in first}
 
             def apart(logits: Tensor, targets: Tensor, rows: Sequence[Example]) -> Tensor:
+                if any(row.head for row in rows):
+                    return _apart_by_head(logits, [kept[id(row)] for row in rows])
                 goal = torch.cat([kept[id(row)] for row in rows]).to(logits)
                 return (logits - goal).square().mean(dim=1).sum()
 
@@ -122,7 +124,8 @@ class DER(Method[DEROptions]):
             with torch.no_grad():
                 logits = answer_logits(model, step.collate(rows))
             apart = logits.to("cpu", _DTYPES[self.options.logits_dtype]).split([row.supervised for row in rows])
-            self.logits |= {place: own.clone() for place, own in zip(part, apart, strict=True)}
+            own = zip(part, rows, apart, strict=True)
+            self.logits |= {place: said[:, : _outputs(row)].clone() for place, row, said in own}
         model.train(was_training)
 
     def footprint(self) -> Footprint:
@@ -148,3 +151,15 @@ class DER(Method[DEROptions]):
         """Go on from ``state``."""
         self.buffer.load_state_dict(state["buffer"])
         self.logits = dict(enumerate(state["logits"]))
+
+
+def _outputs(row: Example) -> int | None:
+    """Return how many logits are a row's: its labels', where a classification head answers; None for all."""
+    return len(row.row.choices or ()) if row.head else None
+
+
+def _apart_by_head(logits: Tensor, goals: Sequence[Tensor]) -> Tensor:
+    """Return the squared errors to ``goals``, one a row, of heads that differ in size: each a mean over its own."""
+    rows = zip(logits.split([len(goal) for goal in goals]), goals, strict=True)
+    gaps = [(said[:, : goal.shape[1]] - goal.to(said)).square().mean(dim=1).sum() for said, goal in rows]
+    return torch.stack(gaps).sum()

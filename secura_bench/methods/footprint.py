@@ -34,6 +34,8 @@ class Footprint:
         task_bytes: of each trained scalar, what a task leaves on the device for good, all but the last.
         boundary_bytes: as ``held_bytes``, what ``end_task`` takes beside what is held, of each trained scalar.
         boundary_weights: fp32 copies of an adapted weight that ``end_task`` makes, of one weight at a time.
+        start_rows: rows that go through the model before the first step, and again where ``boundary_weights`` are made;
+            of each adapted module their inputs' covariance is held meanwhile.
         memory_gradients: how many gradients of everything trained ``after_backward`` makes on rows of a memory and
             holds at once, beside the step's own, in task number so, from 0.
         memory_rows: rows of a memory that it sends through the model for each row of a step, in task number so.
@@ -60,6 +62,7 @@ class Footprint:
     task_bytes: int
     boundary_bytes: tuple[int, int]
     boundary_weights: int
+    start_rows: int
     memory_gradients: Callable[[int], int]
     memory_rows: Callable[[int], float]
     memory_logits: tuple[int, int]
@@ -112,6 +115,7 @@ def joined(parts: Sequence[Footprint], plain: Footprint, adapter: Footprint) -> 
         task_bytes=sum(part.task_bytes for part in parts),
         boundary_bytes=(max(part.boundary_bytes[0] for part in parts), max(part.boundary_bytes[1] for part in parts)),
         boundary_weights=max(part.boundary_weights for part in parts),
+        start_rows=max(part.start_rows for part in parts),
         memory_gradients=lambda task: max(part.memory_gradients(task) for part in parts),
         memory_rows=lambda task: sum(part.memory_rows(task) for part in parts),
         memory_logits=max((part.memory_logits for part in parts), key=math.prod),

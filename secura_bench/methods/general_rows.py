@@ -1,13 +1,26 @@
-"""Rows of a source of its own for replay: general data, a fixed share of it for each new row."""
+"""Rows of a source of a method's own: a fixed share of them for each new row, or a sample once."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from secura_bench.data.example import Example
 from secura_bench.data.streams import RowStream
+from secura_bench.foundation.errors import SpecError
+
+
+def sample_of(source: str, rows: Sequence[Example], count: int, seed: int) -> tuple[Example, ...]:
+    """Return ``count`` of the ``rows`` that ``source`` has, each once, as ``seed`` draws them.
+
+    Raises:
+        SpecError: There are fewer.
+    """
+    if count > len(rows):
+        raise SpecError(f"rows: {count} are asked for, and {source} has {len(rows)} to give; set rows: {len(rows)}.")
+    return tuple(random.Random(f"sample/{seed}").sample(list(rows), count))
 
 
 class GeneralRows:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ValidationInfo, field_validator
 from torch import Tensor, nn
 
+from secura_bench.adapters.conv1d import is_conv1d, linear_weight
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets, refuse_shared
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.peft_layers import effective_weight, lora_layers, merge
@@ -99,8 +100,11 @@ class LoRA(Method[LoRAOptions]):
             refuse_shared(model, self.options.target_modules, "set boundary: continue.")
         if self.options.init_lora_weights in ("pissa", "olora"):
             refuse_shared(model, self.options.target_modules, "take another init_lora_weights.")
+        transposed = [path for path in paths if is_conv1d(model.get_submodule(path))]
+        if transposed and self.options.init_lora_weights == "olora":
+            raise SpecError(f"init_lora_weights: olora does not fit {transposed[0]}, a Conv1D; take pissa, or true.")
         for path in paths:
-            weight = model.get_parameter(f"{path}.weight")
+            weight = linear_weight(model.get_submodule(path))
             if self.extras.get("use_dora") and not weight.is_meta and not weight.any(dim=1).all():
                 raise SpecError(f"{path} has a row that is all zero, and DoRA divides by a row's norm; use lora.")
             if self.merges and not weight.is_floating_point():
@@ -114,6 +118,7 @@ class LoRA(Method[LoRAOptions]):
             target_modules=paths if other_towers(model) else list(self.options.target_modules),
             # Some starts take the weight apart, which shapes alone cannot show.
             init_lora_weights=True if on_shapes else self.options.init_lora_weights,
+            fan_in_fan_out=bool(transposed),
             **self.extras,
         )
         return get_peft_model(model, config)
@@ -149,9 +154,10 @@ class LoRA(Method[LoRAOptions]):
             self.survival = Survival.over(merge(layer) for _, layer in lora_layers(model))
 
     def weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-        """Yield the path and weight of every adapted module."""
+        """Yield the path and weight of every adapted module, h×d."""
         for path, layer in lora_layers(model):
-            yield path, effective_weight(layer)
+            weight = effective_weight(layer)
+            yield path, weight.t() if is_conv1d(layer.get_base_layer()) else weight
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the adapter, and the weights that it was merged into, if it was."""

@@ -26,7 +26,7 @@ from secura_bench.methods.ewc import trained
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.parameters import ParameterCount
-from secura_bench.models.head import head_at
+from secura_bench.models.head import reading
 from secura_bench.spec.types import Number
 
 
@@ -49,7 +49,8 @@ class LwF(Method[LwFOptions]):
     teacher is the base: as in the paper, what was learned before the first task is not to be forgotten either.
 
     Deviation: the paper's networks have an output layer a task, trained alone at first, and the old ones distil. A
-    language model has one, and it distils at the answers' positions. T² keeps the gradient's size whatever T is
+    language model has one, and it distils at the answers' positions; of rows that classification heads answer, model
+    and teacher are both read through the task's head as it is at that step. T² keeps the gradient's size whatever T is
     (Hinton et al. 2015); the paper leaves it out.
 
     Attributes:
@@ -81,11 +82,11 @@ class LwF(Method[LwFOptions]):
         self.teacher = {name: tensor.to(batch.input_ids.device) for name, tensor in self.teacher.items()}
         was_training = inner.training
         inner.eval()
-        with head_at(inner, batch.predicts):
+        with reading(inner, batch) as logits_of:
             said = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "use_cache": False}
-            logits: Tensor = functional_call(inner, self.teacher, (), said).logits[0]
+            output = functional_call(inner, self.teacher, (), said)
         inner.train(was_training)
-        return logits.float()
+        return logits_of(output).float()
 
     def footprint(self) -> Footprint:
         """The teacher's forward comes on a forward and a backward of the same size; the divergence keeps logits."""

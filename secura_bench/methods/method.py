@@ -279,6 +279,7 @@ class Method(Generic[OptionsT]):
             task_bytes=0,
             boundary_bytes=(0, 0),
             boundary_weights=0,
+            start_rows=0,
             memory_gradients=lambda task: 0,
             memory_rows=lambda task: 0.0,
             memory_logits=(0, 0),

@@ -31,6 +31,7 @@ from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import Fraction, OwnSeed, Positive, Rank, Targets, resolve_seed
 from secura_bench.methods.parameters import ParameterCount, count_adapted
+from secura_bench.spec.each_task import check_one_each
 from secura_bench.spec.types import Number
 
 Strength = Annotated[Number, Field(ge=0)]
@@ -104,11 +105,11 @@ class OLoRA(Method[OLoRAOptions]):
             SpecError: ``lambda1`` is a list of another length than there are tasks.
         """
         given = self.options.lambda1
-        if isinstance(given, tuple) and len(given) != task.count:
-            raise SpecError(
-                f"o_lora.lambda1: {len(given)} strengths for {task.count} task{'s' * (task.count != 1)}; give one for "
-                f"each, or one number for all."
-            )
+        if isinstance(given, tuple):
+            try:
+                check_one_each(given, task.count)
+            except SpecError as error:
+                raise SpecError(f"o_lora.lambda1: {error}") from None
         self.task = task.index
 
     def terms(self, model: nn.Module, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:

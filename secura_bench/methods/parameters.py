@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from secura_bench.adapters.conv1d import linear_weight
+
 
 @dataclass(frozen=True)
 class ParameterCount:
@@ -36,7 +38,7 @@ class ParameterCount:
 
 def count_adapted(model: nn.Module, paths: Sequence[str], trained_by: Callable[[int, int], int]) -> ParameterCount:
     """Return the count of a frozen ``model`` with adapters at ``paths``; ``trained_by(h, d)`` is an h×d module's."""
-    trainable = sum(trained_by(*model.get_parameter(f"{path}.weight").shape) for path in paths)
+    trainable = sum(trained_by(*linear_weight(model.get_submodule(path)).shape) for path in paths)
     layers = {match.group() for path in paths if (match := re.search(r"\.\d+\.", path))}
     total = trainable + sum(parameter.numel() for parameter in model.parameters())
     return ParameterCount(trainable, total, 0, trainable, trainable / max(1, len(layers)))

@@ -20,7 +20,6 @@ _REFUSED = {
 }
 _WANT_ROWS = {
     "eva": "needs the activations of the task's rows at every adapted module, before the first step",
-    "corda": "needs the covariance of the task's rows at every adapted module, before the first step",
     "lora_ga": "needs the gradients of the task's rows by every adapted weight, before the first step",
     "loftq": "needs a base that is quantised beside its full weights",
 }
@@ -41,9 +40,13 @@ def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | No
     start = str(given.get("init_lora_weights", "")).lower()
     if start in _WANT_ROWS:
         raise ValueError(
-            f"init_lora_weights: {start} {_WANT_ROWS[start]}, which no method is given here: it would be another "
-            f"start under that name; pissa, olora, mica, orthogonal, gaussian, true and false can be used"
+            f"init_lora_weights: {start} {_WANT_ROWS[start]}, which it is not given here: it would be another "
+            f"start under that name; corda, pissa, olora, mica, orthogonal, gaussian, true and false can be used"
         )
+    if start.startswith("corda"):
+        _refuse_corda(name, given)
+    elif given.get("corda_config"):
+        raise ValueError("corda_config is for init_lora_weights: corda, and would do nothing here; leave it out")
     if given.get("use_asa"):
         raise ValueError("use_asa: AdaMSS keeps its scores where no state holds them, so no run could be resumed")
     settings = dict(given)
@@ -57,6 +60,24 @@ def peft_config(name: str, given: Mapping[str, Any], targets: Sequence[str] | No
     if name == "adalora":
         refuse_schedule(config)
     return config
+
+
+def _refuse_corda(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse CorDA where PEFT would make another start of it, or where its rows are the bench's to say.
+
+    Raises:
+        ValueError: It is so.
+    """
+    start, said = given["init_lora_weights"], given.get("corda_config")
+    if name != "lora" or start != "corda":
+        raise ValueError(f"init_lora_weights: {start} of {name}: CorDA is init_lora_weights: corda of peft_type: lora")
+    if not isinstance(said, Mapping) or said.get("corda_method") not in ("kpm", "ipm"):
+        raise ValueError(
+            "corda_config: say {corda_method: kpm}, which trains what matters least to the rows that 'from' names, or "
+            "{corda_method: ipm}, which trains what matters most to them"
+        )
+    if others := sorted(said.keys() - {"corda_method"}):
+        raise ValueError(f"corda_config: {others[0]} is not offered here; corda_method alone is")
 
 
 def tuners() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Any tuner of PEFT, by PEFT's own configuration.
 
 model ← get_peft_model(model, config); what PEFT made trainable is θ
+(``init_lora_weights: corda``: W, θ ← as PEFT makes them of W and of what rows of ``from`` bring to its input)
 for each step:
     loss = cross-entropy (AdaLoRA: + weight · mean ‖P Pᵀ − I‖ and ‖Qᵀ Q − I‖)
     θ ← optimizer(θ, ∇ loss)
@@ -11,87 +12,36 @@ at each boundary between tasks (``boundary: renew``):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from secura_bench.adapters.conv1d import as_linear, is_conv1d
+from secura_bench.adapters.corda import is_corda, refuse_corda, without_start
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.osf_layers import take_off_frozen
 from secura_bench.adapters.peft_layers import tuner_layers
-from secura_bench.adapters.renewal import COPIES, refuse_renewal, renew, renewable_layers, sharpen
+from secura_bench.adapters.renewal import COPIES, begin_from_rows, refuse_renewal, renew, renewable_layers, sharpen
 from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
-from secura_bench.data.example import Task
-from secura_bench.foundation.errors import SpecError, unknown_name
+from secura_bench.data.example import Example, Task
+from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.wording import in_a_line
 from secura_bench.methods.adalora import refuse_steps
 from secura_bench.methods.footprint import Footprint
-from secura_bench.methods.method import Method, Options, StepContext
-from secura_bench.methods.options import Targets
-from secura_bench.methods.peft_config import NOT_LINEAR, not_renewed, peft_config, tuners, unusable
+from secura_bench.methods.general_rows import sample_of
+from secura_bench.methods.method import Method, StepContext
+from secura_bench.methods.options import resolve_seed
+from secura_bench.methods.peft_config import NOT_LINEAR, peft_config
 from secura_bench.methods.peft_linear import not_linear
+from secura_bench.methods.peft_options import PeftOptions
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.models.tensors import sharing, without_copies
-
-
-class PeftOptions(Options):
-    """A tuner of PEFT and its configuration.
-
-    All is checked when the options are read, but for what PEFT finds out on the model; PEFT is imported for that, by
-    specs that use this method alone.
-    """
-
-    peft_type: str
-    """PEFT's name of a tuner, in any case."""
-
-    target_modules: Targets | None = None
-    """Names of the modules to adapt; unset, ``q_proj`` and ``v_proj`` where the tuner adapts linear layers. PEFT's own
-    key of that name, with its regular expressions, goes into ``config`` instead."""
-
-    config: Annotated[dict[str, Any], Field(default_factory=dict, validate_default=True)]
-    """The fields of the tuner's configuration in PEFT."""
-
-    boundary: Literal["continue", "renew"] = "continue"
-    """Whether the adapter goes on at the end of a task, or is merged into the weights and made again from these, as a
-    sequence of ``osf`` asks for. ``lora`` can be renewed as well, with any start that leaves the model as it is."""
-
-    @field_validator("peft_type")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        if reason := unusable(name.lower()):
-            raise ValueError(f"{name} cannot be used: {reason}")
-        if name.lower() not in tuners():
-            raise ValueError(unknown_name("tuner", name, tuners()))
-        return name.lower()
-
-    @field_validator("config")
-    @classmethod
-    def _is_accepted(cls, config: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "peft_type" in info.data and "target_modules" in info.data:
-            if info.data["target_modules"] and "target_modules" in config:
-                raise ValueError("target_modules stands beside 'config' too; leave one of them out")
-            peft_config(info.data["peft_type"], config, info.data["target_modules"])
-        return config
-
-    @field_validator("boundary")
-    @classmethod
-    def _can_be_renewed(cls, boundary: str, info: ValidationInfo) -> str:
-        known = boundary == "renew" and {"peft_type", "config"} <= info.data.keys()
-        if known and (reason := not_renewed(info.data["peft_type"], info.data["config"])):
-            raise ValueError(f"renew: {reason}; use 'continue'")
-        return boundary
-
-    @model_serializer(mode="wrap")
-    def _as_it_was(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the options; ``boundary`` where it says something: runs from before it did keep their fingerprints."""
-        told: dict[str, Any] = dump(self)
-        return told if self.boundary == "renew" else {key: told[key] for key in told if key != "boundary"}
 
 
 class Peft(Method[PeftOptions]):
@@ -111,6 +61,11 @@ class Peft(Method[PeftOptions]):
         self.survival: Survival | None = None
         self._tuner: Any = None
         self._gradients: dict[nn.Parameter, Tensor | None] = {}
+        self.rows: Sequence[Example] = ()
+
+    def take(self, source: str, rows: Sequence[Example]) -> None:
+        """Hold the rows of the source that CorDA looks at."""
+        self.rows = sample_of(source, rows, self.options.rows, resolve_seed(None))
 
     @property
     def starts_as_base(self) -> bool:
@@ -143,9 +98,11 @@ class Peft(Method[PeftOptions]):
         leave_other_towers(model, config)
         if self.options.config.get("layer_replication"):
             _refuse_replication(model)
-        finish = None
-        if any(parameter.is_meta for parameter in model.parameters()):
+        finish, looks, on_shapes = None, is_corda(config), any(p.is_meta for p in model.parameters())
+        if on_shapes:
             config, finish = stand_in(name, config)
+        elif looks:
+            config, finish = without_start(config)
         before = sharing(model)
         try:
             adapted = get_peft_model(model, config)
@@ -169,9 +126,13 @@ class Peft(Method[PeftOptions]):
             _refuse_transposed(adapted)
         if before and self.moves_base:
             self._refuse_shared(adapted, before)
+        if looks:
+            refuse_corda(adapted)
+            if self.rows:  # without them it is no run: what is trained comes back into it, with the weights beneath
+                begin_from_rows(adapted, self.rows)
         if self.renews:
             refuse_renewal(adapted)
-            if name == "osf" and not finish:
+            if name == "osf" and not on_shapes:
                 sharpen(adapted)
         self._tuner = adapted.base_model
         return adapted
@@ -197,8 +158,23 @@ class Peft(Method[PeftOptions]):
 
     def footprint(self) -> Footprint:
         """Patterns, lists of layers and PEFT's own reading of the configuration want the whole model to be counted."""
-        copies = COPIES if self.renews else 0
-        return replace(super().footprint(), counts_by_layer=False, boundary_weights=copies)
+        said = self.options.config.get("target_modules")
+        plain = replace(super().footprint(), counts_by_layer=False, boundary_weights=COPIES if self.renews else 0)
+        if not self.sources:
+            return plain
+        adapted = tuple(said) if isinstance(said, list) else plain.adapted
+        return replace(plain, adapted=adapted, start_rows=self.options.rows)
+
+    def begin_task(self, model: nn.Module, task: Task) -> None:
+        """Refuse to train what had to begin from rows, and was handed none.
+
+        Raises:
+            SpecError: It is so.
+        """
+        if self.sources and not self.rows:
+            raise SpecError(
+                f"method 'peft' begins from rows of {self.options.from_!r}, and was handed none: Method.take."
+            )
 
     def check_steps(self, steps: int) -> None:
         """Refuse an AdaLoRA whose ranks would still be allocated when the run ends."""
@@ -241,7 +217,7 @@ class Peft(Method[PeftOptions]):
     def end_task(self, model: nn.Module, task: Task) -> None:
         """Renew the adapter where another task follows."""
         if self.renews and task.index + 1 < task.count:
-            self.survival = renew(model, str(task.index))
+            self.survival = renew(model, str(task.index), self.rows)
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return what survived of the last merge, once there was one."""
@@ -256,10 +232,10 @@ class Peft(Method[PeftOptions]):
         """
         for path, layer in tuner_layers(model):
             base = layer.get_base_layer()
-            if isinstance(base, nn.Linear):
+            if isinstance(base, nn.Linear) or is_conv1d(base):
                 was_training = layer.training
                 layer.eval()
-                unit = torch.eye(base.in_features, device=base.weight.device, dtype=base.weight.dtype)
+                unit = torch.eye(as_linear(base).in_features, device=base.weight.device, dtype=base.weight.dtype)
                 yield path, (layer(unit) - layer(torch.zeros_like(unit[:1]))).T.float()
                 layer.train(was_training)
 
@@ -306,7 +282,7 @@ def _refuse_transposed(adapted: nn.Module) -> None:
         SpecError: There is such a module.
     """
     for path, layer in tuner_layers(adapted):
-        if type(layer.get_base_layer()).__name__ == "Conv1D":
+        if is_conv1d(layer.get_base_layer()):
             raise SpecError(f"init_lora_weights: olora does not fit {path}, a Conv1D; take pissa, or true.")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from secura_bench.checkpoints.adapter import check_adapter
 from secura_bench.checkpoints.find import Checkpoint, find_checkpoint
+from secura_bench.checkpoints.heads import heads_identity, read_heads
 from secura_bench.checkpoints.own_prompts import differences_of, own_chat
 from secura_bench.data.chat import ChatFormat
 from secura_bench.foundation.errors import DataError, SpecError
@@ -46,7 +47,8 @@ class Loads:
 
     def identity(self, tasks: tuple[str, ...]) -> list[Any]:
         """Return what of it changes a number of a run on ``tasks``: the content of the files."""
-        return [[key, each.folder.identity] for key, each in self.checkpoints.items() if key in (MIXED, *tasks)]
+        mine = {key: each for key, each in self.checkpoints.items() if key in (MIXED, *tasks)}
+        return [[key, each.folder.identity, *filter(None, [heads_identity(each)])] for key, each in mine.items()]
 
     @property
     def told(self) -> dict[str, Any]:
@@ -82,9 +84,13 @@ def _load(
     paths = {MIXED: options.path} if options.path is not None else dict(options.after or {})
     found = {key: find_checkpoint(path) for key, path in paths.items()}
     notes = {key: _check(each, spec, inputs, options.template) for key, each in found.items()}
+    for key, each in found.items():
+        alone = key != MIXED and spec.mode == "separate"
+        if wanted := {task: count for task, count in inputs.classes.items() if not alone or task == key}:
+            read_heads(each, wanted)
     own = None
     if options.template == "own":
-        chats = [own_chat(each, spec.data.system) for each in found.values()]
+        chats = [own_chat(each, spec.data.system, bare=spec.data.bare) for each in found.values()]
         if len({chat.template_hash for chat in chats}) > 1:
             raise SpecError("template: own: their tokenizers differ; give each an entry of its own, with its 'path'.")
         own = read(chats[0])

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from secura_bench.data.dataset import examples_hash
+from secura_bench.evaluation.named_metrics import named_by
 from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.build import build_method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.config import memory_mark
 from secura_bench.plan.checkpoints import Loads
 from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.running import run_mark
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
+from secura_bench.tasks.file import TaskFile
 
 RESULTS_VERSION = 5
 """Raised whenever a change of ours moves a number, so that older records are not taken for new ones."""
@@ -44,7 +48,7 @@ def fingerprint_of(
         "probe": [[part, inputs.notes[part].probe_hash] for part in inputs.probe],
         "protocols": spec.protocols,
         "scored": [
-            [task, file.kind, file.answer, file.extract, file.max_new_tokens, *filter(None, [file.tokenize])]
+            [task, file.kind, file.answer, file.extract, file.max_new_tokens, *_counted(file, spec.protocols)]
             for task, file in ((name, inputs.tasks[name].file) for name in dict.fromkeys((*tasks, *spec.probe_parts)))
         ],
         "metrics": [[metric.name, metric.signature] for metric in inputs.metrics],
@@ -56,7 +60,10 @@ def fingerprint_of(
         "batch": spec.evaluate.batch_size if train.precision != "fp32" else None,  # in bf16 ties may fall otherwise
         "threads": threads,
         "device": device_kind(),
+        **run_mark(inputs.why_not),
     }
+    if inputs.classes and method.is_base:
+        identity["heads"] = seed  # which draws the untrained ones
     if loads is not None:
         identity |= {
             "mode": spec.mode,
@@ -77,6 +84,12 @@ def fingerprint_of(
         if spec.evaluate.interpolate:
             identity["interpolate"] = spec.evaluate.interpolate
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _counted(file: TaskFile, protocols: Sequence[str]) -> list[str]:
+    """Return by which tokenizer and by which metrics of its own a task is scored, where it says so."""
+    own = file.metric[:1] if "own_metric" in protocols else ()
+    return [*filter(None, [file.tokenize]), *named_by(file), *own]
 
 
 def device_kind() -> str:

@@ -15,6 +15,7 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.methods.method import Method
 from secura_bench.models.load import ModelFolder, find_model, load_tokenizer
+from secura_bench.plan.running import check_allowed, languages_here
 from secura_bench.results.record import DataNote
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import PROBE_ROWS
@@ -30,6 +31,7 @@ class Inputs:
         test: the test examples of each trained task, after ``evaluate.limit``.
         notes: what of each task was used, for records. metrics: the user's own, loaded.
         sources: the rows that methods read beside the trained ones, by task; no row that is scored is among them.
+        why_not: of each language of the programs that are scored why it cannot be run here; None where none is scored.
     """
 
     model: ModelFolder
@@ -40,6 +42,12 @@ class Inputs:
     notes: Mapping[str, DataNote]
     metrics: tuple[UserMetric, ...] = ()
     sources: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    why_not: Mapping[str, str] | None = None
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """How many labels each task has that a classification head of its own answers."""
+        return {name: len(data.file.labels) for name, data in self.tasks.items() if data.file.labels}
 
     def hand_to(self, method: Method) -> Method:
         """Hand a fresh method the rows that it reads beside the trained ones; return it."""
@@ -52,8 +60,9 @@ def read_inputs(
     spec: ExperimentSpec, metrics: tuple[UserMetric, ...], fetch: bool, allow_code: bool, chat: ChatFormat | None = None
 ) -> Inputs:
     """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
+    check_allowed(spec, allow_code)
     model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
-    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label)
+    chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label, bare=spec.data.bare)
     trained, own, sources = spec.task_names, spec.own_parts, sources_of(spec)
     learned = (*trained, *sources)  # whose training rows no probe may score
     shares = -(-(spec.probe_rows or PROBE_ROWS) // max(1, len(own)))
@@ -71,7 +80,7 @@ def read_inputs(
     scored = [example for rows in (*probe.values(), *test.values()) for example in rows]
     general = {name: general_rows(tasks[name], scored, spec.data.context) for name in sources}
     notes = {name: _note(data, probe.get(name), test.get(name), general.get(name)) for name, data in tasks.items()}
-    return Inputs(model, chat, tasks, probe, test, notes, metrics, general)
+    return Inputs(model, chat, tasks, probe, test, notes, metrics, general, languages_here(spec, scored))
 
 
 def sources_of(spec: ExperimentSpec) -> tuple[str, ...]:

@@ -1,13 +1,19 @@
-"""Whether a model's tables can look up what a spec asks for."""
+"""Whether a model can do what a spec asks for: look up its rows, and be trained by its methods."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
+from secura_bench.foundation.errors import SpecError
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secura_bench.methods.method import Method
 
 
 def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) -> None:
@@ -26,9 +32,34 @@ def check_limits(spec: ExperimentSpec, inputs: Inputs, label: str, shapes: Any) 
             ids.update(example.prompt_ids, example.answer_ids)
             if data.file.kind != "text":  # those are read in windows of the model's own size
                 longest = max(longest, len(example))
+            elif data.file.first_tokens is not None:
+                _refuse_too_long(label, shapes, name, len(example))
         if any(PROTOCOLS[protocol].generates for protocol in spec.evaluate.protocols):
             longest = max([longest, *(len(row.prompt_ids) + data.file.max_new_tokens for row in scored)])
     for example in (row for rows in inputs.sources.values() for row in rows):
         ids.update(example.prompt_ids, example.answer_ids)
         longest = max(longest, len(example))
     refuse_what_overruns(label, shapes, ids, inputs.chat.pad_id, longest)
+
+
+def _refuse_too_long(label: str, shapes: Any, task: str, tokens: int) -> None:
+    """Refuse a text that is read in one forward, and is longer than the model was made for."""
+    places = getattr(shapes.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if isinstance(places, int) and tokens > places:
+        raise SpecError(
+            f"model {label!r}: {tokens} tokens of task {task!r} are read in one forward, and it was made for {places}; "
+            f"take a task of fewer 'first_tokens', or one without, which is read in windows."
+        )
+
+
+def refuse_nothing_to_train(method: Method, attached: nn.Module, inputs: Inputs) -> None:
+    """Refuse a method that trains classification heads alone where no task has one.
+
+    Raises:
+        SpecError: Says so.
+    """
+    if method.trains and not inputs.classes and not any(p.requires_grad for p in attached.parameters()):
+        raise SpecError(
+            f"{method.name!r} trains classification heads and nothing else, and no task has one: take tasks of "
+            f"kind: classify."
+        )

@@ -15,8 +15,9 @@ from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
-from secura_bench.plan.limits import check_limits
+from secura_bench.plan.limits import check_limits, refuse_nothing_to_train
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
+from secura_bench.plan.running import EXECUTE
 from secura_bench.spec.experiment import ExperimentSpec
 
 
@@ -37,7 +38,7 @@ def make_plan(spec: ExperimentSpec, allow_code: bool = False) -> Plan:
     """Read everything that the runs need, without the model's weights, and list the runs. Nothing is written.
 
     Every method is attached to the model's shapes. So an option that does not fit is refused here.
-    ``allow_code`` allows to load ``evaluate.metrics``, and tasks of lm-eval that are code.
+    ``allow_code`` allows to load ``evaluate.metrics``, and tasks of lm-eval that are code, and to run what is written.
 
     Raises:
         BenchError: The model, a task or an option cannot be used.
@@ -58,7 +59,8 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
             raise SpecError("tune: the settings are chosen of trials, which `secura-bench run` does before it plans.")
         metrics = load_metrics(spec, allow_code)
         shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
-        key = json.dumps([shared, spec.evaluate.limit, spec.evaluate.metrics, sources_of(spec)], sort_keys=True)
+        read_for = [spec.evaluate.limit, spec.evaluate.metrics, EXECUTE in spec.protocols, sources_of(spec)]
+        key = json.dumps([shared, *read_for], sort_keys=True)
         if key not in read:
             read[key] = read_inputs(spec, metrics, fetch, allow_code)
         _check_protocols(spec, read[key])
@@ -100,12 +102,16 @@ def _check_protocols(spec: ExperimentSpec, inputs: Inputs) -> None:
 def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     """Attach every method to the model's shapes, on the meta device; what differs in training alone is tried once."""
     model = inputs.model
-    steps = {planned.method.label: planned.train.steps * len(planned.tasks) for planned in planned_runs(spec)}
+    rows = {name: len(inputs.tasks[name].train) for name in spec.task_names}
+    steps: dict[str, set[int]] = {}
+    for planned in planned_runs(spec):
+        steps.setdefault(planned.method.label, set()).add(sum(planned.steps(rows)))
     tried: set[str] = set()
     for method in spec.methods:
         try:
             built = build_method(method.name, **method.options)
-            built.check_steps(steps.get(method.label, 0))
+            for length in sorted(steps.get(method.label, {0})):
+                built.check_steps(length)
             key = json.dumps([method.name, method.options], sort_keys=True)
             if key in tried:
                 continue
@@ -115,6 +121,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
             tried.add(key)
             names = [name for name, _ in shapes.named_parameters()]
             attached = built.attach(shapes)
+            refuse_nothing_to_train(built, attached, inputs)
             if spec.evaluate.interpolate and not method.is_base:
                 refuse_without_between(built, attached, names)
         except SpecError as error:

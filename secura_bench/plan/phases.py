@@ -24,19 +24,20 @@ TRAINED_ROW = 2.5
 
 def training_phases(run: Run, inputs: Inputs, method: Method) -> Iterator[tuple[Task, RowStream | MixedStream, int]]:
     """Yield each phase: what is trained, its rows, its steps. A phase is one task, or all tasks mixed."""
-    steps, sampling = run.train.steps, run.train.sampling
+    sampling, rows = run.train.sampling, {name: len(inputs.tasks[name].train) for name in run.tasks}
+    steps = run.steps(rows)
     if method.stream == "mixed":
         pools = [inputs.tasks[name].train for name in run.tasks]
         everything = tuple(example for pool in pools for example in pool)
         yield (
             Task(MIXED, 0, everything, 1),
             MixedStream([len(pool) for pool in pools], sampling, f"{run.seed}/mixed"),
-            steps * len(run.tasks),
+            sum(steps),
         )
         return
     for index, name in enumerate(run.tasks):
         task = Task(name, index, inputs.tasks[name].train, len(run.tasks))
-        yield task, RowStream(len(task.train), sampling, f"{run.seed}/{index}/{name}"), steps
+        yield task, RowStream(len(task.train), sampling, f"{run.seed}/{index}/{name}"), steps[index]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ class PlannedRun:
     def build(self) -> Method:
         """Return the run's method, fresh."""
         return build_method(self.method.name, **self.method.options)
+
+    def steps(self, rows: Mapping[str, int]) -> tuple[int, ...]:
+        """Return how many steps each task is trained that has so many training ``rows``."""
+        return tuple(self.train.steps_of(task, rows[task]) for task in self.tasks)
 
     def resolved(self) -> dict[str, Any]:
         """Return the run as a spec of its own: what ``spec.yaml`` in its folder says."""
@@ -78,7 +83,8 @@ def planned_runs(spec: ExperimentSpec) -> tuple[PlannedRun, ...]:
     """List a spec's runs, the base model first; neither the model nor data has to be here."""
     model, threads = model_label(spec.model), threads_of(spec)
     base = MethodSpec(name="base", label="base")
-    found = [PlannedRun(spec, base, spec.train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
+    train = spec.train.for_tasks(spec.task_names)
+    found = [PlannedRun(spec, base, train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]
     for method in spec.methods:
         if method.is_base:
             continue

@@ -1,4 +1,4 @@
-"""JSON Schema of what people write: specs, task files and lists of tasks, for editors and other programs."""
+"""JSON Schema of what people write: specs, tasks, lists of them and publications, for editors and other programs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from secura_bench.foundation.registry import METHODS
+from secura_bench.publications.file import PublicationFile
 from secura_bench.spec.described import Described, sentences_of
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
@@ -57,7 +58,12 @@ def lists_schema() -> Schema:
     return {"$schema": DIALECT, "title": "Named lists of tasks", "type": "object", "additionalProperties": tasks}
 
 
-SCHEMAS = {"spec": spec_schema, "task": task_schema, "lists": lists_schema}
+def publication_schema() -> Schema:
+    """Return the schema of publications' files."""
+    return _of(PublicationFile)
+
+
+SCHEMAS = {"spec": spec_schema, "task": task_schema, "lists": lists_schema, "publication": publication_schema}
 
 
 def _of(model: type[BaseModel]) -> Schema:

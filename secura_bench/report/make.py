@@ -8,9 +8,10 @@ from pathlib import Path
 
 from secura_bench.foundation.errors import BenchError, unknown_name
 from secura_bench.foundation.files import write_atomically
-from secura_bench.report.paper.shapes import PAPER
-from secura_bench.report.paper.sources import left_out, sound
-from secura_bench.report.paper.tables import paper_tables
+from secura_bench.publications.publication import Publication, publication
+from secura_bench.report.against.shapes import names_of
+from secura_bench.report.against.sources import left_out, sound
+from secura_bench.report.against.tables import published_tables
 from secura_bench.report.study.choosing import check_names, shown_alone
 from secura_bench.report.study.families import family_of
 from secura_bench.report.study.group import make_studies
@@ -19,8 +20,10 @@ from secura_bench.report.study.study import Study
 from secura_bench.report.tables.general import BY_PROTOCOL, BY_STUDY, GENERAL, general_tables
 from secura_bench.report.tables.table import Table
 
-TABLES = (*BY_PROTOCOL, *BY_STUDY, *PAPER)
-GROUPS = {"general": GENERAL, "paper": PAPER, "all": TABLES}
+PAPER = "secura"
+"""The publication whose tables can be asked for without being set beside this bench's."""
+OWN = (*BY_PROTOCOL, *BY_STUDY)
+"""The tables that are no publication's."""
 FILES = {
     "markdown": "report.md",
     "latex": "report.tex",
@@ -43,12 +46,14 @@ class Report:
 def make_report(
     runs: Sequence[Run],
     names: Sequence[str] = (),
-    against: bool = False,
+    against: Publication | None = None,
     problems: Sequence[str] = (),
     methods: Sequence[str] = (),
     reference: str = "",
 ) -> Report:
-    """Return the report of ``runs`` with the named tables: the general ones if none is, the paper's if ``against`` it.
+    """Return the report of ``runs`` with the named tables: the general ones if none is, or those of a publication.
+
+    ``against`` one, its numbers stand beside; without, ``paper`` and numbers mean the SECURA paper's shapes.
 
     ``methods`` are shown alone if there are any; the differences are from ``reference`` where one is named, which asks
     for their table, or, of a method in several settings, for that at equal learning.
@@ -56,7 +61,8 @@ def make_report(
     Raises:
         BenchError: A name is unknown, or nothing can be made of these records.
     """
-    wanted = _wanted(names or (["paper"] if against else ["general"]))
+    paper = against or publication(PAPER)
+    wanted = _wanted(names or (["paper"] if against else ["general"]), paper)
     studies = make_studies(runs)
     if methods:
         studies = shown_alone(studies, methods)
@@ -65,13 +71,16 @@ def make_report(
         curve = any(family_of(study, reference) for study in studies)
         single = not curve or any(reference in study.methods for study in studies)
         wanted = list(dict.fromkeys([*wanted, *["frontier"] * curve, *["differences"] * single]))
-    tables = [*general_tables(studies, wanted, reference), *paper_tables(studies, wanted, against)]
+    tables = [
+        *general_tables(studies, wanted, reference),
+        *published_tables(paper, studies, wanted, against is not None),
+    ]
     if not tables:
-        odd = left_out(sound(studies).left.values()) if set(wanted) & set(PAPER) else []
+        odd = left_out(sound(paper, studies).left.values()) if set(wanted) & set(names_of(paper)) else []
         raise BenchError(
-            f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need teacher_forced "
-            "scores on the paper's tasks, continual and matrix a sequence of tasks, merges and norms what a run logged."
-            + "".join(f" {line}" for line in odd)
+            f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need "
+            f"{paper.file.protocol} scores on the paper's tasks, continual and matrix a sequence of tasks, merges and "
+            "norms what a run logged." + "".join(f" {line}" for line in odd)
         )
     return Report(tuple(studies), tuple(tables), tuple(problems))
 
@@ -113,10 +122,12 @@ def write(report: Report, folder: Path, formats: Sequence[str]) -> list[Path]:
     return list(written)
 
 
-def _wanted(names: Sequence[str]) -> list[str]:
+def _wanted(names: Sequence[str], paper: Publication) -> list[str]:
+    own = names_of(paper)
+    groups = {"general": GENERAL, "paper": own, "all": (*OWN, *own)}
     wanted: dict[str, None] = {}
     for name in names:
-        if name not in TABLES and name not in GROUPS:
-            raise BenchError(f"--table {name}: {unknown_name('table', name, [*TABLES, *GROUPS])}")
-        wanted |= dict.fromkeys(GROUPS.get(name, (name,)))
+        if name not in groups["all"] and name not in groups:
+            raise BenchError(f"--table {name}: {unknown_name('table', name, [*groups['all'], *groups])}")
+        wanted |= dict.fromkeys(groups.get(name, (name,)))
     return list(wanted)

@@ -103,12 +103,16 @@ class RunFolder:
         lines = (json.dumps(text, ensure_ascii=False, sort_keys=True) for text in texts)
         write_atomically(path.with_suffix(".texts.jsonl"), "\n".join(lines) + "\n")
 
-    def keep(self, tensors: Mapping[str, Tensor]) -> None:
-        """Keep the trained result as ``adapter/trained.safetensors``."""
+    def keep(self, tensors: Mapping[str, Tensor], heads: Mapping[str, Tensor] | None = None) -> None:
+        """Keep the trained result as ``adapter/trained.safetensors``, and classification ``heads`` beside it."""
         self.trained_file.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.trained_file.with_name(".trained.safetensors")
-        save_tensors({name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}, beside)
-        beside.replace(self.trained_file)
+        for held, file in ((heads, self.heads_file), (tensors, self.trained_file)):
+            if held is not None:
+                beside = file.with_name(f".{file.name}")
+                save_tensors(
+                    {name: tensor.detach().contiguous().cpu().clone() for name, tensor in held.items()}, beside
+                )
+                beside.replace(file)
 
     @property
     def checkpoint(self) -> Path:
@@ -139,6 +143,11 @@ class RunFolder:
     def trained_file(self) -> Path:
         """The file of the trained result, there or not."""
         return self.path / "adapter" / "trained.safetensors"
+
+    @property
+    def heads_file(self) -> Path:
+        """The file of the trained classification heads, there or not."""
+        return self.path / "adapter" / "heads.safetensors"
 
     def fail(self, reason: str, advice: str, traceback: str) -> None:
         """Write why the run could not be finished. That is no record: the next command tries the run again."""

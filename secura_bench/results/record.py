@@ -201,7 +201,7 @@ class RunRecord(Part):
 
     The options of a stack are those as written, and those of ``EARLIER``. ``weight_norms``: mean Frobenius norms by
     module name, of the base's weights (``before``), the trained ones before a normalisation (``former``) and those
-    computed with (``updated``).
+    computed with (``updated``); ``moved`` is no norm but ‖W − W_base‖ / ‖W_base‖ of those, a mean over the modules.
     ``precision`` and ``context`` (tokens) are the spec's, in which the base model is scored; a method may train in
     another precision, which its training settings say.
     ``status``: ``diverged`` runs say at which step the loss stopped being a number. ``notes``: sentences that a reader

@@ -11,12 +11,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from secura_bench.checkpoints.find import Checkpoint
+from secura_bench.checkpoints.heads import heads_identity
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.models.config import memory_mark
 from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
+from secura_bench.plan.running import EXECUTE, run_mark
 
 
 class BaseScores:
@@ -78,9 +80,14 @@ class BaseScores:
             "device": device_kind(),
             "numbers": RESULTS_VERSION,
             **memory_mark(self.inputs.model.path),
+            **(run_mark(self.inputs.why_not) if protocol == EXECUTE else {}),
         }
+        if protocol == "classify":
+            identity["heads"] = self.run.seed  # which draws them
         if self.checkpoint is not None:
             identity["checkpoint"] = self.checkpoint.folder.identity
+            if protocol == "classify":
+                identity["heads"] = heads_identity(self.checkpoint)
         if self.start is not None:
             identity["start"] = self.start
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

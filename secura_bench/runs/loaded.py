@@ -12,7 +12,9 @@ from secura_bench.checkpoints.lend import Lender
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
+from secura_bench.models.head import lent_heads
 from secura_bench.models.load import ModelFolder, shapes_in
+from secura_bench.plan.heads import loaded_heads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import LoadedPhase, loaded_phases
 from secura_bench.plan.run import Run
@@ -50,7 +52,9 @@ def score_loaded(
             scorer.score(method, shapes, phase.after, 0, True, phase.tasks, cache)
         else:
             with lender.lend(phase.checkpoint, scorer.notes.append) as model:
-                scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
+                heads = loaded_heads(phase.checkpoint, run, inputs, model, phase.tasks)
+                with lent_heads(model, heads):
+                    scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
             del model
             release_memory()
     if run.loads is None and not run.method.is_base:
@@ -64,7 +68,7 @@ def base_norms(run: Run, inputs: Inputs, device: torch.device, lender: Lender) -
     lender.use(inputs.model, weights_dtype(run.train.precision), device)
     with lender.lend(None, lambda note: None) as model:
         norms = dict(frobenius(Method().weights(model)))
-    return {moment: dict(norms) for moment in ("before", "former", "updated")}
+    return {**{moment: dict(norms) for moment in ("before", "former", "updated")}, "moved": dict.fromkeys(norms, 0.0)}
 
 
 def count_loaded(run: Run, inputs: Inputs) -> ParameterCount:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from secura_bench.checkpoints.lend import Lender
 from secura_bench.foundation.wording import duration
 from secura_bench.methods.lending import attached
-from secura_bench.methods.method import Method
+from secura_bench.models.head import lend_heads
 from secura_bench.models.load import load_model
+from secura_bench.plan.heads import fresh_heads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import work_units
 from secura_bench.plan.run import Run
@@ -27,7 +30,7 @@ from secura_bench.runs.trackers import Trackers
 from secura_bench.runs.write_record import record_of
 from secura_bench.training.checkpoints import read_checkpoint
 from secura_bench.training.memory import release_memory, reset_peak_memory
-from secura_bench.training.norms import frobenius
+from secura_bench.training.norms import copied, frobenius, linear_weights, relative_change
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
 from secura_bench.training.seeds import seed_everything
@@ -75,19 +78,27 @@ def do_run(
         if lender.release():
             release_memory()
         model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
-        norms = {"before": dict(frobenius(Method().weights(model)))} if run.spec.log.weight_norms else None
+        norms = {"before": dict(frobenius(linear_weights(model)))} if run.spec.log.weight_norms else None
+        adapted = set(method.footprint().adapted) if run.spec.log.weight_norms else set()
+        untrained = copied((path, W) for path, W in linear_weights(model) if path.rpartition(".")[2] in adapted)
         bases = {id(parameter) for parameter in model.parameters()}
-        model = attached(
-            method,
-            model,
-            lambda model: prepare_training(model, run.train),
-            lambda base: accelerator.prepare_model(base, evaluation_mode=True),
-        )
+        heads = fresh_heads(run, inputs, model)
+
+        def prepare(model: nn.Module) -> None:
+            prepare_training(model, run.train)
+            lend_heads(model, heads)
+
+        def wrap(base: nn.Module) -> nn.Module:
+            lend_heads(base, heads)
+            wrapped: nn.Module = accelerator.prepare_model(base, evaluation_mode=True)
+            return wrapped
+
+        model = attached(method, model, prepare, wrap)
         # Full fine-tuning under bf16 computes from fp32 weights what the base computes from bf16 ones: another start.
         recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
             parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
         )
-        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop, fresh)
+        session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop, fresh, heads)
         session.notes += notes
         if recast or not method.starts_as_base:
             session.at.due = "start"
@@ -100,11 +111,13 @@ def do_run(
             with method.evaluating(model):  # of what was scored
                 norms["former"] = dict(frobenius(method.former_weights(model)))
                 norms["updated"] = dict(frobenius(method.weights(model)))
+                norms["moved"] = dict(relative_change(untrained, method.weights(model)))
+            norms["before"] = {name: norm for name, norm in norms["before"].items() if name in norms["updated"]}
 
     def close() -> RunRecord:
         if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
             with method.evaluating(model):  # as it was scored
-                folder.keep(method.trained_state(model))
+                folder.keep(method.trained_state(model), None if heads is None else heads.state_dict())
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record
@@ -123,7 +136,9 @@ def _trackers(run: Run, folder: RunFolder, names: Sequence[str], progress: Progr
     if not names or not is_main():
         yield None
         return
-    config = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed, "lr": run.train.lr}
+    config: dict[str, Any] = {"experiment": run.spec.experiment, "method": run.method.label, "seed": run.seed}
+    if isinstance(run.train.lr, float):  # trackers take single values; what each task has, each step says
+        config["lr"] = run.train.lr
     trackers = Trackers(names, folder.path.parent / "trackers", folder.path.name, config, progress.note)
     try:
         yield trackers

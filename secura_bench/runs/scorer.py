@@ -195,6 +195,7 @@ class Scorer:
                 known=known,
                 on_batch=on_batch,
                 metrics=self.inputs.metrics,
+                why_not=self.inputs.why_not,
             )
         except torch.OutOfMemoryError:
             # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says.
@@ -231,9 +232,16 @@ class Scorer:
         known = self.signatures.setdefault(evaluation.protocol, {})  # not all tasks have all, nor the same
         known.update({name: either(known.get(name), text) for name, text in evaluation.signatures.items()})
         if role != "probe":  # the pool's items are its parts'
-            self.notes += [note for note in evaluation.notes if note not in self.notes]
+            said = [*evaluation.notes, *_constant(evaluation, after)]
+            self.notes += [note for note in said if note not in self.notes]
             shots = self.inputs.tasks[evaluation.task].shots
             self.folder.write_items(score, _items(evaluation), _texts(evaluation, shots))
+
+
+def _constant(evaluation: Evaluation, after: str | None) -> list[str]:
+    """Say where a head gives one label to every row: its accuracy is then that label's share of them."""
+    label, moment = evaluation.constant_answer, f"after {after}" if after else "before training"
+    return [f"{evaluation.task} {moment}: all {evaluation.n} rows are answered {label!r}"] if label else []
 
 
 def _items(evaluation: Evaluation) -> dict[str, Any]:
@@ -256,6 +264,7 @@ def _texts(evaluation: Evaluation, shots: Sequence[Row]) -> list[dict[str, Any]]
             "reference": reference,
             "prediction": prediction.text,
             "extracted": extracted,
+            **({} if prediction.verdict is None else {"verdict": prediction.verdict, "said": prediction.said}),
         }
         for example, prediction, extracted, reference in zip(
             evaluation.examples, evaluation.predictions, evaluation.extracted, evaluation.references, strict=True

@@ -13,6 +13,7 @@ from torch import nn
 from secura_bench.adapters.put_back import put_back
 from secura_bench.data.example import Task
 from secura_bench.methods.method import Method
+from secura_bench.models.task_heads import TaskHeads
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.phases import scored_tasks, training_phases
 from secura_bench.plan.run import Run
@@ -60,11 +61,13 @@ class Session:
         meter: Meter,
         stop: Stop,
         fresh: bool = False,
+        heads: TaskHeads | None = None,
     ) -> None:
         self.run, self.inputs, self.folder, self.fresh = run, inputs, folder, fresh
         self.method, self.model = method, model
         self.scorer, self.meter, self.stop = scorer, meter, stop
-        self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log)
+        self.heads = heads
+        self.loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, run.spec.log, heads)
         self.phases = list(training_phases(run, inputs, method))
         self.unsaved = Unsaved(method, model)
         self.at = Position()
@@ -208,6 +211,7 @@ class Session:
                     "model": self.method.trained_state(self.model),
                     "method": self.method.state_dict(),
                     "loop": self.loop.state_dict(),
+                    **({} if self.heads is None else {"heads": self.heads.state_dict()}),
                 },
             )
 
@@ -229,6 +233,8 @@ class Session:
         put_back(self.model, state["model"])
         self.method.load_state_dict(state["method"])
         self.loop.load_state_dict(state["loop"])
+        if self.heads is not None:
+            self.heads.load_state_dict(state["heads"])
         generators = state["generators"]
         load_generator_states(generators[self.loop.accelerator.process_index % len(generators)])
         self._saved = folder if self.at.due else None

@@ -39,6 +39,7 @@ def record_of(
         diverged_at=outcome.diverged,
         notes=(
             *_held_out(run),
+            *_cut(inputs),
             *inputs.chat.differences,
             *(run.loads.notes_for(run.tasks) if run.loads else ()),
             *outcome.notes,
@@ -78,6 +79,12 @@ def _held_out(run: Run) -> tuple[str, ...]:
     """Return what a reader must know of the rows that the trained tasks are scored on, where they are no test rows."""
     validation = run.spec.data.held_out == "validation"
     return ("scored on rows held out from the training rows, not on the test rows",) if validation else ()
+
+
+def _cut(inputs: Inputs) -> tuple[str, ...]:
+    """Return of which tasks texts to be classified were cut."""
+    cut = {name: data.counts.cut_texts for name, data in inputs.tasks.items() if data.counts.cut_texts}
+    return tuple(f"{name}: {count} texts to be classified are cut at the context" for name, count in cut.items())
 
 
 def _parameters(run: Run, count: ParameterCount, method: Method) -> Parameters:

@@ -11,9 +11,14 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.spec.checkpoint import check_checkpoint
+from secura_bench.spec.each_task import by_task
 from secura_bench.spec.experiment import ExperimentSpec
-from secura_bench.spec.sections import TrainSpec
+from secura_bench.spec.sections import EACH_TASK, TrainSpec
 from secura_bench.tasks.catalog import load_task
+from secura_bench.tasks.file import NEVER_TRAINED
+
+_OF_A_STEP = tuple(key for key in EACH_TASK if key not in ("steps", "epochs"))
+"""Keys of which one step of several tasks mixed can have but one."""
 
 
 def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
@@ -22,8 +27,13 @@ def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
         with located(file, key):
             names = tasks()
             for task in spec.task_names if key == "tasks" else spec.own_parts:
-                if load_task(task).kind == "text" and key == "tasks":
-                    raise SpecError(f"{task!r} is plain text: it can be a probe, and is never trained on.")
+                kind = load_task(task).kind
+                if (what := NEVER_TRAINED.get(kind)) and key == "tasks":
+                    raise SpecError(f"{task!r} is {what}: it can be a probe, and is never trained on.")
+                if kind == "classify" and key == "probe":
+                    raise SpecError(
+                        f"{task!r} is answered by a head that training makes: it can be learned, and is no probe."
+                    )
             if len(set(names)) < len(names):
                 raise SpecError("a task stands here twice.")
     with located(file, "probe_rows"):
@@ -31,6 +41,7 @@ def check_names(spec: ExperimentSpec, file: YamlFile) -> None:
     with located(file, "orders"):
         _check_orders(spec)
     check_methods(spec, file)
+    check_each_task(spec, file)
     for index, method in enumerate(spec.methods):
         with located(file, "methods", index):
             check_checkpoint(method, spec)
@@ -45,11 +56,38 @@ def check_methods(spec: ExperimentSpec, file: YamlFile) -> None:
         with located(file, "methods", index):
             options: type[BaseModel] = METHODS.get(method.name).Options
         file.check(options, method.options, ("methods", index))
-        file.check(TrainSpec, {**spec.train.model_dump(), **method.train}, ("methods", index, "train"))
+        file.check(TrainSpec, spec.train.over(method.train), ("methods", index, "train"))
     with located(file, "methods"):
         labels = [method.label for method in spec.methods]
         if len(set(labels)) < len(labels):
             raise SpecError("two entries have one label; set 'label:' on one of them.")
+
+
+def check_each_task(spec: ExperimentSpec, file: YamlFile) -> None:
+    """Check that what is said for each task has one value for each, of a task that there is.
+
+    Raises:
+        SpecError: Names file, line and key.
+    """
+    for key in EACH_TASK:
+        with located(file, "train", key):
+            _known(by_task(getattr(spec.train, key), spec.task_names))
+        for index, method in enumerate(spec.methods):
+            own = ("train", key) if key in method.train else ()
+            with located(file, "methods", index, *own):
+                train = TrainSpec.model_validate(spec.train.over(method.train))
+                value = by_task(getattr(train, key), spec.task_names)
+                _known(value)
+                if isinstance(value, dict) and METHODS.get(method.name).stream == "mixed" and key in _OF_A_STEP:
+                    told = "" if own else f"train.{key}: "
+                    raise SpecError(
+                        f"{told}{method.name} trains all tasks at once; give it one for all, in its 'train'."
+                    )
+
+
+def _known(value: object) -> None:
+    for task in value if isinstance(value, dict) else ():
+        load_task(task)
 
 
 def _check_probe_rows(spec: ExperimentSpec) -> None:

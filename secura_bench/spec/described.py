@@ -95,6 +95,9 @@ def in_words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(map(_spelled, schema["enum"]))
     if choices := schema.get("anyOf") or schema.get("oneOf"):
+        one, *others = choices
+        if [other.get("items", other.get("additionalProperties")) for other in others] == [one, one]:
+            return f"{in_words(one)}, or one for each task"
         for one, other in (choices, choices[::-1]) if len(choices) == 2 else ():
             if other.get("items") == one:
                 return f"{in_words(one)}, or a list of these"

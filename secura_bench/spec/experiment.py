@@ -137,8 +137,12 @@ class ExperimentSpec(Explained):
         return self.keep == "all" or (self.keep == "adapters" and trainable < total)
 
     def train_of(self, method: MethodSpec) -> TrainSpec:
-        """Return ``train`` with the method's overrides."""
-        return TrainSpec.model_validate({**self.train.model_dump(), **method.train})
+        """Return ``train`` with the method's overrides, lists by task.
+
+        Raises:
+            SpecError: A key has not one value for each task; names the key.
+        """
+        return TrainSpec.model_validate(self.train.over(method.train)).for_tasks(self.task_names)
 
 
 def _sequence_name(tasks: Sequence[str], order: str | tuple[str, ...] = "given") -> str:

@@ -15,9 +15,10 @@ from secura_bench.foundation.yaml_file import KeyPath, YamlFile, explain
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.matrix import in_a_name
 from secura_bench.spec.method import MethodSpec
-from secura_bench.spec.sections import TrainSpec
+from secura_bench.spec.sections import EACH_TASK, TrainSpec
 from secura_bench.spec.tune import TRAINED, Grid, Tuned, TuneSpec, settings_of
 from secura_bench.tasks.catalog import expand, load_task
+from secura_bench.tasks.file import NEVER_TRAINED
 
 _LONGEST = 80
 _MOST_SETTINGS = 100
@@ -50,6 +51,8 @@ def with_settings(method: MethodSpec, settings: Mapping[str, Any], tuned: Tuned,
             if not isinstance(place, dict):
                 raise SpecError(f"{key}: {parent!r} holds no keys.")
         place[last] = value
+        if other := {"train.steps": "epochs", "train.epochs": "steps"}.get(key):
+            place.pop(other, None)
     return method.model_copy(update={**data, "grid": None, "tuned": tuned, "label": label or method.label})
 
 
@@ -110,6 +113,11 @@ def check_tune(spec: ExperimentSpec, file: YamlFile) -> None:
         )
     if tune.on is not None and tune.on != TRAINED:
         _check_task(spec, tune.on, file)
+        _check_each_task(spec, tune, tune.on, file)
+    if tune.steps is None and not isinstance(spec.train.steps, int):
+        raise file.error(
+            ("tune",), "steps: 'train' says none that all tasks have; say here how many each trial trains."
+        )
 
 
 def _check_sizes(spec: ExperimentSpec, tune: TuneSpec, file: YamlFile) -> None:
@@ -135,7 +143,11 @@ def _check_settings(spec: ExperimentSpec, tune: TuneSpec, method: MethodSpec, at
             try:
                 tried = with_settings(method, {key: value}, nothing)
                 if key.startswith("train."):
-                    TrainSpec.model_validate({**spec.train.model_dump(), **tried.train})
+                    TrainSpec.model_validate(spec.train.over(tried.train))
+                    if key.partition(".")[2] in EACH_TASK and isinstance(value, (list, dict)):
+                        raise SpecError(
+                            f"{key}: a grid has one value for all tasks in each place (here: {quoted(value)})."
+                        )
                 else:
                     options.model_validate(tried.options)
             except SpecError as error:
@@ -162,13 +174,27 @@ def _check_one_rate(spec: ExperimentSpec, tune: TuneSpec, file: YamlFile) -> Non
             )
 
 
+def _check_each_task(spec: ExperimentSpec, tune: TuneSpec, on: str, file: YamlFile) -> None:
+    """Refuse what is said for each of the spec's tasks where trials train another, unless the grid says it."""
+    for method in tuned_methods(spec):
+        settings = next(settings_of(grid_of(method, tune)))
+        tried = with_settings(method, settings, Tuned(family=method.label, settings={}, choose="frontier", grid={}))
+        train = TrainSpec.model_validate(spec.train.over(tried.train))
+        try:
+            train.model_copy(update={"steps": 1, "epochs": None}).for_tasks(expand((on,)))
+        except SpecError as error:
+            raise file.error(
+                ("tune", "on"), f"{on} is none of the tasks that 'train' has values for: {error} Or on: {TRAINED}."
+            ) from None
+
+
 def _check_task(spec: ExperimentSpec, on: str, file: YamlFile) -> None:
     try:
         names = expand((on,))
         if len(names) > 1:
             raise SpecError(f"{on} is {len(names)} tasks, and one is wanted here.")
-        if load_task(names[0]).kind == "text":
-            raise SpecError(f"{names[0]!r} is plain text, which is never trained on.")
+        if what := NEVER_TRAINED.get(load_task(names[0]).kind):
+            raise SpecError(f"{names[0]!r} is {what}, which is never trained on.")
         if names[0] in (*spec.task_names, *spec.own_parts):
             raise SpecError(
                 f"{names[0]!r} is trained on or probed by the experiment itself; take another task, or {TRAINED}."

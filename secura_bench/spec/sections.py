@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Strict,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.schema import Explained
-from secura_bench.spec.types import Count, Number, OptimizerName, Precision, Protocol, Seed, UserMetricName, as_list
+from secura_bench.spec.each_task import EachTask, by_task, of_task
+from secura_bench.spec.types import (
+    Count,
+    Number,
+    OptimizerName,
+    Precision,
+    Protocol,
+    Sampling,
+    Seed,
+    UserMetricName,
+    as_list,
+)
+
+Rate = Annotated[Number, Field(ge=0)]
+Schedule = Literal["constant", "linear", "cosine"]
+EACH_TASK = ("lr", "steps", "epochs", "schedule", "warmup_steps", "schedule_steps")
+"""Keys of ``train`` that may have another value for each task."""
+_LATER = ("epochs", "schedule_steps")
+"""Keys that runs of before had not: unset they are left out, and a run is called what it was."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast one task is trained: its rate, and how that rises and falls."""
+
+    lr: float
+    schedule: Schedule
+    warmup_steps: int
+    schedule_steps: int | None
 
 
 class TrainSpec(Explained):
-    """How every task is trained. Defaults are the public code's, but for fp32 trained tensors."""
+    """How every task is trained. Defaults are the public code's, but for fp32 trained tensors.
 
-    lr: Annotated[Number, Field(ge=0)] = 1e-3
+    ``lr``, ``steps``, ``epochs`` and what says a schedule may be a list, one for each of the spec's ``tasks`` in their
+    order there (in another order each task keeps its own), or a mapping of tasks to values.
+    """
+
+    lr: EachTask[Rate] = 1e-3
     """The learning rate."""
 
-    steps: Count = 2000
-    """How many optimizer steps each task is trained."""
+    steps: EachTask[Count] | None = 2000
+    """How many optimizer steps each task is trained; null where ``epochs`` say it."""
+
+    epochs: EachTask[Count] | None = None
+    """How many times each training row of a task comes, in the place of ``steps``. Batches run on over an epoch's end:
+    the steps are epochs · rows / ``batch_size``, rounded up. Unset: ``steps`` say it."""
 
     batch_size: Count = 1
     """How many rows make one optimizer step."""
@@ -26,8 +74,9 @@ class TrainSpec(Explained):
     """How many rows of a batch go through the model at once (unset: all). It changes memory and time, and the result
     only where there is dropout."""
 
-    sampling: Literal["replacement", "epochs"] = "replacement"
-    """How rows are drawn: with ``replacement``, or in ``epochs``, in each of which a row comes once."""
+    sampling: Sampling = "replacement"
+    """How rows are drawn: with ``replacement``, in ``epochs``, in each of which a row comes once, or ``sequential``, in
+    epochs that all have the rows in one order, the task's. Where ``epochs`` are said, unset is ``epochs``."""
 
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """The weight decay of AdamW."""
@@ -41,11 +90,15 @@ class TrainSpec(Explained):
     clip_norm: Annotated[Number, Field(gt=0)] | None = None
     """The largest L2 norm that the gradient may have; a larger one is scaled down to it. Unset: any."""
 
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: EachTask[Schedule] = "constant"
     """How the rate falls over a task's steps, after the warm-up."""
 
-    warmup_steps: Annotated[int, Strict(), Field(ge=0)] = 0
+    warmup_steps: EachTask[Annotated[int, Strict(), Field(ge=0)]] = 0
     """In how many of a task's first steps the rate rises to ``lr``."""
+
+    schedule_steps: EachTask[Count] | None = None
+    """At which of a task's steps the schedule ends, warm-up and all, whether the task is trained so long or not; the
+    rate then stays. Unset: at the task's last."""
 
     precision: Precision = "fp32"
     """What is computed and held in which precision. ``bf16`` holds frozen weights in bf16 and computes under bf16
@@ -71,13 +124,74 @@ class TrainSpec(Explained):
             raise ValueError("optimizer: adafactor cannot round stochastically; use adamw or adamw_8bit")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_stand_for_steps(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("epochs") is not None:
+            return {"steps": None, "sampling": "epochs", **given}
+        return given
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> TrainSpec:
+        if (self.steps is None) == (self.epochs is None):
+            found = "none of them" if self.steps is None else "both"
+            raise ValueError(
+                f"steps, epochs: one of them says how long a task is trained (here: {found}); null is unset"
+            )
+        if self.epochs is not None and self.sampling == "replacement":
+            raise ValueError("sampling: with replacement there are no epochs; use epochs or sequential, or say steps")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key not in _LATER or value is not None}
+
+    def over(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return these settings with ``changes`` laid over; ``steps`` and ``epochs`` take each other's place."""
+        mine = self.model_dump()
+        if changes.get("epochs") is not None:
+            gone = ["steps", *(["sampling"] if self.sampling == "replacement" else [])]
+        else:
+            gone = ["epochs"] if changes.get("steps") is not None else []
+        return {**{key: value for key, value in mine.items() if key not in gone}, **changes}
+
+    def for_tasks(self, tasks: Sequence[str]) -> TrainSpec:
+        """Return the settings with lists by task: what stands in a list goes by ``tasks``.
+
+        Raises:
+            SpecError: A key has not one value for each task; names the key.
+        """
+        found = {}
+        for key in EACH_TASK:
+            try:
+                found[key] = by_task(getattr(self, key), tasks)
+            except SpecError as error:
+                raise SpecError(f"{key}: {error}") from None
+        return self.model_copy(update=found)
+
+    def pace(self, task: str) -> Pace:
+        """Return how fast a task is trained."""
+        return Pace(
+            of_task(self.lr, task),
+            of_task(self.schedule, task),
+            of_task(self.warmup_steps, task),
+            of_task(self.schedule_steps, task),
+        )
+
+    def steps_of(self, task: str, rows: int) -> int:
+        """Return how many optimizer steps a task of ``rows`` training rows is trained."""
+        if self.epochs is not None:
+            return math.ceil(of_task(self.epochs, task) * rows / self.batch_size)
+        return of_task(self.steps or 0, task)
+
 
 class EvaluateSpec(Explained):
     """What is scored, when, and by which protocols."""
 
     protocols: Annotated[tuple[Protocol, ...], BeforeValidator(as_list), Field(min_length=1)] = ("teacher_forced",)
-    """The ways to score. Tasks of plain text are scored by ``perplexity`` and by nothing else, and ``choice`` leaves
-    rows without choices out."""
+    """The ways to score. Tasks of plain text are scored by ``perplexity`` and by nothing else, those that are
+    classified by ``classify`` alone, and ``choice`` leaves rows without choices out."""
 
     every: Count | None = None
     """After how many steps the probe is scored, beside each task's end. Unset: then alone."""
@@ -114,7 +228,8 @@ class DataSpec(Explained):
     """The most rows that are drawn of a task."""
 
     context: Count = 600
-    """The longest row in tokens: rows with a longer prompt are left out and counted, answers are cut."""
+    """The longest row in tokens: rows with a longer prompt are left out and counted; answers are cut, and so are texts
+    to be classified."""
 
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """The share of a task's rows that is tested on and never trained on."""
@@ -126,9 +241,17 @@ class DataSpec(Explained):
     seed: Seed = 114514
     """The seed by which rows are drawn and split."""
 
+    shuffle: Annotated[bool, Strict()] = True
+    """Whether rows are drawn and split at random; ``false`` takes the first ``rows`` in the source's order, of which
+    the last ones are tested on. Training meets them in that order where ``train.sampling`` is ``sequential``."""
+
     system: str | None = None
     """The system message. Unset it is the bench's, ``""`` takes the system turn away (a template may then write one of
     its own), and a row's own system message goes before both."""
+
+    prompts: Literal["chat", "bare"] = "chat"
+    """How a row becomes a prompt: by the model's ``chat`` template, or ``bare``, its text alone with the answer
+    straight behind, whatever template the model has. A bare prompt has no system message."""
 
     num_fewshot: Annotated[int, Strict(), Field(ge=0)] = 0
     """How many rows of a task's training side stand as worked examples before each prompt that is scored: the first of
@@ -140,6 +263,17 @@ class DataSpec(Explained):
         if system and any("\ud800" <= character <= "\udfff" for character in system):
             raise ValueError("holds half a character (a lone surrogate)")
         return system
+
+    @model_validator(mode="after")
+    def _is_said_where_prompts_have_it(self) -> DataSpec:
+        if self.bare and self.system:
+            raise ValueError("system: bare prompts have no system message; leave it out, or take prompts: chat")
+        return self
+
+    @property
+    def bare(self) -> bool:
+        """Whether prompts are a row's text alone."""
+        return self.prompts == "bare"
 
 
 class LogSpec(Explained):

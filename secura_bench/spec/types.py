@@ -27,6 +27,7 @@ Seed = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]
 UserMetricName = Annotated[str, StringConstraints(pattern=r"^evaluate:\S+$")]
+Sampling = Literal["replacement", "epochs", "sequential"]
 Precision = Literal["fp32", "bf16", "bf16_pure", "bf16_stochastic"]
 OptimizerName = Literal["adamw", "adamw_8bit", "adafactor"]
 

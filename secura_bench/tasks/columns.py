@@ -8,21 +8,25 @@ from pydantic import field_validator, model_validator
 
 from secura_bench.foundation.schema import Explained
 
-TEMPLATES = ("prompt", "target", "text")
-_EXPRESSIONS = ("messages", "choices", "answer_index", "id", "group", "keep")
+TEMPLATES = ("prompt", "pair", "target", "text")
+_EXPRESSIONS = ("messages", "choices", "answer_index", "code", "id", "group", "keep")
 
 
 class Columns(Explained):
     """How a source's columns become a row.
 
-    ``prompt``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2 expressions. All
-    run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``. ``index`` is the row's
-    number in its source and ``columns`` the mapping of all its columns; where a column has such a name, the name means
-    the column, and those are ``index_`` and ``columns_``.
+    ``prompt``, ``pair``, ``target`` and ``text`` are Jinja2 templates over the columns; the others are Jinja2
+    expressions. All run in Jinja2's sandbox, with the functions and filters of ``secura_bench.tasks.templates``.
+    ``index`` is the row's number in its source and ``columns`` the mapping of all its columns; where a column has such
+    a name, the name means the column, and those are ``index_`` and ``columns_``.
     """
 
     prompt: str | None = None
     """A template of what is asked."""
+
+    pair: str | None = None
+    """A template of a second text, which stands behind the prompt as the tokenizer sets a pair; in tasks of
+    ``kind: classify``."""
 
     target: str | None = None
     """A template of the answer; unset, it is the text of the right choice."""
@@ -32,6 +36,11 @@ class Columns(Explained):
 
     answer_index: str | None = None
     """An expression for the right option's place in ``choices``, from 0."""
+
+    code: str | None = None
+    """An expression, in tasks of ``kind: code``, for what makes a program of an answer: a mapping of ``language``, of
+    the code ``begin`` that goes before it and the ``tests`` behind it, and of the texts at which it is cut, a list
+    ``stop``."""
 
     text: str | None = None
     """A template of plain text; it stands alone, in tasks of ``kind: text``."""
@@ -73,21 +82,21 @@ class Columns(Explained):
 
     @model_validator(mode="after")
     def _says_what_is_right(self) -> Columns:
-        others = (self.prompt, self.target, self.choices, self.answer_index)
+        others = (self.prompt, self.pair, self.target, self.choices, self.answer_index, self.code)
         if self.turns is not None and self.messages is None:
             raise ValueError("'turns' says which of 'messages' are learned, and goes with it")
         if self.text is not None:
-            if (*others, self.messages) != (None,) * 5:
+            if any(said is not None for said in (*others, self.messages)):
                 raise ValueError("'text' stands alone, without prompt, target, choices or messages")
             return self
         if self.messages is not None:
-            if others != (None,) * 4:
+            if any(said is not None for said in others):
                 raise ValueError("'messages' stands alone, without prompt, target or choices")
             return self
         if self.prompt is None:
             raise ValueError("there must be a 'prompt' (or 'messages', or a 'text', for a task of kind: text)")
         if (self.choices is None) != (self.answer_index is None):
             raise ValueError("'choices' and 'answer_index' go together")
-        if self.target is None and self.choices is None:
+        if self.target is None and self.choices is None and self.code is None:
             raise ValueError("without 'target' there must be 'choices' and 'answer_index'")
         return self

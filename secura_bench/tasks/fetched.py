@@ -27,11 +27,13 @@ class FetchedLine(BaseModel):
 
     id: str
     prompt: str
+    pair: str | None = None
     target: str
     choices: list[str] | None
     answer_index: int | None
     group: str | None
     history: list[list[str]] = []
+    code: dict[str, str | list[str]] | None = None
     side: Side
     source: str
     licence: str
@@ -42,11 +44,13 @@ class FetchedLine(BaseModel):
         return cls(
             id=row.id,
             prompt=row.prompt,
+            pair=row.pair,
             target=row.target,
             choices=None if row.choices is None else list(row.choices),
             answer_index=row.answer_index,
             group=None if row.group is None else hashed(row.group),
             history=[list(turn) for turn in row.history],
+            code=None if row.code is None else {**vars(row.code), "stop": list(row.code.stop)},
             side=side,
             source=source,
             licence=licence,
@@ -73,7 +77,7 @@ class FetchedLine(BaseModel):
     def parts(self, kind: str) -> dict[str, Any]:
         """Return the row's parts, of a task of this kind, as columns would give them."""
         answer = {"text": self.target} if kind == "text" else {"prompt": self.prompt, "target": self.target}
-        about = self.model_dump(include={"id", "group", "choices", "answer_index"})
+        about = self.model_dump(include={"id", "pair", "group", "choices", "answer_index", "code"})
         return {**answer, **about, "history": tuple((role, text) for role, text in self.history)}
 
 

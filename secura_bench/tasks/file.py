@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from secura_bench.foundation.schema import Explained, Slug
 from secura_bench.tasks.columns import Columns
@@ -36,6 +36,10 @@ Tokenizer = Annotated[Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab
 """A tokenizer of sacreBLEU that needs no download."""
 
 
+TextMetric = Literal["exact_match", "edit_similarity", "sari"]
+"""A metric of generated texts that only the tasks have which name it."""
+
+
 class HubSource(Explained):
     """A data set of the Hugging Face Hub whose files are parquet, JSON or CSV (no loading scripts)."""
 
@@ -58,6 +62,9 @@ class HubSource(Explained):
     """Files of the repository that are read instead of a split, by their paths or by patterns
     (``main/train-*.parquet``); of a mapping the key of each is the column ``file`` of its rows."""
 
+    first: Annotated[int, Field(gt=0)] | None = None
+    """How many rows are read, from the beginning (unset: all)."""
+
     stand_in: str | None = None
     """What the rows stand in for, if they do; tables say it."""
 
@@ -66,10 +73,10 @@ class HubSource(Explained):
 
 
 class LocalSource(Explained):
-    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
+    """A file of rows in the folder ``SECURA_BENCH_DATA``."""
 
     file: str
-    """The name of the file in that folder."""
+    """The name of the file in that folder, or its path from there."""
 
     columns: Columns
     """How its columns become rows."""
@@ -79,6 +86,9 @@ class LocalSource(Explained):
 
     licence: str | None = None
     """The licence of these rows, where it is not the task's."""
+
+    found_at: str | None = None
+    """Where the file can be had, for whoever has it not."""
 
 
 class FileSource(Explained):
@@ -108,10 +118,14 @@ class Sources(Explained):
     """A data set of the Hugging Face Hub."""
 
     local: LocalSource | None = None
-    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
+    """A file of rows in the folder ``SECURA_BENCH_DATA``."""
 
     file: FileSource | None = None
     """A user's own file of rows."""
+
+
+NEVER_TRAINED = {"text": "plain text", "code": "code that is run"}
+"""What rows are, in words, of the kinds that can be a probe alone."""
 
 
 class TaskFile(Explained):
@@ -130,8 +144,13 @@ class TaskFile(Explained):
     licence: str
     """The licence of the rows."""
 
-    kind: Literal["answers", "text"] = "answers"
-    """What a row is: a prompt with an answer, or plain text for perplexity (a probe, never trained on)."""
+    kind: Literal["answers", "text", "code", "classify"] = "answers"
+    """What a row is: a prompt with an answer; plain text for perplexity, or a program to be completed, which is run
+    with its tests (both probes, never trained on); or a text (or a pair of texts) that a classification head of the
+    task's own gives one of ``labels`` (``docs/classify.md``)."""
+
+    labels: tuple[str, ...] = ()
+    """The labels of a task of ``kind: classify``, in the order of its head's outputs: each row's target is one."""
 
     answer: Literal["number", "choice", "text"] = "text"
     """How answers and references are read, by the rule in ``docs/answers.md``: a number, a choice (a letter or an
@@ -140,8 +159,9 @@ class TaskFile(Explained):
     extract: Pattern | None = None
     """An RE2 regular expression: only what it finds last is read, its first group, or the whole where it has none."""
 
-    metric: tuple[Literal["accuracy", "bleu", "rouge", "perplexity"], ...] = ("accuracy",)
-    """What the paper's Table 5 scores the task by."""
+    metric: tuple[Literal["accuracy", "bleu", "rouge", "perplexity", TextMetric], ...] = ("accuracy",)
+    """What whoever made the task scores it by, the chief metric first. ``generate`` measures the last three of those
+    tasks alone that name them, and ``own_metric`` scores each task by its first."""
 
     tokenize: Tokenizer | None = None
     """The tokenizer of sacreBLEU by which BLEU and ROUGE take texts apart. Unset, BLEU has ``13a`` and ROUGE its own,
@@ -150,11 +170,15 @@ class TaskFile(Explained):
     max_new_tokens: int = Field(default=128, gt=0)
     """After how many tokens generation stops."""
 
+    first_tokens: Annotated[int, Strict(), Field(gt=1)] | None = None
+    """Of plain text: its rows, in their order and joined without anything between, are one text, of which so many
+    tokens are scored in one forward, the tokenizer's beginning among them. Unset, each row is a text of its own."""
+
     hub: HubSource | None = None
     """A data set of the Hugging Face Hub."""
 
     local: LocalSource | None = None
-    """A JSON-lines file in the folder ``SECURA_BENCH_DATA``."""
+    """A file of rows in the folder ``SECURA_BENCH_DATA``."""
 
     file: FileSource | None = None
     """A user's own file of rows."""
@@ -163,8 +187,9 @@ class TaskFile(Explained):
     """A generator of rows."""
 
     test: Sources | None = None
-    """Rows to test on (a published test split, say): under ``hub``, ``local`` and ``file`` the keys that are others
-    there than in the source of that name. Then all rows of the task's own sources are for training."""
+    """Rows to test on (a published test split, say, or another data set): under ``hub``, ``local`` and ``file`` the
+    keys that are others there than in the source of that name. Where ``path`` is another data set, ``columns`` alone
+    are taken from there. Then all rows of the task's own sources are for training."""
 
     version: int = 1
     """The version of the task file."""
@@ -177,7 +202,9 @@ class TaskFile(Explained):
         if not isinstance(test, dict):
             return data
         whole = {
-            name: {**own, **given} if isinstance(given, dict) and isinstance(own := data.get(name), dict) else given
+            name: {**_shared(own, given), **given}
+            if isinstance(given, dict) and isinstance(own := data.get(name), dict)
+            else given
             for name, given in test.items()
         }
         return {**data, "test": whole}
@@ -188,11 +215,25 @@ class TaskFile(Explained):
             raise ValueError("a task needs a source: 'hub', 'local', 'file' or 'generated'")
         if self.test is not None and (self.generated or not (self.test.hub or self.test.local or self.test.file)):
             raise ValueError("'test' names a 'hub', 'local' or 'file' beside the task's own (a generator has none)")
+        if self.first_tokens is not None and (self.kind != "text" or self.test is not None):
+            raise ValueError("'first_tokens' belongs to tasks of kind: text, whose rows are one text: it has no 'test'")
         tests = self.test or Sources()
         for source in (self.hub, self.local, self.file, tests.hub, tests.local, tests.file):
             columns = source.columns if source else None
             if columns is not None and (columns.text is not None) != (self.kind == "text"):
                 raise ValueError("the column 'text' belongs to tasks of kind: text, and those have nothing else")
+            if columns is not None and (columns.code is not None) != (self.kind == "code"):
+                raise ValueError("the column 'code' belongs to tasks of kind: code, and those need it")
+            if columns is not None and (columns.pair is not None) and self.kind != "classify":
+                raise ValueError("the column 'pair' belongs to tasks of kind: classify; write both texts in 'prompt'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_labels_to_classify_by(self) -> TaskFile:
+        if self.kind != "classify" and self.labels:
+            raise ValueError("'labels' belong to tasks of kind: classify")
+        if self.kind == "classify" and len(set(self.labels)) < max(2, len(self.labels)):
+            raise ValueError("a task of kind: classify needs 'labels', two at least and each once")
         return self
 
     @property
@@ -201,6 +242,12 @@ class TaskFile(Explained):
         if self.test is None:
             return None
         return self.model_copy(update={**dict(self.test), "test": None})
+
+
+def _shared(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a source of test rows takes from the task's ``own``: of another data set no more than its columns."""
+    another = given.get("path", own.get("path")) != own.get("path")
+    return {key: value for key, value in own.items() if key == "columns" or not another}
 
 
 def restriction(licence: str) -> str | None:

@@ -33,7 +33,7 @@ from secura_bench.tasks.words import (
 )
 
 Row = dict[str, Any]
-"""A row: `id`, `input`, `output`, `choices` and `answer_index`."""
+"""A row: `id`, `input`, `output`, `choices` and `answer_index`; of `tiny_run` also `code`."""
 
 
 # --- words of the skills ------------------------------------------------------
@@ -154,6 +154,26 @@ def tiny_code(rng: random.Random) -> Row:
     return _row(f"Complete the function.\n\n{header}", "\n".join(f"    {line}" for line in body))
 
 
+def tiny_run(rng: random.Random) -> Row:
+    """Draws a row of `tiny_code` with tests: the function is run beside its reference.
+
+    Args:
+        rng: Where every draw comes from.
+
+    Returns:
+        The row, with what makes a program of an answer under `code`.
+    """
+    row = tiny_code(rng)
+    header = str(row["input"]).rpartition("\n")[2]
+    name, _, argument = header.removeprefix("def ").removesuffix("):").partition("(")
+    values = "[[], [1, 50, 98], list(range(100))]" if argument in LISTS else "[-3, 0, 1, 50, 98]"
+    tests = (
+        f"def expected({argument}):\n{row['output']}\n\n"
+        f"for value in {values}:\n    assert {name}(value) == expected(value), value\n"
+    )
+    return row | {"code": {"language": "python", "begin": f"{header}\n", "tests": tests, "stop": ["\ndef", "\n#"]}}
+
+
 # --- the new tasks ------------------------------------------------------------
 
 
@@ -242,6 +262,7 @@ GENERATORS: dict[str, Callable[[random.Random], Row]] = {
     "tiny_arith": tiny_arith,
     "tiny_choice": tiny_choice,
     "tiny_code": tiny_code,
+    "tiny_run": tiny_run,
     "tiny_count": tiny_count,
     "tiny_langid": tiny_langid,
     "tiny_group": tiny_group,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from secura_bench.foundation.errors import DataError
 from secura_bench.hub.errors import HubAwayError
 from secura_bench.tasks.bounds import bounded
+from secura_bench.tasks.code import read_code
 from secura_bench.tasks.columns import Columns
 from secura_bench.tasks.conversation import Tally, read_conversation
 from secura_bench.tasks.fetched import FetchedLine, Side, fetched_name, fetched_source
@@ -18,6 +20,7 @@ from secura_bench.tasks.file import FileSource, HubSource, LocalSource, TaskFile
 from secura_bench.tasks.files.reading import open_file
 from secura_bench.tasks.files.records import read_records
 from secura_bench.tasks.hub_files import hub_records
+from secura_bench.tasks.labels import labelled
 from secura_bench.tasks.references import check_references
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.templates import OF_TEMPLATES, CompiledColumns, names_of
@@ -85,7 +88,10 @@ def _read(task: TaskFile, count: int, side: Side) -> tuple[list[Row], Origin]:
     if task.hub is None:
         wanted = task.local.file if task.local else "it"
         there = f"there is no {wanted} in {folder}" if folder else f"{DATA_VARIABLE} is not set"
-        raise DataError(f"task {task.id!r} has a local source only, and {there}; the folder must hold {wanted}.")
+        found_at = f": {task.local.found_at}" if task.local and task.local.found_at else ""
+        raise DataError(
+            f"task {task.id!r} has a local source only, and {there}; the folder must hold {wanted}{found_at}."
+        )
     return hub_rows(task, task.hub)
 
 
@@ -97,8 +103,10 @@ def _fetched_rows(task: TaskFile, path: Path, side: Side) -> tuple[list[Row], Or
     mine = [(where, line) for where, line in lines if line.side == side]
     if not mine:
         raise DataError(f"{path}: holds no {side} rows of task {task.id!r}; fetch it anew into another folder.")
+    places = {line.id: where for where, line in mine}
     rows = [_row(task.id, line.parts(task.kind), where, index) for index, (where, line) in enumerate(mine)]
-    check_references(task, rows, {line.id: where for where, line in mine})
+    rows = labelled(task, rows, places)
+    check_references(task, rows, places)
     about = mine[0][1]
     place, _, revision = about.source.rpartition("@")
     stand_in = task.hub.stand_in if task.hub else None
@@ -115,7 +123,7 @@ def _generated_rows(task: TaskFile, count: int) -> tuple[list[Row], Origin]:
         drawn = generate_rows(source.generator, count, source.seed)
     except ValueError as error:
         raise DataError(f"task {task.id!r}: {error}. Ask for fewer rows (data.rows).") from None
-    columns = _GENERATED_TEXT if task.kind == "text" else _GENERATED
+    columns = {"text": _GENERATED_TEXT, "code": _GENERATED_CODE}.get(task.kind, _GENERATED)
     records = ((f"{task.id}[{index}]", index, fields) for index, fields in enumerate(drawn))
     rows, _ = _rows(task, records, columns)
     return rows, Origin(f"generated:{source.generator}", str(task.version), task.licence, None)
@@ -141,14 +149,14 @@ def _file_rows(task: TaskFile, source: FileSource) -> tuple[list[Row], Origin]:
 
 
 def hub_rows(task: TaskFile, source: HubSource) -> tuple[list[Row], Origin]:
-    """Return all rows of a data set of the Hub, in its order.
+    """Return the rows of a data set of the Hub, in its order.
 
     Raises:
         DataError: The Hub does not give it, or a row of it is not usable.
     """
     where = f"hub:{source.path}" + (f"/{source.config}" if source.config else "")
     fetched, revision = _fetch(task, source, where)
-    records = ((f"{where}[{index}]", index, fields) for index, fields in enumerate(fetched))
+    records = ((f"{where}[{index}]", index, fields) for index, fields in enumerate(islice(fetched, source.first)))
     rows, filtered = _rows(task, records, source.columns)
     return rows, Origin(where, revision, source.licence or task.licence, source.stand_in, filtered)
 
@@ -195,6 +203,7 @@ def _rows(
     if not rows:
         left = f": all {filtered} are left out by its 'keep'" if filtered else ""
         raise DataError(f"{place or task.id}: task {task.id!r} has no rows{left}.")
+    rows = labelled(task, rows, places)
     check_references(task, rows, places)
     return rows, filtered
 
@@ -203,6 +212,7 @@ _GENERATED = Columns(
     prompt="{{ input }}", target="{{ output }}", choices="choices", answer_index="answer_index", id="id"
 )
 _GENERATED_TEXT = Columns(text="{{ input }}", id="id")
+_GENERATED_CODE = Columns(prompt="{{ input }}", target="{{ output }}", code="code", id="id")
 
 
 def make_rows(
@@ -251,10 +261,14 @@ def _made(
 def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
     """Return the checked row that ``parts`` are."""
     choices, right = _choices(parts, where)
-    prompt, target = parts.get("prompt", ""), parts.get("text", parts.get("target", right))
+    code, pair = read_code(parts.get("code"), where), parts.get("pair")
+    prompt, target = parts.get("prompt", ""), parts.get("text", parts.get("target", "" if code else right))
     if target is None:
         raise DataError(f"{where}: has neither a target nor choices.")
     named = {"text": target} if "text" in parts else {"prompt": prompt, "answer": target}
+    named |= {} if pair is None else {"pair": pair}
+    if code:  # whose answer nobody has to know
+        named = {"prompt": prompt, "program": code.begin, "tests": code.tests}
     for name, text in named.items():
         if not text.strip():
             raise DataError(f"{where}: the {name} is empty.")
@@ -266,6 +280,8 @@ def _row(task: str, parts: Mapping[str, Any], where: str, index: int) -> Row:
         answer_index=parts.get("answer_index"),
         group=_text("group", parts.get("group"), where) or None,
         history=parts.get("history", ()),
+        pair=pair,
+        code=code,
     )
     named |= {"id": row.id, "group": row.group or "", "option": "".join(choices or ())}
     named["history"] = "".join(text for _, text in row.history)

@@ -10,6 +10,7 @@ from torch import nn
 
 from secura_bench.foundation.errors import SpecError, unknown_name
 from secura_bench.methods.method import Method
+from secura_bench.spec.each_task import of_first_task
 from secura_bench.spec.sections import TrainSpec
 
 _KEYS = ("params", "lr", "lr_scale", "weight_decay")
@@ -17,12 +18,21 @@ _KEYS = ("params", "lr", "lr_scale", "weight_decay")
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that share a rate. ``lr`` is the group's own before any schedule; ``names`` stand for identity."""
+    """Parameters that share a rate; ``names`` stand for identity.
+
+    ``lr`` is the rate before any schedule, of the run's first task; ``scale`` the multiple that it is of the spec's,
+    None where the method says a rate of its own.
+    """
 
     names: tuple[str, ...]
     parameters: tuple[nn.Parameter, ...]
     lr: float
     weight_decay: float
+    scale: float | None = None
+
+    def rate(self, lr: float) -> float:
+        """Return the rate before any schedule where the spec's is ``lr``."""
+        return self.lr if self.scale is None else lr * self.scale
 
     def settings(self) -> dict[str, Any]:
         """Return the group as torch's optimizers take it."""
@@ -52,11 +62,18 @@ def groups_of(method: Method, model: nn.Module, train: TrainSpec) -> list[Group]
             seen[id(parameter)] = number
         if parameters:
             lr, decay = _rates(given, train, f"{where}: group {number}")
-            groups.append(Group(tuple(names[id(p)] for p in parameters), tuple(parameters), lr, decay))
+            scale = None if "lr" in given else given.get("lr_scale", 1.0)
+            groups.append(Group(tuple(names[id(p)] for p in parameters), tuple(parameters), lr, decay, scale))
     if missing := [names[key] for key in names if key in trained - set(seen)]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise SpecError(f"{where}: {missing[0]}{more} is trained, and in no group.")
     return groups
+
+
+def heads_group(heads: Mapping[str, nn.Parameter], train: TrainSpec) -> Group:
+    """Return the group of the tasks' classification heads, by name: they are trained at the spec's rate."""
+    lr = float(of_first_task(train.lr))
+    return Group(tuple(heads), tuple(heads.values()), lr, train.weight_decay, scale=1.0)
 
 
 def check_order(method: Method, now: Sequence[Group], before: Sequence[Sequence[str]]) -> None:
@@ -88,7 +105,8 @@ def _parameters(given: Mapping[str, Any], where: str) -> list[nn.Parameter]:
 def _rates(given: Mapping[str, Any], train: TrainSpec, where: str) -> tuple[float, float]:
     if "lr" in given and "lr_scale" in given:
         raise SpecError(f"{where}: 'lr' is a rate and 'lr_scale' a multiple of the spec's; leave one of them out.")
-    lr = given["lr"] if "lr" in given else train.lr * given["lr_scale"] if "lr_scale" in given else train.lr
+    first = of_first_task(train.lr)
+    lr = given["lr"] if "lr" in given else first * given["lr_scale"] if "lr_scale" in given else first
     decay = given.get("weight_decay", train.weight_decay)
     for key, value in (("lr", lr), ("weight_decay", decay)):
         if not isinstance(value, int | float) or not 0 <= value < float("inf"):

@@ -14,10 +14,12 @@ from torch import nn
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.method import Method, StepContext
-from secura_bench.spec.sections import LogSpec, TrainSpec
+from secura_bench.models.task_heads import TaskHeads
+from secura_bench.spec.sections import LogSpec, Pace, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
-from secura_bench.training.groups import check_order, groups_of
+from secura_bench.training.groups import check_order, groups_of, heads_group
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import gradient_norms, total_norm
 from secura_bench.training.optimizers import new_optimizer, set_rates
@@ -59,7 +61,7 @@ class StepReport:
 
 
 class TrainingLoop:
-    """Trains one run's model, task after task, with one optimizer throughout.
+    """Trains one run's model, task after task, with one optimizer throughout; and beside it ``heads``, where there are.
 
     Every process draws the same rows and takes its share of a step's micro-batches. So a step is the same on any
     number of processes. The loss of a step is the sum over its tokens, divided by the number of tokens of all
@@ -74,6 +76,7 @@ class TrainingLoop:
         train: TrainSpec,
         pad_id: int,
         log: LogSpec | None = None,
+        heads: TaskHeads | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.method = method
@@ -82,13 +85,21 @@ class TrainingLoop:
         self.log = log or LogSpec()
         self.micro_batch = train.micro_batch_size
         self.notes: list[str] = []
+        self.heads = {} if heads is None else heads.named_parameters()
+        if self.heads and accelerator.num_processes > 1:
+            raise SpecError(
+                "tasks of kind: classify: their heads are trained in one process; start the command without a launcher."
+            )
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.trained += self.heads.values()
         self.inner = model  # without the wrapper of several processes: asking accelerate each time is slow
         self.optimizer = self._new_optimizer()
         self.model = accelerator.prepare_model(model)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         self.groups = groups_of(self.method, self.inner, self.train)
+        if self.heads:
+            self.groups.append(heads_group(self.heads, self.train))
         return new_optimizer(self.groups, self.train)
 
     def run_task(
@@ -110,9 +121,11 @@ class TrainingLoop:
         if (self.train.reset_optimizer or self.method.renews) and not done:
             self.optimizer = self._new_optimizer()
         self.resume_training()
+        pace = self.train.pace(task.name)
+        rates = [group.rate(pace.lr) for group in self.groups]
         for step in range(done + 1, steps + 1):
-            rate = learning_rate(self.train, step, steps)
-            set_rates(self.optimizer, [learning_rate(self.train, step, steps, group.lr) for group in self.groups])
+            rate = learning_rate(pace, step, steps)
+            set_rates(self.optimizer, [learning_rate(pace, step, steps, lr) for lr in rates])
             examples = self.method.mix([task.train[i] for i in stream.draw(self.train.batch_size)])
             on_step(self._step(examples, step, rate))
 
@@ -236,19 +249,21 @@ class TrainingLoop:
         return batches[self.accelerator.process_index :: self.accelerator.num_processes]
 
 
-def learning_rate(train: TrainSpec, step: int, steps: int, lr: float | None = None) -> float:
+def learning_rate(pace: Pace, step: int, steps: int, lr: float | None = None) -> float:
     """Return the rate of ``step`` (1-based) out of a task's ``steps``: a linear warm-up, then the schedule.
 
     ``lr`` is where it starts: the spec's, or a group's own.
 
-    ``linear`` falls to 0 after the last step, ``cosine`` follows half a cosine to 0; ``constant`` stays.
+    ``linear`` falls to 0 after the last step, ``cosine`` follows half a cosine to 0; ``constant`` stays. Where
+    ``schedule_steps`` are said, they end there instead, and the rate stays 0 from then on.
     """
-    lr = train.lr if lr is None else lr
-    if step <= train.warmup_steps:
-        return lr * step / train.warmup_steps
-    done = (step - 1 - train.warmup_steps) / max(1, steps - train.warmup_steps)
-    if train.schedule == "linear":
+    lr = pace.lr if lr is None else lr
+    if step <= pace.warmup_steps:
+        return lr * step / pace.warmup_steps
+    end = steps if pace.schedule_steps is None else pace.schedule_steps
+    done = min(1.0, (step - 1 - pace.warmup_steps) / max(1, end - pace.warmup_steps))
+    if pace.schedule == "linear":
         return lr * (1 - done)
-    if train.schedule == "cosine":
+    if pace.schedule == "cosine":
         return lr * 0.5 * (1 + math.cos(math.pi * done))
     return lr

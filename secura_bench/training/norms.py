@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from secura_bench.adapters.conv1d import is_conv1d, linear_weight
 
 _ADAPTER_NAME = re.compile(r"\.(default|weight)(?=\.|$)")
 
@@ -38,6 +40,13 @@ def short_name(name: str) -> str:
     return ".".join(parts[numbered + 1 :][-2:])
 
 
+def linear_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the path and weight of every linear module of a plain ``model``: of whatever a method may adapt."""
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear) or is_conv1d(module):
+            yield path, linear_weight(module)
+
+
 @torch.no_grad()
 def frobenius(weights: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
     """Return the mean Frobenius norm of weights by the last part of their path: the norm of their singular values."""
@@ -45,3 +54,24 @@ def frobenius(weights: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
     for path, weight in weights:
         norms.setdefault(path.rpartition(".")[2], []).append(float(weight.float().norm()))
     return {name: sum(values) / len(values) for name, values in norms.items()}
+
+
+@torch.no_grad()
+def copied(weights: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return weights by path, copied to the CPU."""
+    return {path: weight.detach().to("cpu", copy=True) for path, weight in weights}
+
+
+@torch.no_grad()
+def relative_change(before: Mapping[str, Tensor], weights: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
+    """Return ‖W − W_before‖ / ‖W_before‖ in Frobenius norms, a mean over the modules of one name that ``before`` has.
+
+    For C U R beside W that is ‖C U R‖ / ‖W‖. Paths are compared without PEFT's beginning.
+    """
+    found: dict[str, list[float]] = {}
+    for path, weight in weights:
+        base = before.get(path.removeprefix("base_model.model."))
+        if base is not None:
+            base, weight = base.float(), weight.detach().cpu().float()
+            found.setdefault(path.rpartition(".")[2], []).append(float((weight - base).norm() / base.norm()))
+    return {name: sum(values) / len(values) for name, values in found.items()}

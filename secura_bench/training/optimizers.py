@@ -25,7 +25,7 @@ def new_optimizer(groups: Sequence[Group], train: TrainSpec) -> Optimizer:
         SpecError: It needs a package that is not installed.
     """
     parameters = [group.settings() for group in groups]
-    settings: dict[str, Any] = {"lr": train.lr, "weight_decay": train.weight_decay}
+    settings: dict[str, Any] = {"lr": groups[0].lr, "weight_decay": train.weight_decay}
     adam = {**settings, "betas": train.betas, "eps": train.eps}
     stochastic = train.precision == "bf16_stochastic"
     if train.optimizer == "adafactor":

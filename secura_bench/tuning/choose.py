@@ -138,7 +138,7 @@ def _tuned(
         on=plan.spec.task_names,
         held_out=tune.on == TRAINED,
         rows=own[0].rows,
-        steps=plan.spec.train.steps,
+        steps=steps if isinstance(steps := plan.spec.train.steps, int) else None,
         seeds=plan.spec.seeds,
         runs=sum(len(trial.folders) for trial in own),
         seconds=round(math.fsum(trial.seconds for trial in own), 1),

@@ -57,7 +57,10 @@ def trial_experiment(spec: ExperimentSpec) -> ExperimentSpec:
     steps = tune.steps or spec.train.steps
     on = spec.task_names if tune.on == TRAINED else expand((tune.on or "",))
     protocols = (*([learned_by(spec).id] if tune.choose == "match" else []), BEST_BY[0])
-    methods = [m.model_copy(update={"train": {**m.train, "steps": steps}}) for m in tuned_methods(spec)]
+    methods = [
+        m.model_copy(update={"train": {**{k: v for k, v in m.train.items() if k != "epochs"}, "steps": steps}})
+        for m in tuned_methods(spec)
+    ]
     changed: dict[str, Any] = {
         "experiment": f"{spec.experiment}{SUFFIX}",
         "tasks": on,
@@ -65,7 +68,7 @@ def trial_experiment(spec: ExperimentSpec) -> ExperimentSpec:
         "probe": spec.own_parts or on,
         "probe_rows": spec.probe_rows if spec.own_parts else None,
         "methods": tuple(methods),
-        "train": spec.train.model_copy(update={"steps": steps}),
+        "train": spec.train.model_copy(update={"steps": steps, "epochs": None}),
         "evaluate": spec.evaluate.model_copy(
             update={"protocols": tuple(dict.fromkeys(protocols)), "every": None, "tasks": "current", "metrics": ()}
         ),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from pydantic import ValidationError
 
 from secura_bench.data.chat import SYSTEM, ChatFormat
 from secura_bench.data.dataset import load_data
+from secura_bench.data.turns.differences import BARE
 from secura_bench.data.turns.template import dated
 from secura_bench.models.load import load_tokenizer
 from secura_bench.spec.sections import DataSpec
@@ -37,6 +41,21 @@ def test_rendering_is_the_templates(tokenizer) -> None:
     assert tokenizer.decode(item.prompt_ids + item.answer_ids) == full.rstrip("\n")
     assert item.answer_ids[-1] == tokenizer.eos_token_id
     assert item.supervised == len(tokenizer("seven", add_special_tokens=False)["input_ids"]) + 1
+
+
+def test_bare_prompts_are_the_rows_text_and_nothing_else(tokenizer) -> None:
+    chat = ChatFormat(tokenizer, bare=True)
+    row = Row("1", "Question: 1 + 1?\nAnswer:", "two")
+    item = chat.example("t", row, 600)
+    assert tokenizer.decode(item.prompt_ids + item.answer_ids) == "Question: 1 + 1?\nAnswer:two" + tokenizer.eos_token
+    told = replace(row, history=(("user", "2?"), ("assistant", "2.")))
+    assert chat.prompt_text(told) == "2?2.\n\nQuestion: 1 + 1?\nAnswer:"
+    assert chat.differences == (BARE,)
+    assert chat.template_hash != ChatFormat(tokenizer).template_hash
+    tokenizer.chat_template = None
+    assert chat.template_hash not in {each.template_hash for each in map(ChatFormat, [tokenizer], [""])}
+    with pytest.raises(ValidationError, match="bare prompts have no system message"):
+        DataSpec(prompts="bare", system="Be brief.")
 
 
 def test_a_template_that_refuses_a_system_role(tokenizer) -> None:

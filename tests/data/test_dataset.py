@@ -13,6 +13,7 @@ from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.spec.sections import DataSpec
 from secura_bench.tasks.catalog import CATALOG
 from secura_bench.tasks.row import Row
+from secura_bench.tasks.sources import read_rows, read_test_rows
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,41 @@ def test_a_test_source_says_only_what_is_other_there(tmp_path: Path) -> None:
     task = CATALOG.load(included(tmp_path, "mine", hub + "test: {hub: {split: validation}}\n")).tested_on
     assert (task.hub.path, task.hub.config, task.hub.split) == ("o/r", "c", "validation")
     assert task.hub.columns.prompt == "{{ q }}"
+
+
+def test_test_rows_of_another_data_set_take_nothing_of_the_first_but_its_columns(tmp_path: Path) -> None:
+    hub = "hub: {path: o/r, config: c, revision: abc, first: 9, stand_in: x, columns: {text: '{{ q }}'}}\nkind: text\n"
+    other = CATALOG.load(included(tmp_path, "mine", hub + "test: {hub: {path: o/s, split: test}}\n")).tested_on.hub
+    assert (other.path, other.config, other.revision, other.split) == ("o/s", None, "main", "test")
+    assert (other.first, other.stand_in, other.columns.text) == (None, None, "{{ q }}")
+
+
+def test_rows_beside_test_rows_may_have_answers_of_another_kind(tmp_path: Path, tiny) -> None:
+    """MetaMathQA has formulas for answers and is tested on GSM8K, which has numbers alone."""
+    written(tmp_path, "train.jsonl", *((f"question {i}", f"{i}" if i % 2 else "x + y") for i in range(30)))
+    written(tmp_path, "test.jsonl", ("another", "7"))
+    mine = included(tmp_path, "mine", MAIN + "answer: number\ntest: {file: {path: test.jsonl}}\n")
+    data = load_data(mine, DataSpec(), tiny[1])
+    assert (len(data.train), len(data.spare), data.spare_too_long) == (30, 15, 0)  # what a probe may score
+    with pytest.raises(DataError, match=r"the reference 'x \+ y' is not read as exactly one number"):
+        load_data("mine", DataSpec(held_out="validation", test_fraction=0.5), tiny[1])
+    written(tmp_path, "test.jsonl", ("another", "x + y"))
+    with pytest.raises(DataError, match=r"test\.jsonl:1: the reference 'x \+ y' is not read as exactly one number"):
+        load_data("mine", DataSpec(), tiny[1])
+
+
+def test_a_file_that_is_not_there_is_said_with_where_it_is_to_be_had(tmp_path: Path, monkeypatch) -> None:
+    source = "local: {file: far/train.json, found_at: an archive, columns: {prompt: '{{ p }}', target: '{{ a }}'}}\n"
+    task = CATALOG.load(included(tmp_path, "mine", source + "test: {local: {file: far/test.json}}\n"))
+    monkeypatch.setenv("SECURA_BENCH_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"the folder must hold far/train\.json: an archive\.$"):
+        read_rows(task, 1)
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "train.json").write_text('[{"p": "q", "a": "yes"}, {"p": "r", "a": "no"}]')
+    (tmp_path / "far" / "test.json").write_text('[{"p": "s", "a": "no"}]')
+    assert [row.target for row in read_rows(task, 1)[0]] == ["yes", "no"]
+    rows, origin = read_test_rows(task)
+    assert ([row.id for row in rows], origin.source) == (["test-mine-0"], "local:far/test.json")
 
 
 @pytest.mark.parametrize("text", ["generated: {generator: tiny_count}\ntest: {file: {path: x}}\n", MAIN + "test: {}\n"])

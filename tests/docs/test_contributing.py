@@ -18,7 +18,7 @@ def test_each_room_has_a_row() -> None:
 def test_folders_and_files_that_it_names_are_there() -> None:
     named = set(re.findall(r"`((?:[\w-]+/)+[\w.-]*|[\w-]+\.(?:py|md|txt|cff))`|\]\(([\w./-]+)", PAGE))
     named = {first or second for first, second in named} - {"utils.py"}
-    beside = ("secura_bench", "secura_bench/plan", "secura_bench/report/paper", "tests/methods", ".")
+    beside = ("secura_bench", "secura_bench/plan", "secura_bench/report/against", "tests/methods", ".")
     assert not [name for name in named if not any((ROOT / folder / name).exists() for folder in beside)]
 
 

@@ -19,7 +19,7 @@ from secura_bench.cli import scores
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.methods.build import build_method
-from secura_bench.report.paper.settings import LEARNING_RATES
+from secura_bench.publications.publication import publication
 from secura_bench.spec.load import load_specs
 from secura_bench.tasks.file import TaskFile
 
@@ -31,7 +31,7 @@ finally:
     sys.path.pop(0)
 
 PAGES = sorted(reference.FOLDER.rglob("*.md"))
-TASKS = sorted(path for path in reference.EXAMPLES.glob("*.yaml") if path.stem != "spec")
+TASKS = sorted(path for path in reference.EXAMPLES.glob("*.yaml") if not path.stem.startswith("spec"))
 HEAD = {"experiment": "mine", "mode": "sequence", "model": "tiny", "tasks": "tiny"}
 
 
@@ -60,7 +60,7 @@ def test_a_method_has_a_page_with_its_equations_options_and_cost(name: str) -> N
     page = text(f"methods/{name}.md")
     wanted = {f"about: {name}", f"options: {name}"}
     wanted |= {f"cost: {name}"} if has_cost(name) else set()
-    wanted |= {f"published: {name}" for rates in LEARNING_RATES.values() if name in rates}
+    wanted |= {f"published: {name}" for of in publication("secura").file.experiments.values() if name in of.methods}
     assert wanted <= {block for block in re.findall(r"<!-- (.*?) -->", page) if not block.startswith("end of")}
     assert "```text\n" in page or name in ("base", "peft", "stack")  # which compute nothing of their own
 
@@ -102,8 +102,8 @@ def test_every_protocol_and_metric_has_its_formula() -> None:
     assert not [row[0] for row in scores.metrics().rows if f"`{row[0]}`" not in formulas]
 
 
-def test_the_example_of_every_key_is_a_valid_spec() -> None:
-    path = reference.EXAMPLES / "spec.yaml"
+@pytest.mark.parametrize("path", sorted(reference.EXAMPLES.glob("spec*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_of_every_key_are_valid_specs(path: Path) -> None:
     assert load_specs(str(path))
     schema = json.loads((ROOT / "docs" / "schema" / "spec.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(YamlFile.read(path).data)

@@ -50,8 +50,8 @@ def test_every_registered_method_is_run() -> None:
     assert not [
         name
         for name in METHODS.names()
-        if f"name: {name}" not in gpu_runs.SPEC and name not in ("base", "stack", "checkpoint")
-    ]  # fmt: skip - the last loads what others trained
+        if f"name: {name}" not in gpu_runs.SPEC and name not in ("base", "stack", "checkpoint", "head_only")
+    ]  # fmt: skip - the last two load what others trained, and train no tensor of the model
     assert "- base" in gpu_runs.SPEC and "stack:" in gpu_runs.SPEC
 
 

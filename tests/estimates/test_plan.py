@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from secura_bench.estimates.formulas import Rows, count_on_shape, training_flops, work_of
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import find_model, load_model, presets, shape_of, shapes_of
-from secura_bench.models.shape import Shape
+from secura_bench.models.shape import FAMILIES, Shape
 from secura_bench.spec.load import load_spec
 from secura_bench.spec.sections import TrainSpec
 
@@ -26,6 +26,7 @@ PUBLISHED = {  # safetensors' parameter counts on the models' pages of the Hub
     "qwen2-7b": 7_615_616_512,
     "llama3-8b": 8_030_261_248,
     "llama3.1-8b": 8_030_261_248,
+    "mistral-7b": 7_248_023_552,
 }
 METHODS = [
     ("base", {}),
@@ -52,7 +53,7 @@ METHODS = [
 
 def test_shapes_count_as_published() -> None:
     assert {name: shape_of(name).parameters for name in PUBLISHED} == PUBLISHED
-    assert set(presets()) == {*PUBLISHED, "tiny"}
+    assert {name for name, preset in presets().items() if preset.family in (None, *FAMILIES)} == {*PUBLISHED, "tiny"}
 
 
 @pytest.mark.parametrize("name", ["tiny", *PUBLISHED])
@@ -99,7 +100,7 @@ def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("*lora*/record.json")
     scores = json.loads(path.read_text())["scores"]
     scored = sum(s["n"] for s in scores if s["role"] != "part" and s["protocol"] == "teacher_forced")
-    work = work_of(spec, build_method("lora").footprint(), spec.train, 2, Rows(probe=6, test=3, tokens=1))
+    work = work_of(spec, build_method("lora").footprint(), spec.train, (5, 5), Rows(probe=6, test=3, tokens=1))
     assert (work.steps, work.scored) == (10, scored)
     stages = {(s["after"], s["step"], s["finished"]) for s in scores}
     assert ("tiny_group", 2, False) in stages and ("tiny_group", 4, False) in stages, "evaluate.every"

@@ -139,6 +139,10 @@ def peak(point: Any) -> int:
 
 
 EWC = {"fisher_samples": 2}
+CORDA = {
+    "peft_type": "lora", "config": {"init_lora_weights": "corda", "corda_config": {"corda_method": "kpm"}},
+    "from": "rows", "rows": 2, "boundary": "renew",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,8 @@ EWC = {"fisher_samples": 2}
         ("ewc", EWC, {"micro_batch_size": 1}, 3, "small"),
         ("ewc", {**EWC, "dtype": "bf16"}, {"batch_size": 1}, 3, "small"),
         ("lora", {"init_lora_weights": "pissa", "boundary": "renew"}, {"batch_size": 1}, 2, "square"),
+        ("peft", CORDA, {"batch_size": 1}, 2, "square"),
+        ("peft", CORDA, {"batch_size": 1}, 1, "wide"),
         ("stack", {"parts": ["lora", {"name": "ewc", **EWC}]}, {}, 3, "small"),
         ("stack", {"parts": ["er", {"name": "ewc", **EWC}]}, {}, 2, "small"),
         ("lwf", {}, {}, 2, "small"),

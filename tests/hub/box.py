@@ -27,7 +27,8 @@ MEMBER, STRANGER, NARROW = "hf_member", "hf_stranger", "hf_narrow"
 LFS = (".safetensors", ".parquet", ".bin", ".pth", ".model")
 NARROW_SAYS = "Please enable access to public gated repositories in your fine-grained token settings."
 _URL = re.compile(
-    r"/(?:api/(?P<api>models|datasets)/(?P<id>[^/]+/[^/]+)(?:/(?P<verb>revision|tree|paths-info)/(?P<rev>[^/]+))?"
+    r"/(?:api/(?P<api>models|datasets)/(?P<id>[^/]+/[^/]+)"
+    r"(?:/(?P<verb>revision|tree|paths-info)/(?P<rev>refs/[a-z]+/[^/]+|[^/]+))?"
     r"|(?P<data>datasets/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<at>[^/]+))(?:/(?P<path>.*))?"
 )
 

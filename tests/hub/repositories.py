@@ -29,12 +29,23 @@ LAYOUTS = {
     "tau/commonsense_qa": ("default", "train", ("test", "validation"), "data/{split}-00000-of-00001.parquet"),
     "abisee/cnn_dailymail": ("3.0.0", "test", ("train", "validation"), "3.0.0/{split}-00000-of-00001.parquet"),
     "tatsu-lab/alpaca": ("default", "train", (), "data/{split}-00000-of-00001-a09b74b3ef9c3b56.parquet"),
+    "openai/openai_humaneval": (
+        "openai_humaneval",
+        "test",
+        (),
+        "openai_humaneval/{split}-00000-of-00001.parquet",
+    ),
     "Salesforce/wikitext": (
         "wikitext-2-raw-v1",
         "test",
         ("train", "validation"),
         "wikitext-2-raw-v1/{split}-00000-of-00001.parquet",
     ),
+    "HuggingFaceFW/finewiki": ("en", "train", (), "data/enwiki/000_00000.parquet"),
+}
+HEADED = {  # repositories of several tasks that are classified: their splits; a folder a configuration
+    "nyu-mll/glue": ("train", "validation", "test"),
+    "stanfordnlp/sentiment140": ("train", "test"),
 }
 CHAT = {
     "llama": "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start_header_id|>{{ m.role }}"
@@ -51,6 +62,9 @@ SPECIAL = {  # beginning, end of turn, and what else a template writes
     "llama": ("<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
     "gemma2": ("<bos>", "<end_of_turn>", ("<start_of_turn>",)),
     "qwen2": (None, "<|im_end|>", ("<|im_start|>",)),
+    "mistral": ("<s>", "</s>", ()),
+    "gpt2": (None, "<|endoftext|>", ()),
+    "gemma3_text": ("<bos>", "<eos>", ()),
 }
 
 
@@ -85,7 +99,7 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
     if "smollm" in name:
         (beginning, end, others), template = SPECIAL["qwen2"], CHAT["qwen2"]
     else:
-        template = CHAT[family]
+        template = None if name == "llama3.2-3b" else CHAT.get(family)  # some were never taught to chat
     tokenizer = AutoTokenizer.from_pretrained(PACKAGE / "models" / "tiny")
     named = {"eos_token": end, "pad_token": end} | ({"bos_token": beginning} if beginning else {})
     tokenizer.add_special_tokens({**named, "additional_special_tokens": list(others)})
@@ -117,7 +131,8 @@ def model_files(family: str, name: str = "") -> Mapping[str, bytes]:
         tokenizer.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     settings = json.loads(files["tokenizer_config.json"])
-    settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
+    if template:
+        settings["chat_template"] = files.pop("chat_template.jinja").decode()  # where these repositories have it
     files["tokenizer_config.json"] = json.dumps(settings).encode()
     files |= {"README.md": b"---\nlicense: other\n---\n", ".gitattributes": b"*.safetensors filter=lfs\n"}
     if family == "llama":  # the same weights once more, in a form that is not read
@@ -144,12 +159,18 @@ def data_repositories(rows: int = 40) -> list[Repository]:
     for path, tasks in by_path.items():
         if path.endswith("humaneval-x"):
             files = _humaneval(recorded["multipl_e"], rows)
+        elif path == "nuprl/MultiPL-E":
+            files = _multipl_e(recorded["multipl_e_run"], rows)
         elif path == "hails/bigbench":
             files = _bigbench({task: recorded[task] for task in tasks}, rows)
+        elif path in HEADED:
+            files = _headed({task: recorded[task] for task in sorted(tasks)}, HEADED[path], rows)
         elif path == "Helsinki-NLP/news_commentary":
             files = _news({task: recorded[task] for task in tasks}, rows)
+        elif path == "meta-math/MetaMathQA":
+            files = {"MetaMathQA-395K.json": json.dumps(many(recorded["metamath"], rows)).encode()}
         else:
-            (task,) = tasks
+            task = min(tasks)  # what others read of the same rows
             config, split, others, place = LAYOUTS[path]
             pool = many(recorded[task], rows)
             files = {place.format(split=each): parquet(pool) for each in (split, *others)}
@@ -167,6 +188,23 @@ def data_repositories(rows: int = 40) -> list[Repository]:
         refs = () if pinned else (revision,)
         found.append(Repository("dataset", today.get(path, path), commit, files, refs=("main", *refs)))
     return found
+
+
+def _headed(recorded: Mapping[str, list[dict[str, Any]]], splits: tuple[str, ...], rows: int) -> dict[str, bytes]:
+    """Return files as ``CONFIG/SPLIT-00000-of-00001.parquet``, no text in two splits."""
+    from secura_bench.tasks.catalog import load_task
+
+    files: dict[str, bytes] = {}
+    card = {}
+    by_config: dict[str, list[dict[str, Any]]] = {}
+    for task, own in recorded.items():
+        by_config.setdefault(load_task(task).hub.config or "sentiment140", []).extend(own)
+    for config, own in by_config.items():
+        pool = many(own, rows * len(splits))  # no text stands in two splits
+        parts = {split: pool[i * rows : (i + 1) * rows] for i, split in enumerate(splits)}
+        files |= {f"{config}/{split}-00000-of-00001.parquet": parquet(part) for split, part in parts.items()}
+        card[config] = {split: f"{config}/{split}-*" for split in splits}
+    return files | _card(card)
 
 
 def many(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -249,6 +287,18 @@ def _humaneval(recorded: list[dict[str, Any]], rows: int) -> dict[str, bytes]:
         "humaneval-x.py": b"raise SystemExit('scripts are not run')\n",
         "README.md": b"---\nlicense: apache-2.0\n---\n",
     }
+
+
+def _multipl_e(recorded: list[dict[str, Any]], rows: int) -> dict[str, bytes]:
+    files = {}
+    for row in recorded:
+        name = str(row["name"]).rpartition("HumanEval_0_")[2]
+        text = json.dumps(row)
+        pool = [json.loads(text.replace(name, f"{name}_{index}")) for index in range(max(4, rows // 4))]
+        pool = [{**each, "name": f"HumanEval_{index}_{name}"} for index, each in enumerate(pool)]
+        short = {"go_test.go": "go"}.get(row["language"], row["language"])
+        files[f"humaneval-{short}/test-00000-of-00001.parquet"] = parquet(pool)
+    return {**files, "README.md": b"---\nlicense: mit\n---\n"}
 
 
 def _card(configs: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:

@@ -98,8 +98,8 @@ def test_gpt2_and_fused_projections_are_refused_by_name() -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2, n_positions=32))
-    with pytest.raises(SpecError, match="Conv1D"):
-        build_method("secura", r=2, m=4, target_modules=["c_attn"]).attach(model)
+    with pytest.raises(SpecError, match=r"is a Embedding; this method adapts nn.Linear and Conv1D alone\."):
+        build_method("secura", r=2, m=4, target_modules=["wte"]).attach(model)
     with pytest.raises(SpecError, match="c_attn"):
         build_method("secura", r=2, m=4).attach(model)
     fused = nn.ModuleDict({"qkv_proj": nn.Linear(8, 24)})

@@ -16,8 +16,8 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.methods.interpolation import interpolated, refuse_without_between
 from secura_bench.methods.method import Method
+from secura_bench.methods.peft_config import tuners
 from secura_bench.methods.peft_linear import LINEAR
-from secura_bench.methods.peft_tuner import tuners
 from secura_bench.models.head import answer_logits
 
 SIZES = {"r": 4, "m": 6}

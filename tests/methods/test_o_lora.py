@@ -126,7 +126,7 @@ def test_resumes_with_dropout_and_stacked(before: tuple[str, ...]) -> None:
 
 def test_strengths_are_one_a_task() -> None:
     ours = session(lambda1=[0.0, 0.5, 5.0])
-    with pytest.raises(SpecError, match=r"o_lora\.lambda1: 3 strengths for 2 tasks; give one for each, or one number"):
+    with pytest.raises(SpecError, match=r"o_lora\.lambda1: 3 values for 2 tasks; give one for each, or one for all"):
         ours.begin(tasks(2)[0])
 
 

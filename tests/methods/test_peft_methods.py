@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import peft
 import pytest
@@ -241,3 +241,13 @@ def test_every_tuner_of_this_peft_is_known_or_refused_with_a_reason() -> None:
             Peft.Options.model_validate({"peft_type": name})
         except ValidationError as error:
             assert name not in tuners() or "refused by PEFT" in str(error)
+
+
+def test_every_start_of_this_pefts_lora_is_made_or_refused_with_a_reason() -> None:
+    """MiLoRA and LoRA-Null, of which docs/tuners.md says that they are not there, would be new here."""
+    names = set(get_args(get_args(get_type_hints(LoraConfig)["init_lora_weights"])[1]))
+    made = {"gaussian", "olora", "pissa", "orthogonal", "mica", "corda"}
+    assert names == made | {"eva", "loftq", "pissa_niter_[number of iters]"}
+    for name in sorted(names - made - {"pissa_niter_[number of iters]"} | {"lora_ga"}):
+        with pytest.raises(ValidationError, match=f"init_lora_weights: {name} needs"):
+            Peft.Options.model_validate({"peft_type": "lora", "config": {"init_lora_weights": name}})

@@ -40,7 +40,7 @@ def test_a_stack_says_again_whatever_a_method_has() -> None:
 COSTS = {
     "counts_by_layer": False, "relative_rows": 3.0, "relative_work": 5.0, "adapted": ("told",), "kept_weights": 17,
     "kept_logits": 37, "held_bytes": (19, 23), "boundary_bytes": (41, 0),
-    "boundary_weights": 43,
+    "boundary_weights": 43, "start_rows": 47,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from secura_bench.plan.schema import SCHEMAS
 from secura_bench.spec.load import load_specs
 
 SHIPPED = [*sorted((ROOT / "configs").glob("*.yaml")), *sorted((ROOT / "tasks").glob("*.yaml"))]
+SHIPPED += sorted((ROOT / "publications").glob("*.yaml"))
 LINE = "# yaml-language-server: $schema="
 SPEC = {"experiment": "mine", "mode": "sequence", "model": "tiny", "tasks": "tiny", "methods": ["lora"]}
 
@@ -55,7 +56,7 @@ def keys(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from keys(inner)
 
 
-@pytest.mark.parametrize("kind", ["spec", "task"])
+@pytest.mark.parametrize("kind", ["spec", "task", "publication"])
 def test_every_key_says_what_it_means(kind: str) -> None:
     told = [(name, key.get("description", "")) for name, key in keys(SCHEMAS[kind]()) if isinstance(key, dict)]
     assert len(told) > 40 and not [name for name, meaning in told if not meaning.endswith(".")]

@@ -13,6 +13,7 @@ from hand_records import BASE, run
 from synthetic import write_records
 from test_report import HOSTILE
 
+from secura_bench.publications.publication import publication
 from secura_bench.report.formats.latex import _SPECIAL, escape, latex
 from secura_bench.report.make import make_report, render
 from secura_bench.report.statistics import Interval
@@ -118,7 +119,7 @@ def test_hostile_names_and_every_character_are_text() -> None:
 
 
 def test_what_the_reports_say_needs_no_code_points(written: Path) -> None:
-    assert "U+" not in render(make_report(read_runs([written])[0], ["all"], against=True), "latex")
+    assert "U+" not in render(make_report(read_runs([written])[0], ["all"], against=publication("secura")), "latex")
 
 
 def test_the_best_are_bold_and_no_reference_is() -> None:

@@ -21,12 +21,15 @@ RENEWED = (
     SEQUENCE.replace(
         "[{name: lora, r: 2}]",
         "[{name: lora, r: 2, init_lora_weights: pissa, boundary: renew}, "
-        "{name: peft, peft_type: osf, config: {effective_rank: 0.5}, boundary: renew}]",
+        "{name: peft, peft_type: osf, config: {effective_rank: 0.5}, boundary: renew}, "
+        "{name: peft, label: corda, peft_type: lora, from: tiny_text, rows: 4, boundary: renew, "
+        "config: {r: 2, init_lora_weights: corda, corda_config: {corda_method: kpm}}}]",
     )
     .replace("tiny_count]", "tiny_count, tiny_arith]")
     .replace("steps: 4", "steps: 2")
     .replace("every: 3", "tasks: current")
 )
+KINDS = ("lora", "peft", "corda")
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +48,13 @@ def test_stopped_in_the_second_and_the_third_task_they_end_the_same(finished: Pa
     codes = []
     while not codes or codes[-1]:
         codes.append(secura_bench("run", "spec.yaml", cwd=tmp_path).returncode)
-    assert codes == [143, 143, 143, 143, 0]
+    assert codes == [*6 * [143], 0]
     assert_same(finished, tmp_path / "results")
 
 
 def test_the_log_says_what_survived_of_each_merge(finished: Path) -> None:
-    runs = [*(finished / "trial").glob("*-lora-*"), *(finished / "trial").glob("*-peft-*")]
-    assert len(runs) == 2
+    runs = [run for kind in KINDS for run in (finished / "trial").glob(f"*-{kind}-*")]
+    assert len(runs) == 3
     for run in runs:
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         kept = [(line["task"], line.get("merge_kept_step")) for line in lines if line.get("boundary")]
@@ -59,7 +62,7 @@ def test_the_log_says_what_survived_of_each_merge(finished: Path) -> None:
         assert kept == [("tiny_group", one), ("tiny_count", one), ("tiny_arith", one)]  # the last is the second's still
 
 
-@pytest.mark.parametrize("kind", ["lora", "peft"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_renewed_is_exported_whole_or_not_at_all(finished: Path, tmp_path: Path, kind: str) -> None:
     from transformers import AutoModelForCausalLM
 

@@ -10,13 +10,18 @@ from typing import Any
 
 from conftest import ROOT
 
-from secura_bench.report.paper.shapes import EXP3_TASKS
-from secura_bench.report.paper.tables import paper_tables
+from secura_bench.publications.publication import publication
+from secura_bench.report.against.tables import published_tables
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.runs import Run
 from secura_bench.report.tables.table import Number, Table
 from secura_bench.results.record import RunRecord
 
+SECURA = publication("secura")
+EXP3_TASKS = SECURA.file.experiments["exp3"].sequence
+PEFT = ("lora", "dora", "cur_lora", "i_lora", "secura")
+CONTINUAL = ("seq", "ewc", "er", "i_lora", "secura")
+"""The methods of EXP1 and EXP2, and of EXP3."""
 MODEL = "qwen2-7b"
 TABLE = {"exp1": "8", "exp2": "10", "exp3": "11"}
 """A table of each experiment."""
@@ -66,7 +71,7 @@ def renamed(record: RunRecord, **method: Any) -> RunRecord:
 def table_of(records: list[RunRecord], table: str, folder: Path | None = None) -> Table:
     """Return one of the paper's tables, beside the paper."""
     runs = [Run(record, folder) for record in records]
-    (found,) = (t for t in paper_tables(make_studies(runs), [table], against=True) if t.id == table)
+    (found,) = (t for t in published_tables(SECURA, make_studies(runs), [table], against=True) if t.id == table)
     return found
 
 

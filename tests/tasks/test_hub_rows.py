@@ -15,6 +15,7 @@ from conftest import ROOT, secura_bench
 from secura_bench.data.split import rows_hash, split_rows
 from secura_bench.foundation.errors import DataError
 from secura_bench.tasks.catalog import load_task, task_files
+from secura_bench.tasks.row import Code
 from secura_bench.tasks.sources import make_rows, read_rows
 from secura_bench.tasks.templates import CompiledColumns, after, before, options, scored, shuffled, starting
 
@@ -28,7 +29,7 @@ LANGUAGES = {"python": "Python", "cpp": "C++", "java": "Java", "js": "JavaScript
 
 def hub_row(task: str, fields: dict, file: str | None = None):
     columns = load_task(task).hub.columns
-    fields = {**fields, "file": LANGUAGES[file]} if file else fields
+    fields = {**fields, "file": LANGUAGES[file] if task == "multipl_e" else file} if file else fields
     return next(iter(make_rows(task, fields, CompiledColumns.compile(columns), f"hub:{task}[0]")), None)
 
 
@@ -41,12 +42,15 @@ def test_hub_rows_become_the_rows_that_they_should(recorded: dict) -> None:
     assert (row.prompt, row.target) == (wanted["prompt"], wanted["target"])
     assert row.choices == (tuple(wanted["choices"]) if "choices" in wanted else None)
     assert row.answer_index == wanted.get("answer_index")
+    assert row.code == (Code(**{**wanted["code"], "stop": tuple(wanted["code"]["stop"])}) if "code" in wanted else None)
+    assert row.pair == wanted.get("pair")
 
 
 def test_every_hub_source_has_a_recorded_row() -> None:
     assert {row["task"] for row in HUB_ROWS} == {n for n in task_files() if load_task(n).hub}
-    files = {row["file"] for row in HUB_ROWS if "file" in row}
-    assert {path.split("/")[1] for path in load_task("multipl_e").hub.files.values()} == files
+    files = {task: {row["file"] for row in HUB_ROWS if row["task"] == task} for task in ("multipl_e", "multipl_e_run")}
+    assert {path.split("/")[1] for path in load_task("multipl_e").hub.files.values()} == files["multipl_e"]
+    assert load_task("multipl_e_run").hub.files.keys() == files["multipl_e_run"]
 
 
 @pytest.mark.skipif("SECURA_BENCH_DATA" not in os.environ, reason="SECURA_BENCH_DATA names no folder of task files")
@@ -54,7 +58,7 @@ def test_rows_of_the_hub_are_rows_of_the_local_files() -> None:
     """The local files were drawn from the same sources by other code: where they have a row, it is the same row."""
     found: dict[str, int] = {}
     for task in {row["task"] for row in HUB_ROWS}:
-        if not load_task(task).local or task == "wikitext":
+        if not load_task(task).local or load_task(task).kind == "text":
             continue
         local = {(row.prompt, row.target, row.choices, row.answer_index) for row in read_rows(load_task(task), 1)[0]}
         mine = [hub_row(task, r["hub"], r.get("file")) for r in HUB_ROWS if r["task"] == task and r["row"]]
@@ -76,6 +80,7 @@ def test_groups_of_hub_rows() -> None:
     questsel = by_task["questsel"]["hub"]
     other = {**questsel, "inputs": questsel["inputs"].replace("Short Answer: ", "Short Answer: not ")}
     assert hub_row("questsel", other).group == hub_row("questsel", questsel).group
+    assert hub_row("multipl_e_run", by_task["multipl_e_run"]["hub"], "go").group == "0"
     assert hub_row("multipl_e", by_task["multipl_e"]["hub"], by_task["multipl_e"]["file"]).group.isdigit()
 
 

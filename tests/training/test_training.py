@@ -223,8 +223,31 @@ def test_bf16_keeps_trained_tensors_in_fp32(llama, examples) -> None:
     ],
 )  # fmt: skip
 def test_schedules(schedule: str, step: int, expected: float) -> None:
-    spec = TrainSpec(lr=1.0, steps=10, warmup_steps=2, schedule=schedule)
-    assert learning_rate(spec, step, 10) == pytest.approx(expected)
+    pace = TrainSpec(lr=1.0, steps=10, warmup_steps=2, schedule=schedule).pace("task")
+    assert learning_rate(pace, step, 10) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("name", "warmup"), [("cosine", 5), ("cosine", 0), ("linear", 5)])
+def test_a_schedule_is_transformers(name: str, warmup: int) -> None:
+    """Of one and the same length, said by ``schedule_steps``, whether training ends before or after it.
+
+    In the warm-up a step is ahead of theirs, whose first has rate 0; beyond their end a cosine would rise again.
+    """
+    import transformers
+
+    pace = TrainSpec(lr=2.5e-4, schedule=name, warmup_steps=warmup, schedule_steps=20).pace("task")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.5e-4)
+    schedule = getattr(transformers, f"get_{name}_schedule_with_warmup")(optimizer, warmup, 20)
+    theirs = []
+    for _ in range(20):
+        theirs += schedule.get_last_lr()
+        optimizer.step()
+        schedule.step()
+    for steps in (12, 400):
+        ours = [learning_rate(pace, step, steps) for step in range(1, 21)]
+        assert ours[warmup:] == pytest.approx(theirs[warmup:])
+        assert ours[: max(0, warmup - 1)] == pytest.approx(theirs[1 : max(1, warmup)])
+    assert learning_rate(pace, 300, 400) == 0.0
 
 
 def test_every_process_takes_its_share(llama, examples, monkeypatch) -> None:

@@ -46,3 +46,8 @@ def plain(turns: Sequence[Turn]) -> str:
     The system's text and a blank line, then each user's text and a line end, each assistant's and a blank line.
     """
     return "".join(text + ("\n" if role == "user" else "\n\n") for role, text in turns)
+
+
+def bare(turns: Sequence[Turn]) -> str:
+    """Return turns as their texts alone: a blank line stands behind the system's and an assistant's, and no more."""
+    return "".join(text + ("" if role == "user" else "\n\n") for role, text in turns)

@@ -14,6 +14,7 @@ _PROMPT, _REPLY, _NEXT = "secura-bench-prompt", "secura-bench-reply", "secura-be
 _SHOWN = 100  # characters
 OTHER_SYSTEM = ("the system turn is", "there is no system turn")
 """How the sentence begins that says of prompts that their system turn is not the bench's."""
+BARE = "a prompt is the row's text alone, without a chat template and a system message, and the answer straight behind"
 PLAIN = (
     "the tokenizer has no chat template: a prompt is plain text, the system's text and a blank line, the prompt and a "
     "line end"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from secura_bench.evaluation.named_metrics import named_columns, named_signatures
 from secura_bench.evaluation.outcome import Evaluation, Judged
 from secura_bench.evaluation.predictions import Prediction, Scored
 from secura_bench.evaluation.protocols.protocol import Asked
@@ -31,12 +32,14 @@ class Generate(TextProtocol):
         extracted = [extract(file.answer, p.text, example.row, file.extract) for example, p in pairs]
         references = [example.row.target for example in examples]
         right = [is_right(file.answer, answer, e.row) for e, answer in zip(examples, extracted, strict=True)]
+        prompts, texts = [e.row.prompt for e in examples], [prediction.text for prediction in predictions]
         columns = {
             "accuracy": [100.0 * verdict for verdict in right],
             **rouge_columns(predictions, references, file.tokenize),
+            **named_columns(file, prompts, texts, references),
             "cut": [100.0 * bool(prediction.cut) for prediction in predictions],
         }
-        return Judged(examples, extracted, references, columns, {})
+        return Judged(examples, extracted, references, columns, named_signatures(file))
 
     def whole(self, items: Evaluation) -> tuple[dict[str, float], dict[str, str]]:
         """Return the scores and signatures of the whole, with BLEU and chrF of the corpus."""

@@ -19,23 +19,28 @@ class Perplexity(Protocol):
         return list(range(len(examples))) if kind == "text" else []
 
     def predict(self, asked: Asked) -> Iterator[Scored]:
-        """Return the loss of each text, in windows of ``context`` tokens, or fewer where the model reads less."""
+        """Return the loss of each text, in windows of ``context`` tokens, or fewer where the model reads less.
+
+        Of a task that is one text, cut after its ``first_tokens``, all of these are one window.
+        """
         from secura_bench.evaluation.predicting.perplexity import perplexity, window_of
 
-        window = window_of(asked.model, asked.context)
+        window = asked.file.first_tokens or window_of(asked.model, asked.context)
         return perplexity(asked.model, asked.examples, asked.chat, asked.batch_size, window, asked.known)
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
         """Return each text's loss and number of tokens."""
         from secura_bench.evaluation.predicting.perplexity import stride_of, window_of
 
-        examples, window = asked.examples, window_of(asked.model, asked.context)
+        examples, whole = asked.examples, asked.file.first_tokens
+        window = whole or window_of(asked.model, asked.context)
         columns: dict[str, Column] = {"loss": [p.loss for p in predictions], "tokens": [p.tokens for p in predictions]}
         has_bos = all(example.prompt_ids for example in examples)
         first = "predicted from the beginning-of-sequence token" if has_bos else "left out"
-        signature = (
-            f"exp of nats a token over all tokens|window:{window}|stride:{stride_of(window)}|first token {first}"
-        )
+        read = f"window:{window}|stride:{stride_of(window)}"
+        if whole is not None:
+            read = f"the rows joined without anything between, their first {whole} tokens in one forward"
+        signature = f"exp of nats a token over all tokens|{read}|first token {first}"
         references = [example.row.target for example in examples]
         return Judged(examples, [None] * len(examples), references, columns, {"perplexity": signature})
 

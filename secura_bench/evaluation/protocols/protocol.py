@@ -23,6 +23,8 @@ class Asked:
     """What a model is asked: all that a protocol's predictions depend on.
 
     ``context`` is the longest window in tokens. ``known`` are the predictions that are there already, by position.
+    ``why_not`` says of each language why its programs are not run, "" where they are (``execution.ready``); None where
+    nobody allowed any.
     """
 
     model: nn.Module
@@ -32,6 +34,7 @@ class Asked:
     batch_size: int
     context: int
     known: Mapping[int, Prediction]
+    why_not: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

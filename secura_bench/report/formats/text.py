@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secura_bench.foundation.harmless import plain
-from secura_bench.report.paper.against import REASONED
+from secura_bench.report.against.verdicts import REASONED
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.tables.note import needed
 from secura_bench.report.tables.table import ONE_SEED, Column, Number, Table

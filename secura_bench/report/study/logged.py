@@ -16,10 +16,16 @@ MERGE = "merge_"  # adapters/merging.py: Survival.figures, followed by _step or 
 
 @dataclass(frozen=True)
 class Change:
-    """The change of adapted weights' norm in percent of the base's: as trained, and after a normalisation."""
+    """What adapted weights have changed by, in percent of the base's norm.
+
+    Attributes:
+        former, updated: The change of the norm, as trained and after a normalisation.
+        moved: The norm of the change, ‖W − W_base‖ / ‖W_base‖; None in records that are older than it.
+    """
 
     former: float
     updated: float
+    moved: float | None = None
 
 
 def gradient_norms(run: Run) -> dict[str, list[tuple[int, float]]]:
@@ -59,13 +65,19 @@ def weight_changes(arms: Iterable[Arm]) -> dict[str, dict[str, Change]]:
 
 
 def _changes(norms: Mapping[str, Mapping[str, float | None]]) -> Iterable[tuple[str, Change]]:
-    before, former, updated = (norms.get(key, {}) for key in ("before", "former", "updated"))
+    before, former, updated, moved = (norms.get(key, {}) for key in ("before", "former", "updated", "moved"))
     for name, norm in before.items():
         then, now = former.get(name), updated.get(name)
         if norm and then is not None and now is not None:
-            yield name, Change(100 * (then / norm - 1), 100 * (now / norm - 1))
+            far = moved.get(name)
+            yield name, Change(100 * (then / norm - 1), 100 * (now / norm - 1), None if far is None else 100 * far)
 
 
 def _mean(changes: Sequence[Change]) -> Change:
     n = len(changes)
-    return Change(math.fsum(c.former for c in changes) / n, math.fsum(c.updated for c in changes) / n)
+    moved = [c.moved for c in changes if c.moved is not None]
+    return Change(
+        math.fsum(c.former for c in changes) / n,
+        math.fsum(c.updated for c in changes) / n,
+        math.fsum(moved) / n if len(moved) == n else None,
+    )

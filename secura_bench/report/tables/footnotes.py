@@ -52,7 +52,12 @@ def notes(studies: Sequence[Study], protocol: str | None, metrics: Iterable[str]
     lines: list[str] = []
     if protocol is not None:
         shown = list(metrics)
-        lines += [_protocol(protocol), *_signatures(records, protocol, shown), *_untold(records, protocol, shown)]
+        lines += [
+            _protocol(protocol),
+            *_tokens(records, protocol),
+            *_signatures(records, protocol, shown),
+            *_untold(records, protocol, shown),
+        ]
     facts = [*_rows(records), *tied_rows(records), *precisions(studies), *_data(records)]
     lines += facts if protocol is not None else map(unsaid, facts)  # they are of scores
     versions = ", ".join(sorted({record.version for record in records}))
@@ -85,6 +90,18 @@ def _signatures(records: Sequence[RunRecord], protocol: str, metrics: Sequence[s
         if name in metrics
     }
     return [unsaid("Metrics. " + "; ".join(sorted(found)) + ".")] if found else []
+
+
+def _tokens(records: Sequence[RunRecord], protocol: str) -> list[str]:
+    """Return over how many tokens each perplexity is, which the number of texts does not say."""
+    found: dict[str, dict[int, None]] = {}
+    for record in records if protocol == "perplexity" else ():
+        scores = [score for score in record.scores if score.protocol == protocol]
+        for score in [score for score in scores if score.role != "probe"] or scores:
+            if (tokens := score.values.get("tokens")) is not None:
+                found.setdefault(score.task, {})[round(tokens)] = None
+    told = ", ".join(f"{task} {' or '.join(f'{n:,}' for n in sorted(counts))}" for task, counts in found.items())
+    return [Note(f"Tokens that a perplexity is over: {told}.", f"Tokens: {told}.")] if found else []
 
 
 def untold(records: Iterable[RunRecord], protocol: str) -> dict[tuple[str, str], set[str]]:

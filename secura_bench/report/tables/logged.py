@@ -73,6 +73,12 @@ def merges(study: Study) -> Iterator[Table]:
     yield Table("merges", f"{study.title} · merges", tuple(columns), tuple(rows), notes, place_of(study))
 
 
+_MOVED = Note(
+    "Moved by: the norm of the change itself, ‖W − W_base‖ in percent of ‖W_base‖ (for CUR-LoRA ‖C U R‖ / ‖W‖), of the "
+    "query and value projections; a mean over layers, tasks and seeds."
+)
+
+
 def norms(study: Study) -> Iterator[Table]:
     """Yield the numbers of Figures 2 and 3: gradient norms by matrix, and the change of the adapted weights' norm."""
     columns = [LABEL, Column("matrix", "label")]
@@ -85,6 +91,8 @@ def norms(study: Study) -> Iterator[Table]:
         for name in ("as trained", "as normalised")
     ]
     changes = weight_changes(study.arms)
+    told = any(change.moved is not None for by in changes.values() for change in by.values())
+    columns += [Column("moved by", of={"metric": "weight_change"}, group="weights' norm, %", digits=3)] * told
     rows = []
     for method in study.methods:
         runs = [run for arm in study.arms if arm.method == method for run in arm.runs]
@@ -94,13 +102,14 @@ def norms(study: Study) -> Iterator[Table]:
             for matrix, curve in gradient_norms(run).items():
                 by_matrix.setdefault(matrix, []).append([norm for _, norm in curve])
         lines = {
-            matrix: (fmean(map(fmean, curves)), min(map(min, curves)), max(map(max, curves)), MISSING, MISSING)
+            matrix: (fmean(map(fmean, curves)), min(map(min, curves)), max(map(max, curves)), MISSING, MISSING, MISSING)
             for matrix, curves in by_matrix.items()
         }
         for module, change in changes.get(method, {}).items():
-            lines[module] = (MISSING, MISSING, MISSING, change.former, change.updated)
+            moved = MISSING if change.moved is None else change.moved
+            lines[module] = (MISSING, MISSING, MISSING, change.former, change.updated, moved)
         for matrix, values in lines.items():
-            numbers = [Number(Cell(value, seeds=seeds)) for value in values]
+            numbers = [Number(Cell(value, seeds=seeds)) for value in values[: len(values) - (not told)]]
             rows.append(Row((method, matrix, *numbers), {"method": method, "task": matrix}, method))
     if not rows:
         return
@@ -114,6 +123,7 @@ def norms(study: Study) -> Iterator[Table]:
             "Gradient norm: L2, a mean over layers, steps, tasks and seeds. Weights' norm: Frobenius, in % more "
             "than the base's, as trained and as the model computes with them.",
         ),
+        *([_MOVED] if told else []),
         *footnotes.notes([study], None),
     )
     columns, rows = with_numbers(columns, rows)

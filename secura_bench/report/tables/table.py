@@ -43,8 +43,8 @@ class Number:
         cell: the number and its interval.
         best: whether it is the best of its column and section, or not told apart from the best.
         published: what the paper has here, if anything. difference: the number less the published one.
-        verdict: one of report/paper/against.py's, and the ``reasons``. marks: their letters under the table.
-        flaws: why the published number cannot be right, if so.
+        verdict: one of report/against/verdicts.py's, and the ``reasons``. marks: their letters under the table.
+        flaws: why the published number cannot be right, if so. remarks: what else must be known of it.
     """
 
     cell: Cell
@@ -54,6 +54,7 @@ class Number:
     verdict: str = ""
     reasons: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     marks: str = ""
 
     @property

@@ -220,7 +220,8 @@ def test_student_is_scipys() -> None:
 def test_reporting_imports_no_torch() -> None:
     code = (
         "import sys, secura_bench.report.make, secura_bench.report.study.read, secura_bench.report.tables.general,"
-        " secura_bench.report.paper.tables, secura_bench.report.formats.document, secura_bench.report.formats.terminal;"
+        " secura_bench.report.against.tables, secura_bench.report.formats.document,"
+        " secura_bench.report.formats.terminal;"
         " print([name for name in ('torch', 'transformers', 'pandas', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
