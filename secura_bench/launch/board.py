@@ -135,7 +135,9 @@ class BoardRow:
         self._units = self._left = units - done
         if board.live:
             board.live.reset(self._task, total=max(1.0, self._units))
-        self._show("going on where it stopped" if done else "loading the model")
+        if done:
+            board.note(f"{self.title}: going on where it stopped")
+        self._show("loading the model")
 
     def advance(self, units: float, at: RunActivity) -> None:
         """Move on within the run."""
