@@ -161,6 +161,7 @@ def test_a_run_that_slurm_stops_is_queued_again_and_ends_equal(work: Path, peace
     until(lambda: len(list(find_records(work / "results"))) == 2)
     log = next(work.glob(f"results/.slurm/{job}_1.log")).read_text()
     assert "going on where it stopped" in log
+    shutil.rmtree(work / "results" / ".slurm")
     assert_same(work / "results", peace)
 
 
