@@ -97,8 +97,14 @@ def test_every_table_has_its_row() -> None:
 
 
 def test_specs_are_valid_and_the_task_is_the_shipped_one(tmp_path: Path) -> None:
-    (spec,) = blocks(ROOT / "docs/specs.md", "yaml")
+    spec, keys = blocks(ROOT / "docs/specs.md", "yaml")
     (tmp_path / "spec.yaml").write_text(spec)
+    whole = yaml.safe_load(spec)
+    for section, said in yaml.safe_load(keys).items():
+        whole[section] = whole.get(section, {}) | said
+    del whole["train"]["steps"]  # of which there is one, or epochs
+    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(whole))
+    assert load_spec(str(tmp_path / "changed.yaml")).train.schedule_steps == 3000
     assert [method.name for method in load_spec(str(tmp_path / "spec.yaml")).methods] == ["seq", "lora", "secura"]
     (tuned,) = blocks(ROOT / "docs/tuning.md", "yaml")
     (tmp_path / "tuned.yaml").write_text(tuned)

@@ -143,7 +143,7 @@ def test_curloras_matrix_has_ranks_and_the_perplexity_beside() -> None:
         ("sst2", "sst2"): 86.0,
         ("sentiment140_odd", "probe"): 5.5,
     }
-    of = {"experiment": "curlora", "probe": "wikitext", "protocol": "classify"}
+    of = {"experiment": "curlora", "probe": "wikitext_10000", "protocol": "classify"}
     runs = [
         run_of("base", {(None, "probe"): 5.44}, tasks, **of),
         run_of("cur_lora", scores, tasks, options={"r": 16, "selection": "sampled"}, **of),
