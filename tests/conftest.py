@@ -143,6 +143,19 @@ threads: 1
 """
 
 
+@pytest.fixture(scope="module")
+def metric_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let `evaluate` copy a metric's code to a folder of this file's, not the user's, and forget it as a package."""
+    import evaluate.config
+
+    before = evaluate.config.HF_MODULES_CACHE, list(sys.path)
+    evaluate.config.HF_MODULES_CACHE = str(tmp_path_factory.mktemp("modules"))
+    yield
+    evaluate.config.HF_MODULES_CACHE, sys.path[:] = before
+    for name in [name for name in sys.modules if name.partition(".")[0] == "evaluate_modules"]:
+        del sys.modules[name]  # else the next file's metrics were looked for in this one's folder
+
+
 @pytest.fixture
 def spec_file(tmp_path: Path) -> Path:
     """Return a small valid spec on the tiny model."""

@@ -119,11 +119,7 @@ def test_the_method_is_the_one_in_the_docs(page: str) -> None:
     assert method == METHOD and len(method.splitlines()) <= 30
 
 
-def test_the_metric_of_ones_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import evaluate.config
-
-    monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
+def test_the_metric_of_ones_own_runs(tmp_path: Path, metric_modules: None) -> None:
     page = ROOT / "docs/extend/metrics.md"
     (tmp_path / "exact_length").mkdir()
     (tmp_path / "exact_length/exact_length.py").write_text(blocks(page, "python")[0])

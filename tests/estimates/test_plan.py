@@ -19,13 +19,15 @@ from secura_bench.models.shape import FAMILIES, Shape
 from secura_bench.spec.load import load_spec
 from secura_bench.spec.sections import TrainSpec
 
-PUBLISHED = {  # safetensors' parameter counts on the models' pages of the Hub
+PUBLISHED = {  # safetensors' parameter counts on the models' pages of the Hub; Llama 2's as its users print it
     "smollm2-135m": 134_515_008,
     "gemma2-2b": 2_614_341_888,
     "qwen2-1.5b": 1_543_714_304,
     "qwen2-7b": 7_615_616_512,
+    "llama2-7b-chat": 6_738_415_616,
     "llama3-8b": 8_030_261_248,
     "llama3.1-8b": 8_030_261_248,
+    "llama3.2-3b": 3_212_749_824,
     "mistral-7b": 7_248_023_552,
 }
 METHODS = [

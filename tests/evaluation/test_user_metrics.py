@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,19 +27,8 @@ class {name}(evaluate.Metric):
 """
 
 
-@pytest.fixture(scope="module")
-def _modules(tmp_path_factory):
-    """`evaluate` copies a metric's code to where it imports it from: a folder of this file's, not the user's."""
-    import evaluate.config
-
-    before = evaluate.config.HF_MODULES_CACHE, list(sys.path)
-    evaluate.config.HF_MODULES_CACHE = str(tmp_path_factory.mktemp("modules"))
-    yield
-    evaluate.config.HF_MODULES_CACHE, sys.path[:] = before
-
-
 @pytest.fixture
-def metric(tmp_path, _modules):
+def metric(tmp_path, metric_modules):
     """Return the maker of metric folders."""
 
     def make(name: str, result: str) -> Path:

@@ -61,6 +61,7 @@ EVERY = pytest.mark.parametrize("name", ENTRIES)
 
 def test_every_registered_method_is_among_them() -> None:
     ours = {name for name in METHODS._places if METHODS.get(name).stream != "none"}
+    ours.remove("head_only")  # nothing is trained but heads, which these trainers do not have
     assert ours <= {entry.get("name", "stack") for entry in ENTRIES.values()}
 
 

@@ -98,7 +98,6 @@ def test_olora_on_weights_that_lie_the_other_way_round(make: Any) -> None:
     [
         ("eva", "the activations of the task's rows at every adapted module, before the first step"),
         ("EVA", "the activations"),
-        ("corda", "the covariance of the task's rows"),
         ("lora_ga", "the gradients of the task's rows"),
         ("loftq", "a base that is quantised beside its full weights"),
     ],

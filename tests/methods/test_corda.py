@@ -257,5 +257,5 @@ def test_a_plan_counts_the_rows_at_the_start_and_at_each_boundary(spec_file: Pat
     spec = load_spec(str(spec_file))
     for boundary, looked_at in (("continue", 8), ("renew", 24)):
         footprint = corda(boundary).footprint()
-        assert work_of(spec, footprint, spec.train, 3, Rows(1, 1, 1)).looked_at == looked_at
+        assert work_of(spec, footprint, spec.train, [2, 2, 2], Rows(1, 1, 1)).looked_at == looked_at
     assert corda(target_modules=["c_attn"]).footprint().adapted == ("c_attn",)

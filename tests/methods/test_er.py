@@ -182,7 +182,7 @@ def test_a_steps_loss(micro: int | None, ratio: float, options: dict[str, str], 
     assert [row.replayed for row in rows] == [False] * 4 + [True] * len(replayed)
     loss = formula(twin, new, replayed)
     loss.backward()
-    session.loop.groups = [replace(group, lr=0.1) for group in session.loop.groups]
+    session.loop.groups = [replace(group, lr=0.1, scale=None) for group in session.loop.groups]
     (report,) = session.steps(second, 1)
     assert report.loss == pytest.approx(loss.item(), rel=1e-5)
     assert report.fed == sum(map(len, rows))

@@ -10,19 +10,26 @@ from matplotlib.patches import Rectangle
 
 from secura_bench.report.plots.style import Picture, label
 from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.families import families
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.study import Matrix, Study
 from secura_bench.report.tables.table import ONE_SEED
 
 
 def accuracy_matrices(study: Study) -> Iterator[Picture]:
-    """Yield a heat map a protocol and arm; the diagonal, each task just learned, is framed."""
+    """Yield a heat map a protocol and arm; the diagonal, each task just learned, is framed.
+
+    Settings of one method are points of its curve, and have none: there are dozens of them.
+    """
     if study.mode != "sequence":
         return
+    settings = {method for family in families(study) for method in family.methods}
     for protocol in study.protocols:
         if protocol not in PROTOCOLS or not PROTOCOLS[protocol].main.percent:
             continue
         for number, arm in enumerate(study.arms):
+            if arm.method in settings:
+                continue
             matrix = study.matrix(arm, protocol, PROTOCOLS[protocol].main.id)
             if len(matrix.after) > 1 and np.isfinite(matrix.values[1:]).any():
                 yield Picture(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import secura_bench
+from gridded import write_grid
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic import Character, write_records
@@ -80,6 +81,12 @@ def test_out_writes_page_and_pictures_beside_the_tables(tmp_path: Path) -> None:
     }
     with pytest.raises(FileExistsError):
         write_pictures([study_of(tmp_path / "trial")], pictures, ["svg"])
+
+
+def test_settings_of_one_method_have_no_matrix_each(tmp_path: Path) -> None:
+    root = write_grid(tmp_path / "grid", mode="sequence", tasks=("colours", "counting"), seeds=(1,))
+    names = {picture.name.split("-")[0] for picture in make_pictures(study_of(root))}
+    assert "frontier" in names and "matrix" not in names
 
 
 def test_positions_along_the_sequence() -> None:
