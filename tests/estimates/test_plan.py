@@ -12,7 +12,9 @@ from conftest import SPEC, random_llama, secura_bench
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from secura_bench.estimates.formulas import Rows, count_on_shape, training_flops, work_of
+from secura_bench.estimates.formulas import count_on_shape, training_flops, work_of
+from secura_bench.estimates.reads import Reads
+from secura_bench.estimates.rows import Rows
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import find_model, load_model, presets, shape_of, shapes_of
 from secura_bench.models.shape import FAMILIES, Shape
@@ -102,8 +104,10 @@ def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("*lora*/record.json")
     scores = json.loads(path.read_text())["scores"]
     scored = sum(s["n"] for s in scores if s["role"] != "part" and s["protocol"] == "teacher_forced")
-    work = work_of(spec, build_method("lora").footprint(), spec.train, (5, 5), Rows(probe=6, test=3, tokens=1))
-    assert (work.steps, work.scored) == (10, scored)
+    once = {part: {"teacher_forced": Reads(n)} for part, n in (("probe", 6), ("tiny_group", 3), ("tiny_count", 3))}
+    rows = Rows(6, dict.fromkeys(spec.task_names, Reads(1)), probing=once["probe"], testing=once)
+    work = work_of(spec, build_method("lora").footprint(), spec.train, dict.fromkeys(spec.task_names, 5), rows)
+    assert (work.steps, work.scored["teacher_forced"].rows) == (10, scored)
     stages = {(s["after"], s["step"], s["finished"]) for s in scores}
     assert ("tiny_group", 2, False) in stages and ("tiny_group", 4, False) in stages, "evaluate.every"
 
