@@ -192,7 +192,8 @@ def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> s
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
     count = count_on_shape(footprint, shape, lambda: shapes_of(spec.model))
     scoring = Scoring.of(smaller, rows.longest, rows.predicted, 0)
-    for savings in accumulate(SAVINGS, lambda before, more: before | more):
+    known = [saving for saving in SAVINGS if shape.targets or "parameters" not in saving]
+    for savings in accumulate(known, lambda before, more: before | more):
         train = estimate.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
         memory = memory_of(footprint, counted, shape, train, scoring, rows.answers, estimate.tasks, not device.is_cpu)

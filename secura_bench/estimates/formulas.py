@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
 from secura_bench.estimates.reads import ByProtocol, Reads, summed
 from secura_bench.estimates.rows import Rows
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
@@ -51,15 +53,16 @@ def _counted(footprint: Footprint, shape: Shape) -> ParameterCount:
 def restricted(count: ParameterCount, shape: Shape, train: TrainSpec) -> ParameterCount:
     """Return ``count`` under ``train.parameters``: of a method that trains everything, ``targets`` leaves q and v.
 
-    They are hidden · heads · head_dim + hidden · kv_heads · head_dim a layer, and their biases.
+    Raises:
+        SpecError: The model has no such modules.
     """
     if train.parameters == "all" or count.trainable < count.total:
         return count
-    q, v = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    per_layer = (q + v) * (shape.hidden + shape.bias)
-    trainable = per_layer * shape.layers
+    if not shape.targets:
+        raise SpecError(f"train.parameters: targets: no layer of {shape.family} has {' and '.join(DEFAULT_TARGETS)}.")
+    trainable = shape.targets * shape.layers
     held = count.held * trainable // count.trainable
-    return replace(count, trainable=trainable, effective=trainable, per_layer=per_layer, held=held)
+    return replace(count, trainable=trainable, effective=trainable, per_layer=shape.targets, held=held)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from secura_bench.estimates.reads import Reads
 from secura_bench.estimates.rows import Rows
 from secura_bench.methods.build import build_method
 from secura_bench.models.load import find_model, load_model, presets, shape_of, shapes_of
-from secura_bench.models.shape import FAMILIES, Shape
+from secura_bench.models.shape import Shape
 from secura_bench.spec.load import load_spec
 from secura_bench.spec.sections import TrainSpec
 
@@ -32,6 +32,7 @@ PUBLISHED = {  # safetensors' parameter counts on the models' pages of the Hub; 
     "llama3.2-3b": 3_212_749_824,
     "mistral-7b": 7_248_023_552,
 }
+NOT_PUBLISHED = ("tiny", "gpt2-large", "gemma3-270m")  # GPT-2's page counts its masks too, Gemma 3's not to the digit
 METHODS = [
     ("base", {}),
     ("seq", {}),
@@ -57,10 +58,10 @@ METHODS = [
 
 def test_shapes_count_as_published() -> None:
     assert {name: shape_of(name).parameters for name in PUBLISHED} == PUBLISHED
-    assert {name for name, preset in presets().items() if preset.family in (None, *FAMILIES)} == {*PUBLISHED, "tiny"}
+    assert presets().keys() == {*PUBLISHED, *NOT_PUBLISHED}
 
 
-@pytest.mark.parametrize("name", ["tiny", *PUBLISHED])
+@pytest.mark.parametrize("name", [*NOT_PUBLISHED, *PUBLISHED])
 def test_skeletons_have_the_names_and_shapes_of_transformers(name: str) -> None:
     built = {path: p.shape for path, p in shapes_of(name).named_parameters()}
     assert {path: p.shape for path, p in shape_of(name).skeleton().named_parameters()} == built
@@ -137,7 +138,7 @@ def test_plan_counts_what_is_done_and_measures(spec_file: Path, tmp_path: Path) 
 
 
 def test_shapes_of_other_layouts_have_no_estimate() -> None:
-    assert Shape.from_config("gpt2", {}) is None
+    assert Shape.from_config("opt", {}) is None
     config = random_llama().config.to_dict()
     assert Shape.from_config("llama", config).parameters == sum(p.numel() for p in random_llama().parameters())
 
