@@ -66,15 +66,20 @@ class Shape:
         return self.vocabulary * self.hidden
 
     @property
-    def layer(self) -> int:
-        """Scalars of one layer.
+    def matrices(self) -> int:
+        """Scalars of one layer's linear weights.
 
         With q = heads · head_dim and k = kv_heads · head_dim: 2 hidden·q + 2 hidden·k (attention) + 3 hidden ·
-        intermediate (the gated MLP) + the norms, hidden each, + q + 2k where the projections have biases.
+        intermediate (the gated MLP).
         """
         q, k = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        matrices = 2 * self.hidden * (q + k) + 3 * self.hidden * self.intermediate
-        return matrices + FAMILIES[self.family] * self.hidden + (q + 2 * k) * self.bias
+        return 2 * self.hidden * (q + k) + 3 * self.hidden * self.intermediate
+
+    @property
+    def layer(self) -> int:
+        """Scalars of one layer: ``matrices`` + the norms, hidden each, + q + 2k where the projections have biases."""
+        q, k = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        return self.matrices + FAMILIES[self.family] * self.hidden + (q + 2 * k) * self.bias
 
     @property
     def parameters(self) -> int:
