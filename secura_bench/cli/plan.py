@@ -59,8 +59,8 @@ def validate(
     from secura_bench.checkpoints.find import check_checkpoint
     from secura_bench.estimates.tuning import added
     from secura_bench.evaluation.metric_there import check_metric
-    from secura_bench.harness.load import check_installed, load
     from secura_bench.foundation.errors import SpecError
+    from secura_bench.harness.load import check_installed, load
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
     from secura_bench.models.quantised import missing_package

@@ -6,11 +6,14 @@ against what autograd saves. b is the bytes of a computed scalar, r that of the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from secura_bench.estimates.activations_gpt2 import attends_in_parts, gpt2_token_bytes
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing
-from secura_bench.models.shape import FAMILIES, Shape
+from secura_bench.models.shape import FAMILIES, Module, Shape
+from secura_bench.models.shape_gpt2 import GPT2Shape
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.spec.types import Precision
 
@@ -69,9 +72,9 @@ def activations(
     computing = computing_of(train.precision, on_gpu)
     r = residual_bytes(computing, everything)
     layer, weights = layer_bytes(footprint, shape, computing, everything, batch)
-    weights += 4.0 * footprint.kept_weights * shape.hidden * shape.head_dim * (shape.heads + shape.kv_heads)
+    weights += 4.0 * footprint.kept_weights * sum(math.prod(size) for size in adapted_sizes(footprint, shape))
     logits = 4.0 * batch.rows * batch.answers * shape.vocabulary
-    capped = computing.scalar / 4 * logits if shape.family == "gemma2" else 0.0
+    capped = computing.scalar / 4 * logits if _eager(shape) else 0.0
     once = (4 + r * everything) * shape.hidden * batch.tokens + logits + capped
     inner = batch.tokens * (3 * computing.scalar * shape.intermediate + r * shape.hidden)
     whole = batch.tokens * layer + weights
@@ -91,9 +94,33 @@ def layer_bytes(
 ) -> tuple[float, float]:
     """Return what one layer keeps: bytes a token, and bytes whatever the tokens.
 
+    That is the model's own, and where adapters are trained alone what they say, and what they read of it.
+    """
+    if isinstance(shape, GPT2Shape):
+        token = gpt2_token_bytes(shape, computing, everything, batch.context)
+        has_output = not attends_in_parts(shape, computing)
+    else:
+        token = token_bytes(shape, computing, everything, batch)
+        has_output = not _eager(shape)
+    if everything:
+        return token, 0.0
+    weights, shared = 0.0, set()
+    for module in _adapted(footprint, shape):
+        kept = footprint.kept(module.inputs, module.outputs, computing)
+        token += kept.token
+        weights += kept.weights
+        if kept.shares and not (module.source == "output" and has_output):
+            shared.add((module.source, module.inputs))
+    return token + computing.scalar * sum(inputs for _, inputs in shared), weights
+
+
+def token_bytes(shape: Shape, computing: Computing, everything: bool, batch: Batch) -> float:
+    """Return what one layer of the Llama layout keeps of a token, in bytes.
+
     With q = heads · head_dim and k = kv_heads · head_dim:
 
-    - norms, two (Gemma 2: four): their input in fp32, 4 hidden; where they are trained the normalised too, r hidden;
+    - norms, two (Gemma: four): their input in fp32, 4 hidden; where they are trained the normalised too, r hidden
+      (Gemma: 4 hidden); Gemma 3 has two more of each head's queries and keys, q + k wide together;
     - the inputs of query, key and value, of gate and up, and of down: b hidden, b hidden, b intermediate, where those
       are trained; under autocast each of the five has its own cast of the two; adapters say what they keep;
     - attention: queries and the output, 2 b q; keys and values, 2 b k, which grow to 2 b q where rows are padded, for
@@ -104,48 +131,37 @@ def layer_bytes(
     """
     b, hidden, heads = computing.scalar, shape.hidden, shape.heads
     q, k = heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    padded, eager = batch.rows > 1, shape.family == "gemma2"
-    token = FAMILIES[shape.family] * 4.0 * hidden
+    padded, eager = batch.rows > 1, _eager(shape)
+    norms = FAMILIES[shape.family] * hidden + (q + k) * shape.head_norms
+    token = 4.0 * norms
     if eager:
         token += 3 * b * q + 8 * heads * batch.context
     else:
         token += 2 * b * q + 2 * b * (q if padded else k) + b * batch.context * padded + 4 * heads
     token += 3 * b * shape.intermediate
     if everything:
-        normalised = 4 if eager else residual_bytes(computing, True)
-        token += FAMILIES[shape.family] * normalised * hidden
+        token += norms * (4 if shape.family.startswith("gemma") else residual_bytes(computing, True))
         token += b * ((5 if computing.autocast else 2) * hidden + shape.intermediate + eager * q)
-        return token, 0.0
-    weights, shared = 0.0, set()
-    for name in footprint.adapted:
-        source, inputs, outputs = _module(name, shape)
-        kept = footprint.kept(inputs, outputs, computing)
-        token += kept.token
-        weights += kept.weights
-        if kept.shares and (source != "output" or eager):  # attention's output is there already
-            shared.add((source, inputs))
-    return token + b * sum(inputs for _, inputs in shared), weights
+    return token
+
+
+def _eager(shape: Shape) -> bool:
+    """Return whether attention is computed from its parts: Gemma 2's, for its capped logits."""
+    return shape.family == "gemma2"
 
 
 def adapted_scalars(footprint: Footprint, shape: Shape) -> int:
     """Return the scalars of the largest adapted weight of a layer."""
-    return max(inputs * outputs for inputs, outputs in adapted_sizes(footprint, shape))
+    return max((inputs * outputs for inputs, outputs in adapted_sizes(footprint, shape)), default=0)
 
 
 def adapted_sizes(footprint: Footprint, shape: Shape) -> list[tuple[int, int]]:
     """Return the numbers of inputs and outputs of a layer's adapted modules."""
-    return [_module(name, shape)[1:] for name in footprint.adapted]
+    return [(module.inputs, module.outputs) for module in _adapted(footprint, shape)]
 
 
-def _module(name: str, shape: Shape) -> tuple[str, int, int]:
-    """Return which tensor a layer's module reads, and its numbers of inputs and outputs; 0 of one that is no such."""
-    q, k = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    return {
-        "q_proj": ("attention", shape.hidden, q),
-        "k_proj": ("attention", shape.hidden, k),
-        "v_proj": ("attention", shape.hidden, k),
-        "o_proj": ("output", q, shape.hidden),
-        "gate_proj": ("mlp", shape.hidden, shape.intermediate),
-        "up_proj": ("mlp", shape.hidden, shape.intermediate),
-        "down_proj": ("inner", shape.intermediate, shape.hidden),
-    }.get(name, ("", 0, 0))
+def _adapted(footprint: Footprint, shape: Shape) -> list[Module]:
+    """Return a layer's adapted modules; of a name that is none of its modules' one of no inputs and outputs."""
+    known = {module.name for module in shape.modules}
+    elsewhere = [Module(name, "", 0, 0) for name in footprint.adapted if name not in known]
+    return [module for module in shape.modules if module.name in footprint.adapted] + elsewhere

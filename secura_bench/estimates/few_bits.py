@@ -18,12 +18,13 @@ def frozen_bytes(precision: Precision) -> int:
 def quantised_savings(shape: Shape, precision: Precision, load: LoadSpec) -> float:
     """Return by how many bytes the linear weights of all layers take less than in ``precision``.
 
-    Of n = layers · matrices scalars: n · (2 or 4 − ``scalar_bytes``), less one weight at a time that computes whole, the
-    largest of a layer (hidden · intermediate) in the dtype that it computes in.
+    n · (2 or 4 − ``scalar_bytes``), of n scalars; less the largest weight of a layer, which is there whole while it
+    computes, in the dtype that it computes in.
     """
     computed = {"fp32": 4, "bf16": 2, "fp16": 2}[load.compute_dtype] if load.compute_dtype else frozen_bytes(precision)
-    whole = shape.hidden * shape.intermediate * computed
-    return shape.layers * shape.matrices * (frozen_bytes(precision) - scalar_bytes(load)) - whole
+    sizes = [module.inputs * module.outputs for module in shape.modules]
+    saved = shape.layers * sum(sizes) * (frozen_bytes(precision) - scalar_bytes(load))
+    return saved - max(sizes) * computed
 
 
 def scalar_bytes(load: LoadSpec) -> float:

@@ -10,7 +10,6 @@ from typing import Any
 
 from secura_bench.estimates.device import EFFICIENCY, TOLERANCE, Device
 from secura_bench.estimates.formulas import (
-    Rows,
     Work,
     count_on_shape,
     disk_of,
@@ -21,6 +20,7 @@ from secura_bench.estimates.formulas import (
     work_of,
 )
 from secura_bench.estimates.memory import Memory, Scoring, memory_of
+from secura_bench.estimates.rows import Rows
 from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
@@ -34,7 +34,7 @@ from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.lock import note_of, read_holder
 from secura_bench.spec.experiment import ExperimentSpec
-from secura_bench.spec.sections import PROBE_ROWS, TrainSpec
+from secura_bench.spec.sections import TrainSpec
 from secura_bench.tasks.catalog import load_task
 from secura_bench.training.optimizers import missing_extra
 
@@ -111,16 +111,16 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     if trial_steps and plan is None:
         raise DataError(f"--probe needs the model and the data on this machine: {unknown}")
     shape = _shape(spec.model)
-    rows, longest, answers = _rows(spec, plan.inputs if plan else None)
+    rows = Rows.of(spec, plan.inputs if plan else None, shape)
     new_tokens = max(load_task(name).max_new_tokens for name in (*spec.task_names, *spec.own_parts))
     at_once = max((load_task(name).first_tokens or 0 for name in spec.own_parts), default=0)
-    scoring = replace(Scoring.of(spec, longest, answers, new_tokens), at_once=at_once)
+    scoring = replace(Scoring.of(spec, rows.longest, rows.predicted, new_tokens), at_once=at_once)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
     methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
         own = [run for run in runs if run.method.label == label]
         done, running = (0, 0) if waiting and not own[0].method.is_base else _progress(own, results)
-        estimate = _of_method(own[0], shape, rows, scoring, answers, device)
+        estimate = _of_method(own[0], shape, rows, scoring, device)
         if trial_steps and plan and done < len(own):
             first = next(run for run in plan.runs if run.method.label == label)
             estimate = _measured(estimate, first, plan.inputs, trial_steps)
@@ -163,10 +163,10 @@ def _refuse_what_cannot_fit(spec: ExperimentSpec, device: Device) -> None:
         return
     if shape is None:
         return
-    rows, longest, answers = _rows(spec, None)
-    scoring = Scoring.of(spec, longest, answers, 0)
+    rows = Rows.of(spec, None, shape)
+    scoring = Scoring.of(spec, rows.longest, rows.predicted, 0)
     for label, planned in {planned.method.label: planned for planned in planned_runs(spec)}.items():
-        estimate = _of_method(planned, shape, rows, scoring, answers, device)
+        estimate = _of_method(planned, shape, rows, scoring, device)
         if estimate.needs:
             raise SpecError(estimate.needs)
         if estimate.memory and not fits(estimate.memory, device, TOLERANCE):
@@ -189,15 +189,16 @@ def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> s
     shape, footprint = _shape(spec.model), estimate.footprint
     if shape is None or footprint is None:
         return ""
-    _, longest, answers = _rows(spec, None)
+    rows = Rows.of(spec, None, shape)
     smaller = spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"batch_size": 1})})
     count = count_on_shape(footprint, shape, lambda: shapes_of(spec.model))
-    scoring = Scoring.of(smaller, longest, answers, 0)
-    for savings in accumulate(SAVINGS, lambda before, more: before | more):
+    scoring = Scoring.of(smaller, rows.longest, rows.predicted, 0)
+    known = [saving for saving in SAVINGS if shape.targets or "parameters" not in saving]
+    for savings in accumulate(known, lambda before, more: before | more):
         train = estimate.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
         on_gpu, load = not device.is_cpu, spec.load
-        memory = memory_of(footprint, counted, shape, train, scoring, answers, estimate.tasks, on_gpu, load)
+        memory = memory_of(footprint, counted, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load)
         if fits(memory, device):
             changed = {key: value for key, value in savings.items() if getattr(estimate.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
@@ -222,31 +223,8 @@ def _shape(model: str) -> Shape | None:
     return shape_of(model)
 
 
-def _rows(spec: ExperimentSpec, inputs: Inputs | None) -> tuple[Rows, int, int]:
-    """Return the numbers of rows and tokens, and the most tokens and answer tokens of a row.
-
-    They are bounds where there is no data.
-    """
-    if inputs is None:
-        bound = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
-        trained_on = dict.fromkeys(spec.task_names, round(spec.data.rows * (1 - spec.data.test_fraction)))
-        rows = Rows(spec.probe_rows or PROBE_ROWS, bound, spec.data.context, trained=trained_on)
-        return rows, spec.data.context, spec.data.context // 2
-    trained = [example for name in spec.task_names for example in inputs.tasks[name].train]
-    in_windows = [part for name, part in inputs.probe.items() if inputs.tasks[name].file.first_tokens is None]
-    scored = [example for part in (*in_windows, *inputs.test.values()) for example in part]
-    test = sum(map(len, inputs.test.values())) / len(spec.task_names)
-    tokens = sum(map(len, trained)) / len(trained)
-    read = (*trained, *scored, *(example for rows in inputs.sources.values() for example in rows))
-    answers = max(example.supervised for example in read)
-    longest = max(map(len, read))
-    trained_on = {name: len(inputs.tasks[name].train) for name in spec.task_names}
-    rows = Rows(sum(map(len, inputs.probe.values())), test, tokens, exact=True, trained=trained_on)
-    return rows, longest, answers
-
-
 def _of_method(
-    planned: PlannedRun, shape: Shape | None, rows: Rows, scoring: Scoring, answers: int, device: Device
+    planned: PlannedRun, shape: Shape | None, rows: Rows, scoring: Scoring, device: Device
 ) -> MethodForecast:
     """Return what one run takes; of a method that is not ours and fails at it, what is known until then."""
     method, train, spec = planned.build(), planned.train, planned.spec
@@ -258,7 +236,7 @@ def _of_method(
         done=0,
         running=0,
         count=ParameterCount(0, 0),
-        work=Work(0, 0, 0),
+        work=Work(),
         memory=None,
         seconds=None,
         left=0,
@@ -269,10 +247,10 @@ def _of_method(
     try:
         footprint = method.footprint()
         estimate = replace(estimate, footprint=footprint)
-        estimate = replace(estimate, work=work_of(spec, footprint, train, planned.steps(rows.trained), rows))
+        estimate = replace(estimate, work=_work(planned, footprint, rows))
         if shape is None:
             return replace(estimate, count=footprint.count_on_shapes(shapes_of(spec.model)))
-        return _estimated(estimate, footprint, planned, shape, rows, scoring, answers, device)
+        return _estimated(estimate, footprint, planned, shape, rows, scoring, device)
     except SpecError as error:
         raise SpecError(f"method {planned.method.label!r} does not fit model {spec.model!r}: {error}") from None
     except Exception as error:
@@ -282,6 +260,11 @@ def _of_method(
         return replace(estimate, fault=fault)
 
 
+def _work(planned: PlannedRun, footprint: Footprint, rows: Rows) -> Work:
+    steps = planned.steps({name: round(reads.rows) for name, reads in rows.trained.items()})
+    return work_of(planned.spec, footprint, planned.train, dict(zip(planned.tasks, steps, strict=True)), rows)
+
+
 def _estimated(
     estimate: MethodForecast,
     footprint: Footprint,
@@ -289,19 +272,24 @@ def _estimated(
     shape: Shape,
     rows: Rows,
     scoring: Scoring,
-    answers: int,
     device: Device,
 ) -> MethodForecast:
     """Return ``estimate`` with what follows from the model's shape."""
     train, work = estimate.train, estimate.work
     count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(planned.spec.model)), shape, train)
-    flops = work.tokens * training_flops(shape, train, count.trainable == count.total, footprint)
-    flops += work.scored * scoring_flops(shape, scoring.protocols, rows.tokens)
-    flops += work.looked_at * forward_flops(shape, rows.tokens)
-    logits = footprint.logits_memory(answers, shape.vocabulary)
+    head = work.trained.positions / work.trained.tokens if work.steps else 0.0
+    # Where nothing of the model is trained, nothing goes backwards through it.
+    on_a_token = (
+        training_flops(shape, train, count.trainable == count.total, footprint, head)
+        if count.trainable
+        else forward_flops(shape, 1, head)
+    )
+    flops = work.trained.tokens * on_a_token + scoring_flops(shape, work.scored)
+    flops += work.looked_at * forward_flops(shape, rows.tokens, rows.tokens)
+    logits = footprint.logits_memory(rows.answers, shape.vocabulary)
     left, checkpoint = disk_of(planned.spec, count, train, work, footprint, shape, logits)
     on_gpu, load = not device.is_cpu, planned.spec.load
-    memory = memory_of(footprint, count, shape, train, scoring, answers, estimate.tasks, on_gpu, load)
+    memory = memory_of(footprint, count, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load)
     seconds = flops / (device.speed(planned.threads) * EFFICIENCY)
     return replace(estimate, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 
@@ -317,9 +305,14 @@ def _measured(estimate: MethodForecast, run: Run, inputs: Inputs, steps: int) ->
         if fault is None:
             raise
         return replace(estimate, seconds=None, fault=fault)
-    if not estimate.work.scored:  # there is nothing to scale it by
+    if not estimate.work.scores:  # there is nothing to scale it by
         return estimate
-    return replace(estimate, seconds=estimate.work.steps * trial.step + estimate.work.scored * trial.row)
+    scored = estimate.work.scored
+    tried = {name: reads.rows * trial.row[name] for name, reads in scored.items() if name in trial.row}
+    # The harness's items are not tried: a token of theirs is taken to cost what others do.
+    tokens = {name: reads.tokens for name, reads in scored.items()}
+    scoring = sum(tried.values()) * sum(tokens.values()) / sum(tokens[name] for name in tried)
+    return replace(estimate, seconds=estimate.work.steps * trial.step + scoring)
 
 
 def _progress(runs: Sequence[PlannedRun], results: Path) -> tuple[int, int]:

@@ -5,13 +5,16 @@ Bytes are bytes, and sizes of tensors are in scalars. Where a number is a guess 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.estimates.memory import optimizer_bytes, trained_bytes
-from secura_bench.evaluation.protocols import PROTOCOLS
+from secura_bench.estimates.reads import ByProtocol, Reads, summed
+from secura_bench.estimates.rows import Rows
+from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
@@ -50,91 +53,86 @@ def _counted(footprint: Footprint, shape: Shape) -> ParameterCount:
 def restricted(count: ParameterCount, shape: Shape, train: TrainSpec) -> ParameterCount:
     """Return ``count`` under ``train.parameters``: of a method that trains everything, ``targets`` leaves q and v.
 
-    They are hidden · heads · head_dim + hidden · kv_heads · head_dim a layer, and their biases.
+    Raises:
+        SpecError: The model has no such modules.
     """
     if train.parameters == "all" or count.trainable < count.total:
         return count
-    q, v = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    per_layer = (q + v) * (shape.hidden + shape.bias)
-    trainable = per_layer * shape.layers
+    if not shape.targets:
+        raise SpecError(f"train.parameters: targets: no layer of {shape.family} has {' and '.join(DEFAULT_TARGETS)}.")
+    trainable = shape.targets * shape.layers
     held = count.held * trainable // count.trainable
-    return replace(count, trainable=trainable, effective=trainable, per_layer=per_layer, held=held)
+    return replace(count, trainable=trainable, effective=trainable, per_layer=shape.targets, held=held)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a run does: optimizer steps, tokens through the model in training, and rows scored by protocol."""
+    """What a run does: optimizer steps, what goes through the model in them, and what scoring reads, by protocol.
 
-    steps: int
-    tokens: float
-    scored: float
-    """Rows scored, by every protocol of the spec."""
+    ``looked_at`` are rows that go through it forwards once, for a start that is made of them.
+    """
 
+    steps: int = 0
+    trained: Reads = field(default_factory=Reads)
+    scored: ByProtocol = field(default_factory=dict)
     looked_at: int = 0
-    """Rows that go through the model forwards once, for a start that is made of them."""
+
+    @property
+    def scores(self) -> float:
+        """Rows that are scored, by every protocol that scores them."""
+        return sum(reads.rows for reads in self.scored.values())
 
 
-def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps: Sequence[int], rows: Rows) -> Work:
+def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps: Mapping[str, int], rows: Rows) -> Work:
     """Return what a run does. The base scores once; others before training only where the start is not the base.
 
-    ``steps`` are those of each task. Tokens: steps · rows a step, a memory's too, · a row's tokens. Scored: the probe
-    at the end of each task and every ``evaluate.every`` steps within it, and with it the tasks that ``evaluate.tasks``
-    says. Looked at: ``Footprint.start_rows`` at the start, and at each boundary where adapters are made again.
+    ``steps`` are those of each task, in order. Trained: steps · rows a step, a memory's too, as long as the task's are
+    on average. Scored: the probe at the end of each task and every ``evaluate.every`` steps within it, and with it the
+    tasks that ``evaluate.tasks`` says. Looked at: ``Footprint.start_rows`` at the start, and at each boundary where
+    adapters are made again.
     """
-    tasks = len(steps)
-    everything = rows.probe + tasks * rows.test
+    tasks, every, between = tuple(steps), spec.evaluate.every, scored_between(spec)
     if not footprint.trains:
-        return Work(0, 0, everything)
-    scored = 0.0 if footprint.starts_as_base else float(everything)
-    stages = [sum(steps)] if footprint.mixes_tasks else steps
-    every = spec.evaluate.every
-    scored += sum(1 + probed_within(length, every) for length in stages) * rows.probe
-    if len(stages) == 1:
-        scored += tasks * rows.test
-    else:
-        scored += sum(len(scored_after(range(tasks), index, spec.evaluate.tasks)) for index in range(tasks)) * rows.test
-    at_end = tasks if len(stages) == 1 else len(scored_after(range(tasks), tasks - 1, spec.evaluate.tasks))
-    scored += scored_between(spec) * (rows.probe + at_end * rows.test)
-    fed = sum(length * (footprint.relative_rows + footprint.memory_rows(task)) for task, length in enumerate(steps))
+        return Work(scored=summed([(rows.probing, 1), *((rows.testing[name], 1) for name in tasks)]))
+    mixed = footprint.mixes_tasks or len(tasks) == 1
+    stages = [sum(steps.values())] if mixed else list(steps.values())
+    at_ends = [tasks] if mixed else [scored_after(tasks, at, spec.evaluate.tasks) for at in range(len(tasks))]
+    at_start = int(not footprint.starts_as_base)
+    probings = at_start + between + sum(1 + probed_within(length, every) for length in stages)
+    tested = [name for end in (*at_ends, *[tasks] * at_start, *[at_ends[-1]] * between) for name in end]
+    trained = Reads()
+    for task, (name, length) in enumerate(steps.items()):
+        fed = train.batch_size * length * (footprint.relative_rows + footprint.memory_rows(task))
+        trained = trained.plus(rows.trained[name].mean, fed)
     starts = 1 + (len(stages) - 1) * (footprint.boundary_weights > 0)
-    looked_at = footprint.start_rows * starts
-    return Work(sum(steps), train.batch_size * fed * rows.tokens, scored, looked_at)
+    return Work(
+        steps=sum(steps.values()),
+        trained=trained,
+        scored=summed([(rows.probing, probings), *((rows.testing[name], 1) for name in tested)]),
+        looked_at=footprint.start_rows * starts,
+    )
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of the probe and of a task's test side, and tokens of a row: measured, or bounds where data is not here.
-
-    ``trained`` are the rows that each task trains on.
-    """
-
-    probe: int
-    test: float
-    tokens: float
-    exact: bool = False
-    trained: Mapping[str, int] = field(default_factory=dict)
-
-
-def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: Footprint) -> float:
-    """Return the floating-point operations of training on one token.
+def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: Footprint, head: float = 1.0) -> float:
+    """Return the floating-point operations of training on one token, of which ``head`` goes through the head.
 
     2 a parameter in the forward pass and 2 for the gradients of activations; 2 more for those of weights where all
     are trained; 2 more for the second forward of checkpointing; times ``Footprint.relative_work``. The embedding's
-    look-up is none, the head's work on answers is counted as if all positions had it.
+    look-up is none.
     """
-    parameters = shape.layers * shape.layer + shape.embedding
+    parameters = shape.layers * shape.layer + head * shape.embedding
     passes = 4 + 2 * everything + 2 * train.gradient_checkpointing
     return passes * parameters * footprint.relative_work
 
 
-def scoring_flops(shape: Shape, protocols: tuple[str, ...], tokens: float) -> float:
-    """Return the floating-point operations of scoring one row of ``tokens`` tokens by all ``protocols``."""
-    return forward_flops(shape, tokens) * sum(PROTOCOLS[protocol].row_cost for protocol in protocols)
+def scoring_flops(shape: Shape, scored: ByProtocol) -> float:
+    """Return the floating-point operations of scoring: of each protocol's forwards."""
+    return sum(forward_flops(shape, reads.tokens, reads.positions) for reads in scored.values())
 
 
-def forward_flops(shape: Shape, tokens: float) -> float:
-    """Return the floating-point operations of one row's forward: 2 a parameter and token."""
-    return 2 * (shape.layers * shape.layer + shape.embedding) * tokens
+def forward_flops(shape: Shape, tokens: float, positions: float) -> float:
+    """Return the operations of a forward: 2 a parameter of the layers and token, and of the head and its position."""
+    return 2 * (shape.layers * shape.layer * tokens + shape.embedding * positions)
 
 
 def disk_of(
@@ -148,13 +146,13 @@ def disk_of(
 ) -> tuple[float, float]:
     """Return the bytes that a run leaves, and those that its checkpoint takes meanwhile.
 
-    Left: the trained tensors where ``keep`` says so, and for every scored row about 2 kB of scores and texts.
+    Left: the trained tensors where ``keep`` says so, and for every score of a row about 2 kB of numbers and texts.
     A checkpoint: trained tensors, the optimizer's state and what the method holds, ``logits`` bytes of a memory's
     answers too, twice while it is replaced.
     """
     trained = count.trainable * trained_bytes(train.precision)
     kept = footprint.trains and spec.keeps(count.trainable, count.total)
-    left = trained * kept + work.scored * 2_000 * len(spec.evaluate.protocols)
+    left = trained * kept + work.scores * 2_000
     if not footprint.trains:
         return left, 0.0
     held = sum(footprint.held_memory(count)) + logits

@@ -96,6 +96,7 @@ def memory_of(
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
     - gradients on rows of a memory (``Footprint.memory_gradients``), and one more where they come by micro-batches:
       beside all of the step's own; logits held of a memory's answers, rows · answers · vocabulary;
+    - where nothing of the model is trained, a forward of a micro-batch in the place of all these: it keeps nothing;
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
       gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
@@ -119,6 +120,8 @@ def memory_of(
     rows = min(train.micro_batch_size or drawn, drawn)
 
     def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
+        if not trained:
+            return 0.0, forward_bytes(shape, train.precision, rows, scoring.context), 0.0
         kept = activations(footprint, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
         return _step(kept, shape, train, trained, everything, accumulates, pulls, update)
 
@@ -220,15 +223,20 @@ def optimizer_bytes(trained: int, train: TrainSpec, shape: Shape) -> float:
 def scoring_bytes(shape: Shape, precision: Precision, scoring: Scoring) -> float:
     """Return the bytes of one batch's scoring: one layer's temporaries, and logits or the KV cache.
 
-    A layer: rows · context · (2 hidden + 3 intermediate). Teacher-forced logits: rows · answers · vocabulary, as they
+    A layer: ``forward_bytes``. Teacher-forced logits: rows · answers · vocabulary, as they
     are and in fp32. Generation: a cache of 2 · layers · k scalars for each of context + new tokens of each row. A text
     that is read at once is one row of that many tokens, and has logits of each.
     """
     b = 4 if precision == "fp32" else 2
-    layer = b * scoring.rows * scoring.context * (2 * shape.hidden + 3 * shape.intermediate)
+    layer = forward_bytes(shape, precision, scoring.rows, scoring.context)
     logits = (b + 4) * scoring.rows * scoring.answers * shape.vocabulary
     length = scoring.context + scoring.new_tokens
     cache = 2 * b * shape.layers * shape.kv_heads * shape.head_dim * scoring.rows * length
     generates = any(PROTOCOLS[protocol].generates for protocol in scoring.protocols)
-    whole = scoring.at_once * (b * (2 * shape.hidden + 3 * shape.intermediate) + (b + 4) * shape.vocabulary)
+    whole = forward_bytes(shape, precision, 1, scoring.at_once) + scoring.at_once * (b + 4) * shape.vocabulary
     return max(layer + max(logits, cache if generates else 0), whole)
+
+
+def forward_bytes(shape: Shape, precision: Precision, rows: int, tokens: int) -> float:
+    """Return the bytes of a forward that keeps nothing: one layer's, rows · tokens · (2 hidden + 3 intermediate)."""
+    return (4 if precision == "fp32" else 2) * rows * tokens * (2 * shape.hidden + 3 * shape.intermediate)

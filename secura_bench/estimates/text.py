@@ -57,7 +57,7 @@ def _method_row(estimate: MethodForecast, forecast: Forecast, device: Device) ->
         _short(estimate.count.per_layer) if estimate.count.trainable else "–",
         _short(published) if (published := estimate.footprint and estimate.footprint.published_per_layer) else "–",
         _short(estimate.work.steps) if estimate.work.steps else "–",
-        _short(estimate.work.tokens) if estimate.work.steps else "–",
+        _short(round(estimate.work.trained.tokens)) if estimate.work.steps else "–",
         _gib(needed) if needed else "–",
         "–" if memory is None else "yes" if fits(memory, device) else "NO",
         _time(estimate.seconds),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -27,10 +27,10 @@ from secura_bench.training.seeds import seed_everything
 
 @dataclass(frozen=True)
 class Trial:
-    """Seconds of an optimizer step, and of scoring a row by all protocols."""
+    """Seconds of an optimizer step, and of scoring a row by each protocol."""
 
     step: float
-    row: float
+    row: Mapping[str, float]
 
     @classmethod
     def of(cls, run: Run, inputs: Inputs, steps: int) -> Trial:
@@ -63,7 +63,7 @@ class Trial:
             loop = TrainingLoop(accelerator, model, method, run.train, inputs.chat.pad_id, heads=heads)
             method.begin_task(model, task)
             loop.run_task(task, RowStream(len(task.train), run.train.sampling, "trial"), steps + 1, on_step)
-        size, row = run.spec.evaluate.batch_size, 0.0
+        size, row = run.spec.evaluate.batch_size, {}
         with method.evaluating(model) as view:
             for protocol in run.spec.evaluate.protocols:
                 file, batch = _batch(protocol, inputs, size)
@@ -78,7 +78,7 @@ class Trial:
                     run.spec.data.context,
                     why_not=inputs.why_not,
                 )
-                row += (time.perf_counter() - began) / len(batch)
+                row[protocol] = (time.perf_counter() - began) / len(batch)
         return cls((moments[-1] - moments[0]) / steps if moments else 0.0, row)
 
 

@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainingArguments
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.schema import slug
 from secura_bench.integrations.method_hooks import MethodHooks, come_early, train_spec
+from secura_bench.integrations.no_heads import needs_head
 from secura_bench.integrations.rows import task_named
 from secura_bench.integrations.untouched import untouched
 from secura_bench.integrations.watched_run import WatchedRun
@@ -28,6 +29,7 @@ from secura_bench.runs.session import TrainingOutcome
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import DataSpec, EvaluateSpec
+from secura_bench.tasks.catalog import load_task
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerControl, TrainerState
@@ -109,13 +111,11 @@ class ForgettingCallback(TrainerCallback):
         named = MethodSpec(name=self.method.name if hooks else "trainer", label=label)
         options = self.method.options.model_dump(mode="json") if hooks else _adapter(trainer.model)
         settings = {"trainer": kind, **_length(trainer.args)}
+        for name in (*tasks, *spec.own_parts):
+            if load_task(name).labels:
+                raise needs_head(name)
         with untouched(trainer.model):
             plan = make_plan(spec)
-            if plan.inputs.classes:
-                raise SpecError(
-                    f"rows: {', '.join(plan.inputs.classes)} is answered by a classification head, which no trainer "
-                    f"here has; `secura-bench run` trains one."
-                )
         self.run = WatchedRun(plan, Path(results), named, options, train, settings, trainer.args.seed)
         self._stopped: str | None = None
         self._began = self._scoring = 0.0

@@ -15,6 +15,7 @@ from secura_bench.adapters.put_back import put_back
 from secura_bench.data.collate import Batch, collate
 from secura_bench.data.example import Example, Task
 from secura_bench.foundation.errors import BenchError, SpecError
+from secura_bench.integrations.no_heads import refuse_classified, refuse_heads_alone
 from secura_bench.methods.build import build_method
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method, StepContext
@@ -66,6 +67,7 @@ class MethodHooks(_Trainer):
     ) -> None:
         args = args or TrainingArguments()
         refuse_arguments(args)
+        refuse_classified(task.name, task.train)
         self.task = task
         if after is not None:
             if method is not None or model is not None:
@@ -78,6 +80,7 @@ class MethodHooks(_Trainer):
             built, train = method_of(method), train_spec(args)
             hand_over(built, sources or {})
             model = attached(built, model.to(args.device), lambda model: prepare_training(model, train))
+            refuse_heads_alone(built, model)
             self.run = _Run(built, Unsaved(built, model), task)
         self.method = self.run.method
         self.terms: dict[str, float] = {}
@@ -247,7 +250,7 @@ def hand_over(method: Method, sources: Mapping[str, Sequence[Example]]) -> None:
     """Hand a method the rows that it reads beside its tasks'.
 
     Raises:
-        SpecError: It reads rows that are not there.
+        SpecError: It reads rows that are not there. DataError: A classification head answers them.
     """
     for name in method.sources:
         if name not in sources:
@@ -255,6 +258,7 @@ def hand_over(method: Method, sources: Mapping[str, Sequence[Example]]) -> None:
                 f"method {method.name!r} reads rows of {name!r}, and nobody hands them over: give "
                 f"sources={{{name!r}: read_source({name!r}, tokenizer)}}."
             )
+        refuse_classified(name, sources[name])
         method.take(name, sources[name])
 
 

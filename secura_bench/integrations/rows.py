@@ -11,6 +11,7 @@ from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example, Task
 from secura_bench.data.general import general_rows
 from secura_bench.foundation.errors import DataError
+from secura_bench.integrations.no_heads import needs_head
 from secura_bench.spec.sections import DataSpec
 from secura_bench.tasks.catalog import CATALOG, find_data_file, is_data_file
 from secura_bench.tasks.row import Row
@@ -30,10 +31,7 @@ def read_task(name: str, tokenizer: Any, data: DataSpec | None = None, *, index:
     """
     read = load_data(task_named(name), data or DataSpec(), ChatFormat(tokenizer))
     if read.file.labels:
-        raise DataError(
-            f"task {name!r} is answered by a classification head, which no trainer here has; `secura-bench run` trains "
-            f"one, and a task of kind: answers asks the model itself."
-        )
+        raise needs_head(name)
     return Task(read.name, index, read.train, count)
 
 
@@ -46,7 +44,10 @@ def read_source(name: str, tokenizer: Any, data: DataSpec | None = None) -> tupl
         SpecError: There is no such task or file. DataError: Its rows cannot be read.
     """
     settings = data or DataSpec()
-    return general_rows(load_data(task_named(name), settings, ChatFormat(tokenizer)), (), settings.context)
+    read = load_data(task_named(name), settings, ChatFormat(tokenizer))
+    if read.file.labels:
+        raise needs_head(name)
+    return general_rows(read, (), settings.context)
 
 
 def task_named(name: str) -> str:

@@ -55,7 +55,7 @@ class _Untouched:
     def beside(self, model: nn.Module, method: Method) -> nn.Module:
         """Return them as the base to lend beside the attached ``model``, frozen and in eval mode.
 
-        Copied are the trained tensors, and of a method that merges the weights that it adapted, unless they are quantised.
+        Copied are the trained tensors, and of a method that merges the weights that it adapted; none that is quantised.
         """
         live = {id(p): (name, p) for name, p in model.named_parameters()}
         own: dict[int, nn.Parameter] = {}

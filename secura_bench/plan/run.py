@@ -30,6 +30,11 @@ class PlannedRun:
     threads: int
     name: str
 
+    @property
+    def address(self) -> str:
+        """What names the run among all of a command's, on any machine: experiment and name, no fingerprint."""
+        return f"{self.spec.experiment}/{self.name}"
+
     def build(self) -> Method:
         """Return the run's method, fresh."""
         return build_method(self.method.name, **self.method.options)

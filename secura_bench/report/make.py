@@ -9,6 +9,7 @@ from pathlib import Path
 from secura_bench.foundation.errors import BenchError, unknown_name
 from secura_bench.foundation.files import write_atomically
 from secura_bench.publications.publication import Publication, publication
+from secura_bench.report.against.needs import needs
 from secura_bench.report.against.shapes import names_of
 from secura_bench.report.against.sources import left_out, sound
 from secura_bench.report.against.tables import published_tables
@@ -32,6 +33,9 @@ FILES = {
     "html": "page.html",
 }
 """The formats that are text, and the files that ``--out`` writes them to."""
+
+
+_OWN_NEED = "continual and matrix need a sequence of tasks, merges and norms what a run logged."
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,11 @@ def make_report(
         *published_tables(paper, studies, wanted, against is not None),
     ]
     if not tables:
-        odd = left_out(sound(paper, studies).left.values()) if set(wanted) & set(names_of(paper)) else []
-        raise BenchError(
-            f"none of the tables {', '.join(wanted)} can be made from these records: the paper's need "
-            f"{paper.file.protocol} scores on the paper's tasks, continual and matrix a sequence of tasks, merges and "
-            "norms what a run logged." + "".join(f" {line}" for line in odd)
-        )
+        why = [_OWN_NEED] if set(wanted) & set(OWN) else []
+        why += needs(paper, wanted)
+        if set(wanted) & set(names_of(paper)):
+            why += left_out(sound(paper, studies).left.values())
+        raise BenchError(f"none of the tables {', '.join(wanted)} can be made from these records. {' '.join(why)}")
     return Report(tuple(studies), tuple(tables), tuple(problems))
 
 

@@ -134,6 +134,7 @@ class Tuned(Part):
         chosen_from: the folders of the runs that were looked at, below the results folder.
         on: the tasks of those; held_out: whether they were scored on rows of the training side.
         rows: how many rows those trained on and were scored on. runs, seconds: how many they were, and their time.
+        steps: how long each trained a task; None where that is a key of the grid (``length``).
         loss: of the choice's trial, in nats a token; None where the setting is interpolated.
         learned: what it should learn, where it is a match: the main score of the protocol ``by``.
         edges: keys whose value is the ``lowest`` or the ``highest`` of the grid.
@@ -160,6 +161,11 @@ class Tuned(Part):
     by: str | None = None
     edges: dict[str, Literal["lowest", "highest"]] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def length(self) -> str | None:
+        """The key of the grid by which each trial was trained as long as it was: ``steps``, ``epochs``, or none."""
+        return next((name for name in ("steps", "epochs") if f"train.{name}" in self.grid), None)
 
     @property
     def told(self) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _tuned(
 ) -> Tuned:
     own = by_family[label]
     beside = [] if tune.reference in (None, label) else by_family[tune.reference or ""]
-    return Tuned(
+    tuned = Tuned(
         family=label,
         settings=dict(choice.settings),
         choose=tune.choose,
@@ -138,7 +138,6 @@ def _tuned(
         on=plan.spec.task_names,
         held_out=tune.on == TRAINED,
         rows=own[0].rows,
-        steps=steps if isinstance(steps := plan.spec.train.steps, int) else None,
         seeds=plan.spec.seeds,
         runs=sum(len(trial.folders) for trial in own),
         seconds=round(math.fsum(trial.seconds for trial in own), 1),
@@ -148,6 +147,8 @@ def _tuned(
         edges=edges_of(grid, choice.settings),
         left_out=dict(left_out),
     )
+    steps = plan.spec.train.steps
+    return tuned if tuned.length or not isinstance(steps, int) else tuned.model_copy(update={"steps": steps})
 
 
 def _sentence(label: str, choice: Choice | None, grid: Grid, tune: TuneSpec, reason: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from conftest import ROOT
 from typer.main import get_command
 
 from secura_bench.cli.main import app
+from secura_bench.execution.languages import LANGUAGES
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
@@ -30,6 +32,20 @@ def test_every_target_and_command_is_there(path: Path) -> None:
     assert set(re.findall(r"\bmake ([\w-]+)", text)) <= targets
     assert set(re.findall(r"\bsecura-bench (\w+)", text)) <= set(get_command(app).commands)
     assert all((ROOT / script).is_file() for script in re.findall(r"\bscripts/\w+\.py", text))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_the_sandbox_is_there_before_the_tests_run(path: Path) -> None:
+    """With every language's toolchain: without them the tests of executed code skip."""
+    run = steps(path)
+    tested = [at for at, step in enumerate(run) if "make test" in step or "pytest" in step]
+    assert tested and run.index(".github/sandbox.sh") < tested[0]
+    script = ROOT / ".github" / "sandbox.sh"
+    assert os.access(script, os.X_OK)
+    named = re.search(r"python -c \"(.*)\"\)", script.read_text(encoding="utf-8"))
+    assert named is not None
+    told = subprocess.run([sys.executable, "-c", named[1]], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == " ".join(language.packages for language in LANGUAGES.values()).split()
 
 
 def test_every_action_is_pinned_to_a_version() -> None:

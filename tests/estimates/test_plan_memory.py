@@ -63,7 +63,7 @@ def built(family: str, config: dict[str, Any], precision: Any) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     own = {"max_position_embeddings": 256, "tie_word_embeddings": True}
-    if family == "gemma2":
+    if family.startswith("gemma"):
         own |= {"head_dim": 16, "sliding_window": 256}
     made = AutoConfig.for_model(family, **config, **own)
     return AutoModelForCausalLM.from_config(made).to(weights_dtype(precision)), made
@@ -78,6 +78,8 @@ def built(family: str, config: dict[str, Any], precision: Any) -> Any:
         ("qwen2", "bf16"),
         ("gemma2", "fp32"),
         ("gemma2", "bf16"),
+        ("gemma3_text", "fp32"),
+        ("gemma3_text", "bf16"),
     ],
 )
 @pytest.mark.parametrize(

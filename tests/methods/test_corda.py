@@ -16,7 +16,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from secura_bench.adapters.peft_layers import tuner_layers
-from secura_bench.estimates.formulas import Rows, work_of
+from secura_bench.estimates.formulas import work_of
+from secura_bench.estimates.reads import Reads
+from secura_bench.estimates.rows import Rows
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.peft_tuner import Peft
 from secura_bench.spec.load import load_spec
@@ -255,7 +257,8 @@ def test_what_is_trained_elsewhere_is_as_without_it() -> None:
 
 def test_a_plan_counts_the_rows_at_the_start_and_at_each_boundary(spec_file: Path) -> None:
     spec = load_spec(str(spec_file))
+    rows = Rows(1, dict.fromkeys("abc", Reads(1)), testing={name: {} for name in "abc"})
     for boundary, looked_at in (("continue", 8), ("renew", 24)):
         footprint = corda(boundary).footprint()
-        assert work_of(spec, footprint, spec.train, [2, 2, 2], Rows(1, 1, 1)).looked_at == looked_at
+        assert work_of(spec, footprint, spec.train, dict.fromkeys("abc", 2), rows).looked_at == looked_at
     assert corda(target_modules=["c_attn"]).footprint().adapted == ("c_attn",)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from few_bits import folder, held_in, need_bitsandbytes, twin_of
+from few_bits import REASON, folder, held_in, twin_of
 from sessions import Session, assert_resumes, tasks
 
-need_bitsandbytes()
+pytest.importorskip("bitsandbytes", reason=REASON)
 
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method

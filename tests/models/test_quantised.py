@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import random_llama
-from few_bits import folder, held_in, need_bitsandbytes
+from few_bits import REASON, folder, held_in
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-need_bitsandbytes()
+pytest.importorskip("bitsandbytes", reason=REASON)
 
 from secura_bench.foundation.errors import DataError
 from secura_bench.models.load import ModelFolder, load_model
@@ -58,7 +58,7 @@ def test_eight_bits_are_127ths_of_a_rows_largest() -> None:
     """LLM.int8() (Dettmers et al. 2022, arXiv 2208.07339, section 2.1), of a weight in fp16."""
     whole = linears(load_model(folder()))
     model = held_in(8)
-    for again in range(2):  # the first forward puts the scales elsewhere
+    for _ in range(2):  # the first forward puts the scales elsewhere
         for path, module in linears(model).items():
             if is_quantised(module):
                 weight = whole[path].weight.detach().half().float()

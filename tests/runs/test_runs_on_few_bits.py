@@ -11,11 +11,11 @@ import pytest
 import torch
 import yaml
 from conftest import SPEC, secura_bench
-from few_bits import need_bitsandbytes
+from few_bits import REASON
 from interrupted import SEQUENCE, assert_same, signal_me
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-need_bitsandbytes()
+pytest.importorskip("bitsandbytes", reason=REASON)
 
 from secura_bench.models.load import find_model
 

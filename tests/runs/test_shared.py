@@ -72,6 +72,7 @@ def test_what_a_process_left_that_was_killed_after_its_record_goes(work: Path, p
     folder = RunFolder(next((work / "results" / "trial").glob("*lora*")))
     save_checkpoint(folder.checkpoint, {"plain": 1})
     note_of(folder).write_text('{"host": "elsewhere", "pid": 1, "started": 0, "updated": 0}')
+    os.utime(note_of(folder), (0, 0))
     done = secura_bench("run", "spec.yaml", cwd=work)
     assert done.returncode == 0 and "2 of 2 runs were finished before" in done.stderr
     assert_same(peace, work / "results")

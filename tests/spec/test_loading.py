@@ -109,7 +109,11 @@ def test_what_changes_a_number_is_a_runs_identity_and_nothing_else(tmp_path: Pat
 
 def test_the_compute_dtype_is_the_precisions_where_nothing_is_said() -> None:
     assert LoadSpec().told("bf16") == {}
-    assert [LoadSpec(bits=4).told(p)["compute_dtype"] for p in ("fp32", "bf16", "bf16_pure")] == ["fp32", "bf16", "bf16"]
+    assert [LoadSpec(bits=4).told(p)["compute_dtype"] for p in ("fp32", "bf16", "bf16_pure")] == [
+        "fp32",
+        "bf16",
+        "bf16",
+    ]
     assert LoadSpec(bits=8).told("fp32") == {"bits": 8}
     marks = [LoadSpec().mark, LoadSpec(bits=8).mark, LoadSpec(bits=4, quant_type="fp4", double_quant=False).mark]
     assert marks == ["", "-8bit", "-4bit-fp4-single"]

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-import pytest
 import torch
 from conftest import random_llama
 from torch import nn
@@ -17,11 +16,6 @@ from secura_bench.models.quantised import dense_weight, is_quantised
 from secura_bench.spec.loading import LoadSpec
 
 REASON = "bitsandbytes is not installed: pip install 'secura-bench[quantised]'"
-
-
-def need_bitsandbytes() -> None:
-    """Skip the rest of a file where bitsandbytes is not there."""
-    pytest.importorskip("bitsandbytes", reason=REASON)
 
 
 @cache

@@ -121,6 +121,26 @@ def test_head_only_leaves_the_model_as_it_was() -> None:
     assert not any(p.requires_grad for p in run.model.parameters())
 
 
+def test_a_step_of_heads_alone_keeps_nothing_of_the_model_for_a_backward_pass() -> None:
+    """What autograd saves is smaller than a single hidden state of the two rows: the last tokens' and their logits."""
+    run = Run("head_only")
+    batch = run.loop._collate(rows("first", 2)[:2])
+    own = {p.untyped_storage().data_ptr() for p in (*run.model.parameters(), *run.heads.named_parameters().values())}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = tensor.numel()
+        return tensor
+
+    run.loop.resume_training()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run.method.loss(run.model, batch)
+    hidden, labels = 32, 2
+    assert sum(saved.values()) <= 2 * (hidden + 2 * labels + 2) < batch.input_ids.numel() * hidden
+
+
 def test_the_gradient_is_that_of_the_mean_cross_entropy_over_rows() -> None:
     """Against autograd on transformers' own hidden state, in micro-batches of one."""
     run = Run("head_only", optimizer="adamw", micro_batch_size=1, weight_decay=0.0)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from secura_bench.foundation.errors import SpecError
+from secura_bench.spec.load import load_spec
 from secura_bench.spec.tune import settings_of
-from secura_bench.tuning.choose import choose, edges_of
-from secura_bench.tuning.trials import Trial
+from secura_bench.tuning.choose import _settled, choose, edges_of
+from secura_bench.tuning.trials import Trial, trial_experiment
 
 GRID = {"train.lr": (1e-4, 1e-3, 1e-2)}
 
@@ -97,3 +100,14 @@ def test_equal_losses_are_no_equal_learning() -> None:
         for s, loss in zip(settings_of(GRID), (3.0, 1.0, 2.0), strict=True)
     ]
     assert choose({"a": GRID, "b": GRID}, {"a": sure, "b": wary}, "b")[0]["a"].settings == {"train.lr": 1e-3}
+
+
+@pytest.mark.parametrize(("key", "steps"), [("train.lr", 10), ("train.epochs", None)])
+def test_a_length_that_the_grid_has_is_no_number_of_steps(key: str, steps: int | None, spec_file: Path) -> None:
+    lines = f"tune: {{grid: {{{key}: [1, 3]}}, choose: best, on: tiny_count, steps: 10}}\n"
+    spec_file.write_text(spec_file.read_text() + lines)
+    spec = load_spec(str(spec_file))
+    found = trials("lora-r-2", (2.0, 1.0), {key: (1, 3)})
+    settled = _settled(spec, SimpleNamespace(spec=trial_experiment(spec)), found)
+    (tuned,) = [method.tuned for method in settled.spec.methods if method.tuned]
+    assert (tuned.settings, tuned.steps) == ({key: 3}, steps)

@@ -17,6 +17,10 @@ class Classify(Protocol):
         """Return the positions of all rows of a task that is classified, and of nothing else."""
         return list(range(len(examples))) if kind == "classify" else []
 
+    def reads(self, examples: Sequence[Example], window: int) -> tuple[float, float]:
+        """Return the tokens of the rows; the language model's head sees none of them."""
+        return sum(map(len, examples)), 0.0
+
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return the label of each row, and how likely each label is."""
         from secura_bench.evaluation.predicting.classify import classify

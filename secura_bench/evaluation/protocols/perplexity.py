@@ -18,6 +18,13 @@ class Perplexity(Protocol):
         """Return the positions of all texts, and of nothing else."""
         return list(range(len(examples))) if kind == "text" else []
 
+    def reads(self, examples: Sequence[Example], window: int) -> tuple[float, float]:
+        """Return the tokens of all windows, and of these the predicted ones: each token of a text once."""
+        from secura_bench.evaluation.predicting.perplexity import windows
+
+        read = [piece for example in examples for piece in windows(example, window)]
+        return sum(map(len, read)), sum(piece.supervised for piece in read)
+
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return the loss of each text, in windows of ``context`` tokens, or fewer where the model reads less.
 

@@ -76,6 +76,14 @@ class Protocol:
         """Return the positions of the examples, of a task of this kind, that the protocol can score."""
         return list(range(len(examples))) if kind == "answers" else []
 
+    def reads(self, examples: Sequence[Example], window: int) -> tuple[float, float]:
+        """Return how many tokens of examples go through a model's layers, and how many positions through its head.
+
+        Both as often as ``row_cost`` says; of plain text ``window`` tokens are read at once.
+        """
+        tokens, positions = (sum(map(count, examples)) for count in (len, lambda example: example.supervised))
+        return self.row_cost * tokens, self.row_cost * positions
+
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return the predictions, batch by batch, in an order that depends on nothing but what is asked."""
         raise NotImplementedError(f"{self.id} asks no model")

@@ -31,14 +31,18 @@ def on(tuned: Tuned) -> str:
     return f"{', '.join(tuned.on)}{held_out}" if tuned.on else "–"
 
 
+def length(tuned: Tuned) -> str:
+    """Return how long each trial was trained."""
+    return f"{tuned.length} as in the grid" if tuned.length else f"{tuned.steps} steps"
+
+
 def tuned_notes(studies: Sequence[Study]) -> list[str]:
     """Return the ledger as it stands under each table whose settings were chosen, and who was left out and why."""
     found = [pair for study in studies for pair in ledger(study) if pair[1].choose != "frontier"]
     lines: list[str] = []
     if found:
         whole = "; ".join(
-            f"{name} {chosen(t)}, {t.choose} of {grid(t)}, {t.runs} runs on {on(t)}, {t.steps} steps, "
-            f"{duration(t.seconds)}"
+            f"{name} {chosen(t)}, {t.choose} of {grid(t)}, {t.runs} runs on {on(t)}, {length(t)}, {duration(t.seconds)}"
             for name, t in found
         )
         short = ", ".join(f"{name} {chosen(t)} ({t.choose}, {t.runs} runs)" for name, t in found)

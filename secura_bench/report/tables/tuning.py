@@ -47,7 +47,7 @@ def tuning(study: Study) -> Iterator[Table]:
         entries: list[str | Number] = [name, tuned.choose, chosen(tuned), grid(tuned), on(tuned)]
         entries += [
             " + ".join(map(str, tuned.rows)) if tuned.rows else "–",
-            _number(tuned.steps),
+            _number(None if tuned.length else tuned.steps),
             ", ".join(map(str, tuned.seeds)) or "–",
             _number(tuned.runs or None),
             _number(tuned.seconds / 60 if tuned.runs else None),

@@ -46,6 +46,17 @@ def test_other_tables_have_it_as_a_note_and_those_of_no_choice_do_not() -> None:
         assert not any("tuning" in note or "trials" in note for note in table.notes)
 
 
+def test_where_the_grid_says_how_long_is_trained_no_other_length_is_named() -> None:
+    record = tuned("mine", grid={"train.epochs": [1, 3]}, settings={"train.epochs": 3}, edges={}, choose="best")
+    table = table_of([BASE, record], "tuning")
+    heads = [column.heading for column in table.columns]
+    (row,) = table.rows
+    assert "steps" not in heads and row.entries[heads.index("of")] == "train.epochs 1, 3"
+    (table, *_) = make_report([Run(record) for record in (BASE, record)], ["retention"]).tables
+    (note,) = [note for note in table.notes if note.startswith("Settings chosen by trials")]
+    assert "best of train.epochs 1, 3, 6 runs on v, epochs as in the grid" in note and "60" not in note
+
+
 def test_of_a_frontier_a_method_has_one_row() -> None:
     records = [tuned(f"mine-{rate}", choose="frontier", family="mine", settings={"train.lr": rate}) for rate in (1, 2)]
     table = table_of([BASE, *records], "tuning")
