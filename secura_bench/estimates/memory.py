@@ -90,7 +90,8 @@ def memory_of(
     """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
 
     Whenever: weights, frozen · 2 or 4 + trained · 2 or 4, under autocast (``bf16``) a bf16 copy of the trained ones as
-    well, less ``quantised_savings`` where they are held in few bits; ``optimizer_bytes``; ``Footprint.held_memory``, and ``task_bytes`` of every task before. Beside these:
+    well, less ``quantised_savings`` where they are held in few bits; ``optimizer_bytes``; ``Footprint.held_memory``,
+    and ``task_bytes`` of every task before. Beside these:
 
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;

@@ -174,7 +174,7 @@ class Stack(Method[StackOptions]):
             own = dict(after.named_parameters())
             if own.keys() != trained.keys() or list(map(id, after.modules())) != modules:
                 raise SpecError(
-                    f"a stack adapts the model once, and {part.name!r} changes it after {attaching[0].name!r}. List "
+                    f"a stack adapts the model once, and {part.name!r} changes it after {first.name!r}. List "
                     f"the one that adapts first; what only looks at the model does so in 'start'."
                 )
             for name, parameter in own.items():

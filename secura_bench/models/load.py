@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ModelFolder:
     path: Path
     identity: str
     hub: str | None = None
-    load: LoadSpec = LoadSpec()
+    load: LoadSpec = field(default_factory=LoadSpec)
 
 
 class Preset(BaseModel):

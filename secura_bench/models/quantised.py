@@ -94,7 +94,8 @@ def dense_weight(linear: nn.Module) -> Tensor:
 
     if kind == "Params4bit":
         return functional.dequantize_4bit(weight.data, weight.quant_state)
-    scales = weight.SCB if weight.SCB is not None else linear.state.SCB  # its first forward moves them
+    state: Any = linear.state
+    scales = state.SCB if weight.SCB is None else weight.SCB  # its first forward moves them
     return functional.int8_vectorwise_dequant(weight.data, scales)
 
 
@@ -102,12 +103,13 @@ def product(linear: nn.Linear, x: Tensor) -> Tensor:
     """Return x Wᵀ, as the module computes it, without its bias."""
     if not is_quantised(linear):
         return F.linear(x, linear.weight)
-    bias, linear.bias = linear.bias, None
+    module: Any = linear
+    bias, module.bias = module.bias, None
     try:
-        found: Tensor = linear(x)
+        found: Tensor = module(x)
         return found
     finally:
-        linear.bias = bias
+        module.bias = bias
 
 
 def in_fp32(model: nn.Module) -> nn.Module:

@@ -21,9 +21,9 @@ class LoadSpec(Explained):
     """
 
     bits: Literal[4, 8] | None = None
-    """In how many bits the base's linear weights are held: ``4`` as QLoRA does it; ``8`` as LLM.int8() does, but without
-    columns of outliers: each row of inputs is rounded to 8 bits by itself. Only adapters can then be trained, and
-    nothing is merged into the weights. Unset: whole, in the precision of ``train``."""
+    """In how many bits the base's linear weights are held: ``4`` as QLoRA does it; ``8`` as LLM.int8() does, but
+    without columns of outliers: each row of inputs is rounded to 8 bits by itself. Only adapters can then be trained,
+    and nothing is merged into the weights. Unset: whole, in the precision of ``train``."""
 
     quant_type: Literal["nf4", "fp4"] = "nf4"
     """The 4-bit numbers: those that are equally likely under a normal distribution (``nf4``), or floats (``fp4``)."""
