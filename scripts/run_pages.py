@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,12 @@ METHOD = ROOT / "docs" / "methods" / "l2_to_start.py"
 """What the tutorial tells its reader to save first."""
 
 WIDTH = 96
+TERMINAL = {"COLUMNS": str(WIDTH), "FORCE_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+"""What a command's environment has, so that it prints as to a terminal."""
+
+Run = Callable[[Sequence[str], Path], str]
+"""Runs one of the bench's commands, of which it is given the words after the first, in a folder; returns its output."""
+
 _STYLE = re.compile(r"\x1b\[[\d;]*m")
 _PIECE = re.compile(
     r'^```\w+ title="(?P<file>[^"]+)"\n(?P<text>.*?)^```$'
@@ -32,12 +39,8 @@ _PIECE = re.compile(
 )
 
 
-def run_page(page: str, folder: Path) -> str:
-    """Save a page's files in ``folder``, run its commands there, in order, and return it with what they print.
-
-    Raises:
-        RuntimeError: A command fails.
-    """
+def run_page(page: str, folder: Path, run: Run) -> str:
+    """Save a page's files in ``folder``, ``run`` its commands there, in order, and return it with what they print."""
     printed = ""
 
     def do(piece: re.Match[str]) -> str:
@@ -46,7 +49,7 @@ def run_page(page: str, folder: Path) -> str:
             (folder / piece["file"]).write_text(piece["text"], encoding="utf-8")
         elif piece["console"]:
             for command in commands(piece["console"]):
-                printed = _run(command, folder)
+                printed = _STYLE.sub("", run(command[1:], folder))
         else:
             head, _, _ = piece[0].partition("\n")
             return f"{head}\n```text\n{excerpt(printed, piece['what'])}```\n<!-- end of printed -->"
@@ -82,21 +85,27 @@ def _indent(line: str) -> str:
     return " " * (4 if line.startswith("  - ") else 2)
 
 
-def _run(words: list[str], folder: Path) -> str:
-    environment = os.environ | {"COLUMNS": str(WIDTH), "FORCE_COLOR": "1", "HF_HUB_OFFLINE": "1"}  # as in a terminal
+def in_a_process(words: Sequence[str], folder: Path) -> str:
+    """Run one of the bench's commands in ``folder`` and return what it prints.
+
+    Raises:
+        RuntimeError: It fails.
+    """
+    environment = os.environ | TERMINAL
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "secura_bench", *words[1:]]
+    command = [sys.executable, "-m", "secura_bench", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{shlex.join(words)}: exit code {done.returncode}\n{done.stderr}")
-    return _STYLE.sub("", done.stdout)
+    return done.stdout
 
 
 def main() -> int:
     """Write the tutorial anew."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / METHOD.name).write_bytes(METHOD.read_bytes())
-        TUTORIAL.write_text(run_page(TUTORIAL.read_text(encoding="utf-8"), Path(folder)), encoding="utf-8")
+        page = run_page(TUTORIAL.read_text(encoding="utf-8"), Path(folder), in_a_process)
+    TUTORIAL.write_text(page, encoding="utf-8")
     return 0
 
 

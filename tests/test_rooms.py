@@ -15,7 +15,7 @@ import draw_rooms
 ORDER = (
     "foundation", "execution", "answers", "hub", "results", "tasks", "spec", "publications", "data", "harness",
     "models", "adapters", "evaluation", "methods", "checkpoints", "training", "plan", "tuning", "estimates", "export",
-    "report", "runs", "integrations", "checking", "cli",
+    "report", "runs", "launch", "integrations", "checking", "cli",
 )  # fmt: skip
 """From the lowest room to the highest."""
 

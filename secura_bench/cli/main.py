@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +21,7 @@ from secura_bench.cli.run import run
 from secura_bench.cli.schema import schema
 from secura_bench.cli.score import score
 from secura_bench.foundation.errors import BenchError, StoppedEarly
+from secura_bench.foundation.library_warnings import leave_out_library_warnings
 from secura_bench.foundation.version import __version__
 
 
@@ -85,8 +85,7 @@ data.command("check")(check_data)
 
 def main() -> None:
     """Run the command line; an error that the user can mend is printed plainly and exits with 2."""
-    # Libraries' notes to their own developers are not for the user of this one.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|accelerate)\b")
+    leave_out_library_warnings()
     try:
         with at_end:
             app()

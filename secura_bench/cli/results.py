@@ -17,6 +17,7 @@ def status(
 ) -> None:
     """Say which runs are done, running (where), failed (why) or missing, and how long it takes."""
     from secura_bench.foundation.wording import duration
+    from secura_bench.launch.slurm_queue import queued
     from secura_bench.results.status import read_status, seconds_left
 
     runs = read_status(results)
@@ -24,10 +25,13 @@ def status(
         raise BenchError(f"{results}: no run was planned there. `secura-bench run SPEC` makes one.")
     counts = {state: sum(run.state == state for run in runs) for state in dict.fromkeys(run.state for run in runs)}
     width = max(len(plain(run.name)) for run in runs)
+    waiting = queued(results)
     for position, run in enumerate(runs):
         if position == 0 or runs[position - 1].experiment != run.experiment:
             typer.echo(plain(run.experiment))
-        typer.echo(f"  {plain(run.name):<{width}}  {run.state:<8}  {plain_note(run.detail)}".rstrip())
+        queue = waiting.get(f"{run.experiment}/{run.name.rpartition('-')[0]}", "")
+        detail = "  ".join(filter(None, (plain_note(run.detail), plain_note(queue))))
+        typer.echo(f"  {plain(run.name):<{width}}  {run.state:<8}  {detail}".rstrip())
     left = seconds_left(runs)
     summary = ", ".join(f"{number} {state}" for state, number in counts.items())
     typer.echo(summary + (f"; about {duration(left)} left" if left else ""))

@@ -10,6 +10,7 @@ import typer
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, hush, include_tasks, load_plugins, say
 from secura_bench.cli.plan import plan
 from secura_bench.cli.report import tell
+from secura_bench.cli.spread import AtATime, ForSbatch, Gpus, GpusPerRun, Jobs, Launcher, Spread, Words
 from secura_bench.foundation.errors import BenchError
 
 
@@ -39,19 +40,34 @@ def run(
     report_to: Annotated[
         list[str], typer.Option("--report-to", metavar="TRACKER", help="tensorboard, wandb, ...; may be repeated.")
     ] = NONE,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, as `plan` does, and do nothing.")] = False,
+    jobs: Jobs = 1,
+    gpus: Gpus = "",
+    launcher: Launcher = "local",
+    gpus_per_run: GpusPerRun = 0,
+    at_a_time: AtATime = 8,
+    for_sbatch: ForSbatch = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do nothing, and show the plan as `plan` does, or SLURM's script.")
+    ] = False,
 ) -> list[Path]:
     """Do an experiment's missing runs, then print its report.
 
     Stopped by Ctrl-C or killed, the same command goes on where it was.
     """
-    if dry_run:
-        plan(spec, results, 0, overrides, plugins, includes, allow_code)
-        return []
-    from secura_bench.spec.load import load_specs
     from secura_bench.training.processes import MEETING, check_launch, count, is_main
 
     check_launch()
+    spread = Spread(launcher, jobs, gpus, gpus_per_run, at_a_time, for_sbatch or (), count())
+    if dry_run and not spread.slurm:
+        plan(spec, results, 0, overrides, plugins, includes, allow_code)
+        return []
+    from secura_bench.spec.load import load_specs
+
+    if spread.slurm and (force or json_lines):
+        raise BenchError(
+            "--launcher slurm takes no --json-lines, and no --force: a run that SLURM starts again would begin anew; "
+            "move its folder aside by hand."
+        )
     if quiet and json_lines:
         raise BenchError("--quiet and --json-lines contradict each other; leave one of them out.")
     quiet = quiet or json_lines
@@ -64,21 +80,20 @@ def run(
 
         check_trackers(report_to)
     say("reading the model's shapes and the data", quiet)
-    from secura_bench.estimates.device import this_device
-    from secura_bench.estimates.forecast import refuse_what_cannot_fit
     from secura_bench.report.formats.terminal import print_tables
     from secura_bench.report.make import make_report
     from secura_bench.report.study.read import read_runs
     from secura_bench.runs.stages import execute_specs
     from secura_bench.runs.stopping import Stopped
-    from secura_bench.tuning.trials import trial_experiment
 
-    refuse_what_cannot_fit([*(trial_experiment(one) for one in loaded if one.tune), *loaded], this_device())
+    words = Words(spec, results, overrides, plugins, includes, allow_code, report_to)
+    show = typer.echo if dry_run else None
+    do, specs = spread.prepare(loaded, words, show, lambda text: say(text, quiet))
     if count() > 1 and is_main():
         say(f"waiting for {count()} processes, {MEETING.total_seconds() / 60:g} minutes at most", quiet)
     try:
         outcome, trials, own = execute_specs(
-            loaded,
+            specs,
             results,
             "machine" if json_lines else "quiet" if quiet else "person",
             only,
@@ -86,10 +101,13 @@ def run(
             report_to,
             allow_code,
             lambda text: say(text, quiet or not is_main()),
+            do,
         )
     except Stopped as stopped:
         say("stopped; the same command goes on from here", False)
         raise typer.Exit(128 + stopped.signal) from None
+    if dry_run:
+        return []
     runs = [*trials, *own]
     folders, shown = (
         [results / run.folder for run in some if (results / run.folder).exists()] for some in (runs, own or trials)

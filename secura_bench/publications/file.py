@@ -137,6 +137,10 @@ class Experiment(Explained):
     rows: dict[str, Rows] = Field(default_factory=dict)
     """By task, how many rows were trained on and tested on. Unset: as ``data`` splits a task's own rows."""
 
+    metrics: dict[str, Measured] = Field(default_factory=dict)
+    """By metric, what stands for it in this experiment: of a small one that shows an order in short. Such a number
+    stands beside the published one and is never compared with it."""
+
     methods: dict[str, MethodOf] = Field(default_factory=dict)
     """By method, what is otherwise in this experiment."""
 

@@ -131,6 +131,10 @@ def _check_lists(yaml: YamlFile, file: PublicationFile) -> None:
 def _check(yaml: YamlFile, file: PublicationFile) -> None:
     """Refuse tables that name what is not there, or that nothing could be set beside."""
     _check_lists(yaml, file)
+    for name, of in file.experiments.items():
+        for metric in of.metrics:
+            if metric not in file.metrics:
+                raise yaml.error(("experiments", name, "metrics"), unknown_name("metric", metric, file.metrics))
     for name, table in file.tables.items():
         at = ("tables", name)
         if table.layout == "counts":

@@ -31,7 +31,7 @@ def chosen_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
         return list(runs)
     chosen: list[Run] = []
     for wanted in only:
-        exact = [run for run in runs if wanted in (run.folder.as_posix(), run.folder.name, run.name)]
+        exact = [run for run in runs if wanted in (run.folder.as_posix(), run.folder.name, run.name, run.address)]
         found = exact or [
             run for run in runs if wanted in (run.folder.as_posix() if "/" in wanted else run.folder.name)
         ]

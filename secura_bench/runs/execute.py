@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -40,7 +40,7 @@ ProgressMode = Literal["person", "machine", "quiet"]
 def execute(
     plans: Sequence[Plan],
     results: Path,
-    progress: ProgressMode = "person",
+    progress: ProgressMode | Progress = "person",
     only: Sequence[str] = (),
     force: bool = False,
     report_to: Sequence[str] = (),
@@ -50,14 +50,13 @@ def execute(
     A finished run is never touched. ``only`` names runs, or unique parts of their names. ``force`` moves the folders
     of runs aside and does the runs anew. A run that another process does is left out, and looked at again at the end
     of its plan. If it is still held then, the outcome says so: nobody waits. If a run fails, its folder says why, and
-    the other runs go on.
+    the other runs go on. ``progress`` is a way to tell of it that is known by name, or whom to tell.
 
     Raises:
         BenchError: ``only`` names no run or several, the disk is full, a record is damaged.
         Stopped: SIGINT or SIGTERM; what was done is saved.
     """
-    if results.exists() and not results.is_dir():
-        raise BenchError(f"{results}: is a file; --results names a folder.")
+    check_results(results)
     chosen = {id(run) for run in chosen_runs([run for plan in plans for run in plan.runs], only)}
     order = _Order(results, progress, force, report_to)
     whole = Outcome()
@@ -67,12 +66,27 @@ def execute(
     return whole
 
 
+def check_results(results: Path) -> None:
+    """Refuse a results folder that is a file.
+
+    Raises:
+        BenchError: It is one.
+    """
+    if results.exists() and not results.is_dir():
+        raise BenchError(f"{results}: is a file; --results names a folder.")
+
+
+def progress_of(mode: ProgressMode | Progress) -> Progress:
+    """Return what tells of one run after another in a mode that is not a person's; a progress stays itself."""
+    return {"machine": JsonLines, "quiet": Warnings}[mode]() if isinstance(mode, str) else mode
+
+
 @dataclass(frozen=True)
 class _Order:
     """What a command says of all its runs."""
 
     results: Path
-    progress: ProgressMode
+    progress: ProgressMode | Progress
     force: bool
     report_to: Sequence[str]
 
@@ -102,15 +116,14 @@ def _execute(plan: Plan, runs: Sequence[Run], order: _Order) -> Outcome:
 
 
 class _Progress:
-    """The progress of a mode, as a context."""
+    """The progress of a mode, or one that was handed over, as a context."""
 
-    def __init__(self, mode: ProgressMode, elsewhere: Elsewhere) -> None:
+    def __init__(self, mode: ProgressMode | Progress, elsewhere: Elsewhere) -> None:
         units = elsewhere.units
         self._reporter = (
             Reporter(sum(units.values()), len(units), elsewhere=elsewhere) if mode == "person" and is_main() else None
         )
-        others: dict[ProgressMode, Callable[[], Progress]] = {"machine": JsonLines, "quiet": Warnings}
-        self._progress = self._reporter or (others[mode]() if is_main() else NoProgress())
+        self._progress = self._reporter or (progress_of(mode) if is_main() else NoProgress())
 
     def __enter__(self) -> Progress:
         return self._reporter.__enter__() if self._reporter else self._progress

@@ -13,6 +13,9 @@ from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.tuning.choose import settle
 from secura_bench.tuning.trials import trial_experiment
 
+Doing = Callable[[Sequence[Plan], Path, ProgressMode, Sequence[str], bool, Sequence[str]], Outcome]
+"""What does the missing runs of plans: ``execute``, or a launcher's ``execute``."""
+
 
 def execute_specs(
     specs: Sequence[ExperimentSpec],
@@ -23,11 +26,13 @@ def execute_specs(
     report_to: Sequence[str] = (),
     allow_code: bool = False,
     say: Callable[[str], None] = lambda text: None,
+    do: Doing = execute,
 ) -> tuple[Outcome, tuple[Run, ...], tuple[Run, ...]]:
     """Do the missing runs of ``specs``, as ``execute`` does those of plans; return also the trials and the other runs.
 
     Settings are chosen when all trials of a spec are done, by whatever process; until then its own runs wait, and
-    ``say`` is told. ``only`` may name trials, and of the other runs those whose settings are chosen.
+    ``say`` is told. ``only`` may name trials, and of the other runs those whose settings are chosen. ``do`` does the
+    runs of plans: ``execute`` here and one after another, a launcher elsewhere or several at once.
 
     Raises:
         BenchError: As ``make_plans``, ``settle`` and ``execute``.
@@ -36,12 +41,12 @@ def execute_specs(
     tuned = [spec for spec in specs if spec.tune is not None]
     trials = make_plans([trial_experiment(spec) for spec in tuned], allow_code)
     if trials and not only:
-        outcome = execute(trials, results, progress, (), force, report_to)
+        outcome = do(trials, results, progress, (), force, report_to)
         plans = _own_plans(specs, trials, results, allow_code, say)
-        outcome.add(execute(plans, results, progress, (), force, report_to))
+        outcome.add(do(plans, results, progress, (), force, report_to))
     else:
         plans = _own_plans(specs, trials, results, allow_code, say)
-        outcome = execute((*trials, *plans), results, progress, only, force, report_to)
+        outcome = do((*trials, *plans), results, progress, only, force, report_to)
     return outcome, _runs(trials), _runs(plans)
 
 

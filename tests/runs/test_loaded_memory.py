@@ -20,7 +20,7 @@ COUNT, WITHIN = 5, 0.05
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a random base of 50 M parameters, adapters of it and whole models."""
+    """Return a folder with a random base of 17 M parameters, adapters of it and whole models."""
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -28,8 +28,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = untouched()[1]
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=1024,
-        intermediate_size=2816,
+        hidden_size=512,
+        intermediate_size=1408,
         num_hidden_layers=4,
         num_attention_heads=8,
         max_position_embeddings=1024,
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer.save_pretrained(folder / name)
     for number in range(COUNT):
         model = LlamaForCausalLM.from_pretrained(folder / "base")
-        adapted = get_peft_model(model, LoraConfig(r=64, target_modules="all-linear", init_lora_weights=False))
+        adapted = get_peft_model(model, LoraConfig(r=128, target_modules="all-linear", init_lora_weights=False))
         adapted.save_pretrained(folder / f"adapter-{number}")
     return folder
 

@@ -35,7 +35,9 @@ def _table(shape: Shape, source: Source, model: str, against: bool) -> Table:
     pairs = list(dict.fromkeys((place.task, place.metric) for place in own if place.metric in part.metrics))
     columns = [
         Column(
-            metric, of={"task": task, "metric": metric}, digits=4 if part.measured(metric).what == "log_change" else 2
+            part.heading(metric),
+            of={"task": task, "metric": metric},
+            digits=4 if part.measured(metric).what == "log_change" else 2,
         )
         for task, metric in pairs
     ]
@@ -53,6 +55,8 @@ def _table(shape: Shape, source: Source, model: str, against: bool) -> Table:
                 place = Place(shape.id, own[0].model, task, line.name, metric, variant=line.variant)
                 same = part.mode == "separate" or arm.is_base or arm.sequence == part.tasks
                 others = [] if same else [f"another sequence ({', '.join(arm.sequence)})"]
+                stands = part.heading(metric)
+                others += [] if stands == metric else [f"another measure stands for it ({stands})"]
                 entries.append(number_of(_cell(study, arm, part, metric), place, runs, part, line, against, others))
             label = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((label, *entries), {"method": label}, model, arm.is_base))

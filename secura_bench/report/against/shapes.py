@@ -42,8 +42,14 @@ class Part:
         return tuple(dict.fromkeys(self.protocol(metric) for metric in self.metrics))
 
     def measured(self, metric: str) -> Measured:
-        """Return what one of its metrics is here."""
-        return self.publication.file.metrics[metric]
+        """Return what one of its metrics is here, or what stands for it in this experiment."""
+        return self.of.metrics.get(metric) or self.publication.file.metrics[metric]
+
+    def heading(self, metric: str) -> str:
+        """Return what a column of the metric is called: by its name, and by what stands for it if another one does."""
+        if metric not in self.of.metrics:
+            return metric
+        return f"{metric} ({', '.join((self.protocol(metric), *self.scored_by(metric)))})"
 
     def role(self, metric: str) -> Role:
         """Return of which rows a metric is."""

@@ -63,7 +63,8 @@ def _scores(shape: Shape, found: Sound, against: bool) -> Iterator[Table]:
     elif shape.table.layout == "matrix":
         yield from matrices(shape, sources[0], against)
     elif shape.table.layout == "methods":
-        yield from methods(shape, sources[0], against)
+        for source in sources:
+            yield from methods(shape, source, against)
     elif any(source.studies for source in sources):
         table = _table(shape, sources, against)
         entries = [entry for row in table.rows for entry in row.entries]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.wording import duration
 from secura_bench.runs.progress.events import RunActivity
+from secura_bench.runs.progress.live import live_view
 
 if TYPE_CHECKING:
     from secura_bench.results.record import Score
@@ -50,22 +51,7 @@ class Reporter:
         self._live: Any = None
         self._close = ExitStack()
         if self.stream.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Live
-            from rich.table import Column
-
-            self._live = Live(
-                TextColumn("{task.fields[title]}", markup=False, table_column=Column(no_wrap=True)),
-                BarColumn(bar_width=16),
-                TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True)),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
-                TextColumn("{task.fields[doing]}", markup=False, table_column=Column(ratio=1)),
-                console=Console(file=self.stream),
-                expand=True,
-                transient=True,
-            )
+            self._live = live_view(self.stream)
             self._all = self._live.add_task("", total=self.total, title="all runs", doing="", left="")
             self._one = self._live.add_task("", total=1.0, title="", doing="", left="")
 

@@ -196,6 +196,30 @@ def test_pefts_order_has_a_rank_correlation() -> None:
     assert all(entry.verdict for entry in numbers(table))
 
 
+def test_what_stands_for_a_metric_in_short_is_beside_it_and_never_compared() -> None:
+    """A small model's order has its rank correlation too; no verdict compares BLEU with an accuracy."""
+    learned = {"loha": 60.0, "oft": 61.5, "vera": 60.2, "ln_tuning": 59.9, "miss": 61.0}
+    of = {"experiment": "peft-short", "mode": "separate", "probe": "cnndm_text"}
+    of |= {"protocol": "teacher_forced", "metric": "char_bleu"}
+    runs = [run_of("base", {(None, "probe"): 10.0, (None, "gsm8k"): 59.0}, ("gsm8k",), **of)]
+    for name, value in learned.items():
+        scores = {("gsm8k", "gsm8k"): value, ("gsm8k", "probe"): 10.0 + (value - 59.0) / 10}
+        options = {"peft_type": name}
+        runs.append(run_of("peft", scores, ("gsm8k",), options=options, fingerprint=name, name=name, **of))
+    table = _tables("peft", runs)["metamathqa"]
+    assert [column.heading for column in table.columns] == [
+        "method",
+        "accuracy (teacher_forced, char_bleu)",
+        "forgetting",
+    ]
+    loha = next(row for row in table.rows if row.entries[1].cell.value == 60.0).entries[1]
+    assert loha.published == pytest.approx(39.2722, abs=1e-4)
+    assert "another measure stands for it (accuracy (teacher_forced, char_bleu))" in loha.reasons
+    assert {entry.verdict for entry in numbers(table) if entry.published is not None} == {"n/c"}
+    (order,) = (note for note in table.notes if note.startswith("Order of the methods"))
+    assert "accuracy (teacher_forced, char_bleu): 5 methods, τ" in order and "forgetting: 5 methods, τ" in order
+
+
 @pytest.mark.parametrize(
     ("name", "experiment", "config"),
     [
