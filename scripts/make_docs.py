@@ -4,8 +4,9 @@
 two together. Runs of your own in ``results/`` are left out: only records under version control count.
 
 What other pages quote is written anew, too: what ``secura-bench compare`` says, between ``<!-- compared: EXPERIMENT
-PROTOCOL ONE OTHER -->`` (a task may follow) and ``<!-- end of compared -->``; and rows of docs/results/report.md,
-between ``<!-- rows: TITLE; TRAINED ON; METHOD, …; COLUMN, … -->`` and ``<!-- end of rows -->``.
+PROTOCOL ONE OTHER -->`` (a task may follow; EXPERIMENT/MODEL where it was made of several) and ``<!-- end of compared
+-->``; and rows of docs/results/report.md, between ``<!-- rows: TITLE; TRAINED ON; METHOD, …; COLUMN, … -->`` and ``<!--
+end of rows -->``, where TRAINED ON is – in a table that does not name it.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def requoted(page: str, studies: Sequence[Study]) -> str:
 
     def quote(match: re.Match[str]) -> str:
         begin, experiment, protocol, one, other, task, end = match.groups()
-        curves, found = compared([study for study in studies if study.experiment == experiment], one, other)
+        name, _, model = experiment.partition("/")
+        of = [study for study in studies if study.experiment == name and model in ("", study.model)]
+        curves, found = compared(of, one, other)
         if task:
             curves, found = [], [part for pair in found for part in pair.parts if part.tasks == (task,)]
         said = [sentence_of(each) for each in curves if each.protocol.id == protocol]
@@ -97,7 +100,8 @@ def with_rows(page: str, report: str) -> str:
         begin, title, task, methods, columns, end = match.groups()
         _, found, rest = report.partition(f"### {title}\n\n")
         table = [line.strip("| ").split(" | ") for line in rest.partition("\n\n")[0].splitlines()]
-        rows = {row[1].replace("\\", ""): row for row in table[2:] if row[0] == task}
+        method = table[0].index("method") if found else 0
+        rows = {row[method].replace("\\", ""): row for row in table[2:] if task in ("–", row[0])}
         if not found or not rows.keys() >= (wanted := dict.fromkeys(methods.split(", "))).keys():
             raise ValueError(f"{begin.strip()}: docs/results/report.md has no such rows.")
         kept = [table[0].index(column) for column in columns.split(", ")]

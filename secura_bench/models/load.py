@@ -24,6 +24,7 @@ from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.hub.cache import Repository
 from secura_bench.models.config import CONFIG, configuration, read_config
 from secura_bench.models.from_hub import Part, bring, bring_weights
+from secura_bench.models.layouts import shape_from
 from secura_bench.models.shape import Shape
 from secura_bench.models.sound import load_sound
 from secura_bench.spec.loading import LoadSpec
@@ -221,7 +222,7 @@ def shape_of(name: str) -> Shape | None:
     """
     preset = presets().get(name)
     if preset and preset.family and not _is_here(preset):
-        return Shape.from_config(preset.family, preset.shape or {})
+        return shape_from(preset.family, preset.shape or {})
     return _shape_in(_locate(name, fetch="nothing")[0])
 
 
@@ -248,7 +249,7 @@ def _is_here(preset: Preset) -> bool:
 def _shape_in(folder: Path) -> Shape | None:
     config = read_config(folder)
     try:
-        return Shape.from_config(config["model_type"], config)
+        return shape_from(config["model_type"], config)
     except KeyError:  # a size is left to transformers' default, which only it knows
         return None
 

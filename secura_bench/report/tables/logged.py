@@ -74,8 +74,8 @@ def merges(study: Study) -> Iterator[Table]:
 
 
 _MOVED = Note(
-    "Moved by: the norm of the change itself, ‖W − W_base‖ in percent of ‖W_base‖ (for CUR-LoRA ‖C U R‖ / ‖W‖), of the "
-    "query and value projections; a mean over layers, tasks and seeds."
+    "Moved by: the norm of the change itself, ‖W − W_base‖ in percent of ‖W_base‖ (for CUR-LoRA ‖C U R‖ / ‖W‖), a mean "
+    "over layers, tasks and seeds; of the query and value projections where the run adapted none or all."
 )
 
 
