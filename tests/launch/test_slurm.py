@@ -88,7 +88,9 @@ def test_a_dry_run_shows_the_script_and_writes_nothing(work: Path) -> None:
         (("--launcher", "slurm", "--force"), "would begin anew"),
         (("--launcher", "slurm", "--jobs", "2"), "--at-a-time"),
         (("--", "--partition=gpu"), "--partition=gpu: is for --launcher slurm"),
-        (("--gpus-per-run", "2"), "--gpus-per-run: is for --launcher slurm"),
+        (("--gpus-per-run", "2"), "--gpus-per-run: is for --launcher slurm or ray"),
+        (("--address", "here:1"), "--address here:1: is for --launcher ray"),
+        (("--launcher", "ray", "--force"), "would begin anew"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(words: tuple[str, ...], says: str, work: Path) -> None:
