@@ -143,7 +143,8 @@ class RayWorker:
             except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError):
                 ended, events = Ended(_STOPPED, ""), Events()
             except self._ray.exceptions.RayError as error:
-                self._tell(Failed(f"Ray: {in_a_line(error)}."))
+                cause = getattr(error, "cause", None) or error  # what was raised on the node; else a traceback follows
+                self._tell(Failed(f"Ray: {in_a_line(cause)}."))
                 return
             if ended.status == _STOPPED and not self._ending.is_set():
                 self._tell(Lost("Its node is gone, or is being taken away."))

@@ -113,7 +113,14 @@ class Crashed(Exception):  # noqa: N818
 
 
 class OutOfMemory(Exception):  # noqa: N818
-    pass
+    cause: Exception | None = None
+
+
+def raised(cause: Exception) -> OutOfMemory:
+    """Return what Ray makes of an error on a node."""
+    error = OutOfMemory("ray::do_command()\n  Traceback")
+    error.cause = cause
+    return error
 
 
 class Ray:
@@ -183,6 +190,7 @@ def test_a_run_that_loses_its_node_is_begun_again_when_the_dead_nodes_note_is_ol
         (attempt(Ended(2, "secura-bench: no such spec")), Fault("no such spec", early=False)),
         (attempt(Ended(3, "secura-bench: No space left")), Fault("No space left", early=True)),
         (attempt(OutOfMemory("the node is full")), Failed("Ray: OutOfMemory: the node is full.")),
+        (attempt(raised(OSError("no such folder"))), Failed("Ray: OSError: no such folder.")),
     ],
 )
 def test_what_ends_a_run_is_told(ends: Any, hears: object) -> None:
