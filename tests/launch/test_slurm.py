@@ -159,7 +159,8 @@ def test_a_run_that_slurm_stops_is_queued_again_and_ends_equal(work: Path, peace
 
     until(again)
     assert "PENDING, BeginTime" in secura_bench("status", cwd=work).stdout
-    subprocess.run(["scontrol", "update", f"JobId={job}_1", "StartTime=now"], check=True)
+    soon = "StartTime=now+5"  # within the second that a job ended in, a node refuses to start it
+    subprocess.run(["scontrol", "update", f"JobId={job}_1", soon], check=True)
     until(lambda: len(list(find_records(work / "results"))) == 2)
     log = next(work.glob(f"results/.slurm/{job}_1.log")).read_text()
     assert "going on where it stopped" in log
