@@ -30,7 +30,7 @@ from secura_bench.methods.kept import Kept
 from secura_bench.methods.lending import attached
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
-from secura_bench.models.quantised import scalars
+from secura_bench.models.quantised import dense_weight, scalars
 from secura_bench.spec.sources import sources_in
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class Method(Generic[OptionsT]):
         """
         for path, module in model.named_modules():
             if path.rpartition(".")[2] in DEFAULT_TARGETS and isinstance(module, nn.Linear):
-                yield path, module.weight
+                yield path, dense_weight(module)
 
     def former_weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         """Yield the same weights before a normalisation, where the method has one."""

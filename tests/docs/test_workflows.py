@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from typer.main import get_command
 from secura_bench.cli.main import app
 from secura_bench.execution.languages import LANGUAGES
 
+GATE = ROOT / "examples" / "gate-a-model.yml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -25,7 +27,7 @@ def steps(path: Path) -> list[str]:
     return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*WORKFLOWS, GATE], ids=lambda path: path.name)
 def test_every_target_and_command_is_there(path: Path) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     text = "\n".join(steps(path))
@@ -49,8 +51,36 @@ def test_the_sandbox_is_there_before_the_tests_run(path: Path) -> None:
 
 
 def test_every_action_is_pinned_to_a_version() -> None:
-    used = re.findall(r"uses: (\S+)", "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS))
+    used = re.findall(r"uses: (\S+)", "\n".join(path.read_text(encoding="utf-8") for path in [*WORKFLOWS, GATE]))
     assert used and all("@" in action for action in used)
+
+
+def actions(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the steps that use an action, by its name without the version."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+        for step in job["steps"]:
+            if "uses" in step:
+                found.setdefault(step["uses"].partition("@")[0], []).append(step)
+    return found
+
+
+def test_the_gate_to_copy_has_options_that_are_there() -> None:
+    (text,) = [step for step in steps(GATE) if "secura-bench score" in step]
+    given = set(re.findall(r"(?<!\S)--[\w-]+", text))
+    assert given and given <= {name for each in get_command(app).commands["score"].params for name in each.opts}
+
+
+def test_the_gate_to_copy_needs_no_requirements_file() -> None:
+    (step,) = actions(GATE)["actions/setup-python"]
+    assert "cache" not in step["with"], "it ends with an error where there is no requirements.txt and no pyproject.toml"
+
+
+def test_the_gate_to_copy_keeps_answers_where_it_stops_a_merge() -> None:
+    (restored,), (saved,) = (actions(GATE)[f"actions/cache/{name}"] for name in ("restore", "save"))
+    assert saved["if"] == "always()"
+    assert saved["with"].items() <= restored["with"].items()
+    assert restored["with"]["key"].startswith(restored["with"]["restore-keys"])
 
 
 def test_the_lowest_versions_are_those_of_the_project() -> None:

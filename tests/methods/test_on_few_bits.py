@@ -19,6 +19,7 @@ from secura_bench.methods.cur_adapter import layers
 from secura_bench.methods.peft_quantised import ON_FEW_BITS
 from secura_bench.models.load import load_model
 from secura_bench.models.quantised import dense_weight
+from secura_bench.training.norms import frobenius, linear_weights
 
 SMALL = {"r": 8, "m": 16}
 LORA = {"r": 2, "dropout": 0.0, "boundary": "continue"}
@@ -115,6 +116,13 @@ def test_under_bf16_the_compute_dtype_is_bf16_and_it_trains() -> None:
         (task,) = tasks(1)
         session.task(task, 2)
         assert all(layer.K.dtype == torch.float32 and layer.K.any() for layer in layers(session.model))
+
+
+def test_norms_are_of_what_the_bits_stand_for() -> None:
+    model = held_in(4)
+    ours, theirs = (dict(build_method("base").weights(each)) for each in (model, twin_of(model)))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[path], theirs[path]) for path in ours)
+    assert frobenius(linear_weights(model)) == frobenius(linear_weights(twin_of(model)))
 
 
 TUNERS = {

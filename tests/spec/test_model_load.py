@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from conftest import SPEC, secura_bench
 
 from secura_bench.foundation.errors import SpecError
+from secura_bench.models.config import attention_of
 from secura_bench.models.load import find_model, load_model
 from secura_bench.plan.make import make_plan
 from secura_bench.plan.run import Run
@@ -145,3 +147,7 @@ def test_attention_is_computed_by_what_is_said(tmp_path: Path) -> None:
     for said, expected in ((None, "sdpa"), ("eager", "eager"), ("sdpa", "sdpa")):
         model: Any = load_model(replace(tiny, load=LoadSpec(attn_implementation=said)))
         assert model.config._attn_implementation == expected
+    capped = SimpleNamespace(attn_logit_softcapping=50.0)  # as Gemma 2's is
+    assert attention_of(capped, "eager") == {"attn_implementation": "eager"} and not attention_of(capped, None)
+    with pytest.raises(SpecError, match="sdpa leaves out the soft cap"):
+        attention_of(capped, "sdpa")
