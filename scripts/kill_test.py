@@ -16,14 +16,15 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SPEC = """\
 experiment: kill-test
@@ -51,6 +52,10 @@ STEPS = 6 * 2 * 2 * 7
 TIMES = ("cost.train_seconds", "cost.evaluate_seconds", "cost.peak_memory", "finished_at")
 NAMED = ("training", "boundary", "half-saved", "unnamed", "outdated", "evaluating", "filing", "recording", "untidy")
 POINTS = (*NAMED, "random")
+LIBRARIES = (
+    "secura_bench.runs.execute", "peft", "transformers.models.llama.modeling_llama", "nltk.translate.bleu_score",
+)  # fmt: skip
+"""What would take each process longer to import than all else that it does."""
 
 
 def die() -> None:
@@ -152,14 +157,37 @@ def arm(point: str, after: int, delay: float, steps: Path) -> None:
 
 
 def run(folder: Path, point: str, after: int, delay: float) -> tuple[int, int]:
-    """Give the command in ``folder``; return its exit code and how many steps it began."""
-    steps = folder / "steps"
+    """Give the command in ``folder``, in a process of its own; return its exit code and how many steps it began."""
+    steps, said = folder / "steps", folder / "said"
     steps.unlink(missing_ok=True)
-    armed = [sys.executable, __file__, "--child", point, str(after), str(delay), str(steps), "run", "spec.yaml"]
-    done = subprocess.run([*armed, "--quiet"], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, -signal.SIGKILL):
-        raise SystemExit(f"{point}: exit code {done.returncode}\n{done.stderr}")
-    return done.returncode, len(steps.read_text().split()) if steps.exists() else 0
+    child = os.fork()  # of a process that has imported the libraries and done nothing with them
+    if not child:
+        be_armed(folder, point, after, delay)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, -signal.SIGKILL):
+        raise SystemExit(f"{point}: exit code {code}\n{said.read_text()}")
+    return code, len(steps.read_text().split()) if steps.exists() else 0
+
+
+def be_armed(folder: Path, point: str, after: int, delay: float) -> NoReturn:
+    """Be the process that does the command in ``folder``, with a bomb in it; what it says goes to a file."""
+    code: Any = 1
+    os.chdir(folder)
+    with Path("said").open("w", buffering=1) as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        try:
+            arm(point, after, delay, folder / "steps")
+            sys.argv = ["secura-bench", "run", "spec.yaml", "--quiet"]
+            import_module("secura_bench.cli.main").main()
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def files(folder: Path) -> dict[str, Any]:
@@ -187,9 +215,13 @@ def without_times(record: dict[str, Any]) -> dict[str, Any]:
 def kill_test(work: Path, kills: int, seed: int, spec: str = SPEC, all_steps: int = STEPS) -> list[str]:
     """Do the whole test in an empty folder; return a line for each kill.
 
+    The process must not have computed anything, as it is forked: a test calls this in one of its own.
+
     Raises:
         SystemExit: Something differs, is left over, or was done twice over; says what.
     """
+    for name in LIBRARIES:
+        import_module(name)
     peace, war = work / "peace", work / "war"
     for folder in (peace, war):
         folder.mkdir()
@@ -225,15 +257,7 @@ def kill_test(work: Path, kills: int, seed: int, spec: str = SPEC, all_steps: in
 
 
 def main() -> None:
-    """Run the test, or, as its child, the command line with a bomb in it."""
-    if sys.argv[1:2] == ["--child"]:
-        point, after, delay, steps = sys.argv[2:6]
-        arm(point, int(after), float(delay), Path(steps))
-        sys.argv = ["secura-bench", *sys.argv[6:]]
-        from secura_bench.cli.main import main as command_line
-
-        command_line()
-        return
+    """Run the test."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

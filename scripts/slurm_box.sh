@@ -8,6 +8,11 @@ set -euo pipefail
 what=${1:?start or stop} box=$(realpath -m "${2:?a folder}")
 
 stop() {
+  if [ -s "$box/slurmctld.pid" ]; then  # jobs first: without their controller they would stay
+    export SLURM_CONF="$box/slurm.conf"
+    scancel --user="$(id -un)" || true
+    for _ in $(seq 200); do [ -n "$(squeue --noheader)" ] || break; sleep 0.2; done
+  fi
   for name in slurmd slurmctld munged; do
     if [ -s "$box/$name.pid" ]; then
       pid=$(cat "$box/$name.pid")

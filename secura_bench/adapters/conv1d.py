@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from secura_bench.models.quantised import dense_weight
+
 
 class LinearOfConv1D(nn.Linear):
     """A Conv1D seen as the linear layer that it is: its weight is the stored one's transpose, in the same memory."""
@@ -28,6 +30,6 @@ def as_linear(module: nn.Module) -> nn.Linear:
 
 
 def linear_weight(module: nn.Module) -> Tensor:
-    """Return the weight of a linear module as h×d, a view of it."""
-    weight: Any = module.weight
+    """Return the weight of a linear module as h×d, a view of it; of a quantised one what it stands for."""
+    weight: Any = dense_weight(module)
     return weight.t() if is_conv1d(module) else weight

@@ -20,6 +20,7 @@ from secura_bench.adapters.peft_layers import lora_layers
 from secura_bench.data.example import Example
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.wording import in_a_line
+from secura_bench.models.quantised import is_quantised
 from secura_bench.models.tensors import sharing
 
 _LEFT = ("covariance_matrix", "sample_count", "corda_method", "rank")  # what PEFT leaves on a module
@@ -57,7 +58,7 @@ def refuse_corda(model: nn.Module) -> None:
             raise SpecError(
                 f"init_lora_weights: corda: {name} is a {type(base).__name__}; CorDA adapts Linear and Conv1D alone."
             )
-        if not base.weight.is_floating_point():
+        if is_quantised(base):
             raise SpecError(
                 f"init_lora_weights: corda: {name} is quantised, and nothing can be taken out of it; take true."
             )

@@ -63,7 +63,7 @@ def initial_a(weight: Tensor, r: int, m: int) -> Tensor:
 
 def core_forward(x: Tensor, C: Tensor, core: Tensor, R: Tensor) -> Tensor:
     """Return x (C core R)ᵀ, (..., h), by thin products, never forming h×d."""
-    return F.linear(F.linear(x, core @ R), C)
+    return F.linear(F.linear(x, core @ R.to(x.dtype)), C.to(x.dtype))
 
 
 def core_weight(C: Tensor, core: Tensor, R: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from secura_bench.adapters.cur import core_forward, core_weight, initial_a
 from secura_bench.adapters.stand_in import LinearStandIn, Names
+from secura_bench.models.quantised import dense_weight
 
 
 class CURLinear(LinearStandIn, ABC):
@@ -31,7 +32,7 @@ class CURLinear(LinearStandIn, ABC):
 
     def __init__(self, base: nn.Linear, columns: Tensor, rows: Tensor) -> None:
         super().__init__()
-        weight = base.weight.detach()
+        weight = dense_weight(base).detach()
         r = len(columns)
         self.base = base.requires_grad_(False)
         self.register_buffer("C", weight[:, columns].clone(), persistent=False)
@@ -58,7 +59,7 @@ class CURLinear(LinearStandIn, ABC):
     def former(self) -> Tensor:
         """Return W_former = W + C K R as an h×d matrix in fp32."""
         with full_precision(self.K):
-            return self.base.weight.float() + core_weight(self.C.float(), self.K, self.R.float())
+            return dense_weight(self.base).float() + core_weight(self.C.float(), self.K, self.R.float())
 
     def delta(self) -> Tensor:
         """Return the update that is being trained, C · trained core · R, as an h×d matrix in fp32."""
@@ -103,7 +104,7 @@ class CABRLinear(CURLinear):
     def __init__(self, base: nn.Linear, columns: Tensor, rows: Tensor, m: int) -> None:
         super().__init__(base, columns, rows)
         r = len(columns)
-        self.A = nn.Parameter(initial_a(base.weight, r, m))
+        self.A = nn.Parameter(initial_a(dense_weight(base), r, m))
         self.B = nn.Parameter(torch.zeros(m, r, device=self.K.device))
 
     def trained_core(self) -> Tensor:

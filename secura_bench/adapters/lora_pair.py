@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from secura_bench.adapters.merging import Survival, merge_into
 from secura_bench.adapters.stand_in import LinearStandIn, Names
+from secura_bench.models.quantised import dense_weight
 
 
 class DualLoRALinear(LinearStandIn):
@@ -55,7 +56,7 @@ class DualLoRALinear(LinearStandIn):
     def effective_weight(self, long_term: bool) -> Tensor:
         """Return W + B A with one of the pairs, h×d in fp32."""
         A, B = self._pair(long_term)
-        return self.base.weight.float() + B.float() @ A.float()
+        return dense_weight(self.base).float() + B.float() @ A.float()
 
     @torch.no_grad()
     def average(self, decay: float) -> None:

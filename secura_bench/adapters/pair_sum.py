@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from secura_bench.adapters.stand_in import LinearStandIn, Names
+from secura_bench.models.quantised import dense_weight
 
 
 class PairSumLinear(LinearStandIn):
@@ -62,7 +63,7 @@ class PairSumLinear(LinearStandIn):
     def effective_weight(self) -> Tensor:
         """Return W + s (B A + Σ B_i A_i), h×d in fp32."""
         A, B = self.pairs()
-        return self.base.weight.float() + self.scale * (B @ A)
+        return dense_weight(self.base).float() + self.scale * (B @ A)
 
     def overlap(self) -> Tensor:
         """Return Σ_i Σ |A_i Aᵀ| over the earlier pairs, with gradient for A; a scalar."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from secura_bench.adapters.conv1d import is_conv1d
 from secura_bench.adapters.merging import Survival
+from secura_bench.models.quantised import dense_weight
 
 
 def lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -34,7 +35,7 @@ def effective_weight(layer: Any) -> Tensor:
     became of its lesser singular values.
     """
     (name,) = layer.active_adapters
-    weight = layer.get_base_layer().weight.float() + layer.get_delta_weight(name).float()
+    weight = dense_weight(layer.get_base_layer()).float() + layer.get_delta_weight(name).float()
     if name in getattr(layer, "lora_magnitude_vector", {}):
         magnitude = layer.lora_magnitude_vector[name].weight.float()
         outputs = 1 if is_conv1d(layer.get_base_layer()) else 0

@@ -22,6 +22,7 @@ from secura_bench.adapters.merging import Survival
 from secura_bench.adapters.peft_layers import effective_weight, tuner_layers
 from secura_bench.data.example import Example
 from secura_bench.foundation.errors import SpecError
+from secura_bench.models.quantised import is_quantised
 from secura_bench.models.tensors import sharing
 
 COPIES = 6
@@ -53,7 +54,7 @@ def refuse_renewal(model: nn.Module) -> None:
             raise SpecError(
                 f"boundary: renew: {name} is a {type(base).__name__}; nn.Linear alone is renewed; {way_out}"
             )
-        if not base.weight.is_floating_point():
+        if is_quantised(base):
             raise SpecError(f"boundary: renew: {name} is quantised, and nothing can be merged into it; {way_out}")
         if others := shared.get(f"{path}.base_layer.weight"):
             raise SpecError(

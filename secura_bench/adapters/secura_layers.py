@@ -13,6 +13,7 @@ from secura_bench.adapters.cur_layers import CABRLinear, add_bias, full_precisio
 from secura_bench.adapters.merging import Survival, merge_into
 from secura_bench.adapters.signorm import output_restraint, resting_restraint, restraint
 from secura_bench.adapters.stand_in import Names
+from secura_bench.models.quantised import product
 
 Merge = Literal["m1", "m2", "none"]
 
@@ -71,7 +72,7 @@ class UnnormedSecuraLinear(CABRLinear):
         return add_bias(self._unnormed(x), self.base.bias, self.adapter_bias)
 
     def _unnormed(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.base.weight) + core_forward(x, self.C, self.core().to(x.dtype), self.R)
+        return product(self.base, x) + core_forward(x, self.C, self.core().to(x.dtype), self.R)
 
     def core(self) -> Tensor:
         """Return what of the core is not in the base weight: K + A B, or A B where merges go into W itself."""
@@ -145,7 +146,7 @@ class PublicSecuraLinear(UnnormedSecuraLinear):
             shown = trained if self.rule == "m2" else self.K
         update = core_forward(x, self.C, trained.to(x.dtype), self.R)
         d = add_bias(update, self.adapter_bias)
-        y0 = F.linear(x, self.base.weight)
+        y0 = product(self.base, x)
         if self.rule == "m2":
             y0 = y0 + update
         elif not self.into_base:

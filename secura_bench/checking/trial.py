@@ -50,6 +50,9 @@ _SPEC: dict[str, Any] = {
     "threads": 1,
 }
 
+_METRICS = "nltk.translate.bleu_score"
+"""What is imported when something is scored, in as long as half a run takes."""
+
 When = Literal["in-task", "in-second-task", "at-boundary"]
 _MOMENTS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "in-task": (("tiny_group", KILLED_AFTER), (MIXED, KILLED_AFTER)),
@@ -133,7 +136,7 @@ def _processes() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "peft", "transformers.models.llama.modeling_llama"])
+    context.set_forkserver_preload([__name__, "peft", "transformers.models.llama.modeling_llama", _METRICS])
     return context
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class Lender:
         base, dtype, device = self._of
         if checkpoint is not None and checkpoint.adapter is None:
             self.release()
-            yield load_model(checkpoint.folder, dtype, tell).to(device)
+            yield load_model(replace(checkpoint.folder, load=base.load), dtype, tell).to(device)
             return
         if self._held is None:
             self._told = []

@@ -59,8 +59,12 @@ def validate(
     from secura_bench.checkpoints.find import check_checkpoint
     from secura_bench.estimates.tuning import added
     from secura_bench.evaluation.metric_there import check_metric
+    from secura_bench.foundation.errors import SpecError
     from secura_bench.harness.load import check_installed, load
+    from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
+    from secura_bench.models.quantised import missing_package
+    from secura_bench.plan.limits import refuse_on_few_bits
     from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
@@ -80,6 +84,12 @@ def validate(
             else:
                 typer.echo(f"{suite.part}: not loaded, for include_path is code; --allow-code loads it", err=True)
 
+    def few_bits(spec: ExperimentSpec) -> None:
+        if missing := missing_package(spec.load):
+            raise SpecError(missing)
+        for method in spec.methods:
+            refuse_on_few_bits(spec, build_method(method.name, **method.options))
+
     def checkpoints(spec: ExperimentSpec) -> None:
         for method in spec.methods:
             if method.is_checkpoint:
@@ -90,7 +100,13 @@ def validate(
     load_plugins(plugins)
     include_tasks(includes)
     for name in specs:
-        checks = {"model": model, "evaluate.metrics": metrics, "probe": suites, "methods": checkpoints}
+        checks = {
+            "model": model,
+            "model_load": few_bits,
+            "evaluate.metrics": metrics,
+            "probe": suites,
+            "methods": checkpoints,
+        }
         for spec in load_specs(name, overrides, checks):
             runs = len(planned_runs(spec))
             typer.echo(

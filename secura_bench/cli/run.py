@@ -10,7 +10,7 @@ import typer
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, hush, include_tasks, load_plugins, say
 from secura_bench.cli.plan import plan
 from secura_bench.cli.report import tell
-from secura_bench.cli.spread import AtATime, ForSbatch, Gpus, GpusPerRun, Jobs, Launcher, Spread, Words
+from secura_bench.cli.spread import Address, AtATime, ForSbatch, Gpus, GpusPerRun, Jobs, Launcher, Spread, Words
 from secura_bench.foundation.errors import BenchError
 
 
@@ -45,6 +45,7 @@ def run(
     launcher: Launcher = "local",
     gpus_per_run: GpusPerRun = 0,
     at_a_time: AtATime = 8,
+    address: Address = "",
     for_sbatch: ForSbatch = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do nothing, and show the plan as `plan` does, or SLURM's script.")
@@ -57,17 +58,19 @@ def run(
     from secura_bench.training.processes import MEETING, check_launch, count, is_main
 
     check_launch()
-    spread = Spread(launcher, jobs, gpus, gpus_per_run, at_a_time, for_sbatch or (), count())
+    spread = Spread(launcher, jobs, gpus, gpus_per_run, at_a_time, address, for_sbatch or (), count())
     if dry_run and not spread.slurm:
         plan(spec, results, 0, overrides, plugins, includes, allow_code)
         return []
     from secura_bench.spec.load import load_specs
 
-    if spread.slurm and (force or json_lines):
+    if spread.elsewhere and force:
         raise BenchError(
-            "--launcher slurm takes no --json-lines, and no --force: a run that SLURM starts again would begin anew; "
-            "move its folder aside by hand."
+            f"--launcher {launcher} takes no --force: a run that is started again would begin anew; move its folder "
+            f"aside by hand."
         )
+    if spread.slurm and json_lines:
+        raise BenchError("--launcher slurm takes no --json-lines: nobody waits for the runs.")
     if quiet and json_lines:
         raise BenchError("--quiet and --json-lines contradict each other; leave one of them out.")
     quiet = quiet or json_lines

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from secura_bench.runs.stages import Doing
     from secura_bench.spec.experiment import ExperimentSpec
 
-LAUNCHERS = ("local", "slurm")
+LAUNCHERS = ("local", "slurm", "ray")
 
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="Do N runs at once on the CPU.")]
 Gpus = Annotated[str, typer.Option("--gpus", metavar="all|0,2", help="Do a run on each of these GPUs at once.")]
 Launcher = Annotated[str, typer.Option("--launcher", metavar="|".join(LAUNCHERS), help="Where runs are done.")]
-GpusPerRun = Annotated[int, typer.Option("--gpus-per-run", metavar="N", min=0, help="GPUs of a run, under SLURM.")]
-AtATime = Annotated[int, typer.Option("--at-a-time", metavar="N", min=1, help="Runs at once, under SLURM.")]
+GpusPerRun = Annotated[
+    int, typer.Option("--gpus-per-run", metavar="N", min=0, help="GPUs of a run, under SLURM or Ray.")
+]
+AtATime = Annotated[int, typer.Option("--at-a-time", metavar="N", min=1, help="Runs at once, under SLURM or Ray.")]
+Address = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="A Ray cluster, for --launcher ray.")]
 ForSbatch = Annotated[
     list[str] | None, typer.Argument(metavar="[-- OPTION...]", help="Options of sbatch, for --launcher slurm.")
 ]
@@ -40,6 +43,7 @@ class Spread:
     gpus: str
     gpus_per_run: int
     at_a_time: int
+    address: str
     for_sbatch: Sequence[str]
     processes: int
 
@@ -47,15 +51,25 @@ class Spread:
         if self.launcher not in LAUNCHERS:
             raise BenchError(f"--launcher {self.launcher}: {unknown_name('launcher', self.launcher, LAUNCHERS)}")
         here = self.jobs > 1 or bool(self.gpus)
-        if (here or self.slurm) and self.processes > 1:
+        if (here or self.elsewhere) and self.processes > 1:
             raise BenchError("--jobs, --gpus and --launcher start processes; give the command without torchrun.")
         if self.jobs > 1 and self.gpus:
             raise BenchError("--jobs and --gpus contradict each other: a GPU does one run at a time. Leave --jobs out.")
-        if self.slurm and here:
-            raise BenchError("--jobs and --gpus are for this machine; --at-a-time and --gpus-per-run for SLURM.")
-        if not self.slurm and (self.gpus_per_run or self.for_sbatch):
-            named = "--gpus-per-run" if self.gpus_per_run else " ".join(self.for_sbatch)
-            raise BenchError(f"{named}: is for --launcher slurm, and none is asked for.")
+        if self.elsewhere and here:
+            raise BenchError(
+                "--jobs and --gpus are for this machine; --at-a-time and --gpus-per-run for --launcher slurm or ray."
+            )
+        if self.gpus_per_run and not self.elsewhere:
+            raise BenchError("--gpus-per-run: is for --launcher slurm or ray, and none is asked for.")
+        if self.for_sbatch and not self.slurm:
+            raise BenchError(f"{' '.join(self.for_sbatch)}: is for --launcher slurm, which is not asked for.")
+        if self.address and self.launcher != "ray":
+            raise BenchError(f"--address {self.address}: is for --launcher ray, which is not asked for.")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether runs are done by commands of their own, by SLURM or Ray."""
+        return self.launcher != "local"
 
     @property
     def slurm(self) -> bool:
@@ -81,6 +95,10 @@ class Spread:
 
             send = Slurm(words.as_typed(), self.gpus_per_run, self.at_a_time, self.for_sbatch, say, show)
             return send.execute, specs
+        if self.launcher == "ray":
+            from secura_bench.launch.ray_cluster import RayCluster
+
+            return RayCluster(words.as_typed(), self.gpus_per_run, self.at_a_time, self.address).execute, specs
         if self.jobs == 1 and not self.gpus:
             _refuse_what_cannot_fit(specs, 1)
             return execute, specs

@@ -26,6 +26,7 @@ from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
+from secura_bench.models.quantised import missing_package
 from secura_bench.models.shape import Shape
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.make import Plan, make_plans
@@ -127,7 +128,7 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     preset = presets().get(spec.model)
     return Forecast(
         spec=spec,
-        model=model_label(spec.model),
+        model=model_label(spec.model) + spec.load.mark,
         parameters=shape.parameters if shape else None,
         access=preset.access if preset and unknown else "",
         template=preset.template if preset else None,
@@ -196,7 +197,8 @@ def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> s
     for savings in accumulate(known, lambda before, more: before | more):
         train = estimate.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
-        memory = memory_of(footprint, counted, shape, train, scoring, rows.answers, estimate.tasks, not device.is_cpu)
+        on_gpu, load = not device.is_cpu, spec.load
+        memory = memory_of(footprint, counted, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load)
         if fits(memory, device):
             changed = {key: value for key, value in savings.items() if getattr(estimate.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
@@ -240,7 +242,7 @@ def _of_method(
         left=0,
         checkpoint=0,
         tasks=len(planned.tasks),
-        needs=missing_extra(train),
+        needs=missing_package(spec.load) or missing_extra(train),
     )
     try:
         footprint = method.footprint()
@@ -286,7 +288,8 @@ def _estimated(
     flops += work.looked_at * forward_flops(shape, rows.tokens, rows.tokens)
     logits = footprint.logits_memory(rows.answers, shape.vocabulary)
     left, checkpoint = disk_of(planned.spec, count, train, work, footprint, shape, logits)
-    memory = memory_of(footprint, count, shape, train, scoring, rows.answers, estimate.tasks, not device.is_cpu)
+    on_gpu, load = not device.is_cpu, planned.spec.load
+    memory = memory_of(footprint, count, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load)
     seconds = flops / (device.speed(planned.threads) * EFFICIENCY)
     return replace(estimate, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 

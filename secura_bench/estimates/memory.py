@@ -9,11 +9,13 @@ import math
 from dataclasses import dataclass, replace
 
 from secura_bench.estimates.activations import Activations, Batch, activations, adapted_scalars, adapted_sizes
+from secura_bench.estimates.few_bits import frozen_bytes, quantised_savings
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.shape import Shape
 from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.loading import LoadSpec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.spec.types import Precision
 
@@ -50,11 +52,6 @@ class Memory:
         return self.device + self.host
 
 
-def frozen_bytes(precision: Precision) -> int:
-    """Return the bytes of a frozen scalar: 4 in fp32, else 2."""
-    return 4 if precision == "fp32" else 2
-
-
 def trained_bytes(precision: Precision) -> int:
     """Return the bytes of a trained scalar, its gradient and each of Adam's moments: 4 in fp32 and bf16, else 2."""
     return 4 if precision in ("fp32", "bf16") else 2
@@ -88,11 +85,13 @@ def memory_of(
     answers: int,
     tasks: int = 1,
     on_gpu: bool = False,
+    load: LoadSpec | None = None,
 ) -> Memory:
     """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
 
     Whenever: weights, frozen · 2 or 4 + trained · 2 or 4, under autocast (``bf16``) a bf16 copy of the trained ones as
-    well; ``optimizer_bytes``; ``Footprint.held_memory``, and ``task_bytes`` of every task before. Beside these:
+    well, less ``quantised_savings`` where they are held in few bits; ``optimizer_bytes``; ``Footprint.held_memory``,
+    and ``task_bytes`` of every task before. Beside these:
 
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
@@ -107,6 +106,8 @@ def memory_of(
     """
     trained, bytes_ = count.trainable, trained_bytes(train.precision)
     weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
+    if load is not None and load.bits:
+        weights -= quantised_savings(shape, train.precision, load)
     if not footprint.trains:
         return Memory(weights, 0, 0, scoring_bytes(shape, train.precision, scoring), 0)
     if train.precision == "bf16":

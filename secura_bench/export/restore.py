@@ -12,6 +12,7 @@ from secura_bench.foundation.errors import BenchError
 from secura_bench.methods.lending import attached
 from secura_bench.methods.method import Method
 from secura_bench.models.load import ModelFolder, load_model
+from secura_bench.models.quantised import in_fp32
 from secura_bench.models.sound import not_finite
 from secura_bench.models.tensors import named_tensors
 from secura_bench.training.precision import train_targets_alone
@@ -60,4 +61,4 @@ def restore(
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].data = tensor.to(own[name].device)
-    return model.float().eval()
+    return in_fp32(model).eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from secura_bench.methods.build import build_method
 from secura_bench.methods.method import Method
 from secura_bench.models.config import configuration
 from secura_bench.models.load import ModelFolder, find_model, load_model, load_tokenizer
+from secura_bench.models.quantised import bitsandbytes_config, in_fp32, settle
 from secura_bench.models.sound import load_sound
 from secura_bench.models.task_heads import FILE
 from secura_bench.results.folder import RunFolder
@@ -69,7 +71,11 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
         )
     record = read_record(run / "record.json")
     spec = load_run_spec(run / "spec.yaml", [f"model={model_name}"] if model_name else [])
-    base = find_model(spec.model)
+    base = replace(find_model(spec.model), load=spec.load)
+    if form == "merged" and spec.load.bits:
+        raise BenchError(
+            f"the base's weights are held in {spec.load.bits} bits, and nothing is merged into them; {_OTHER[form]}"
+        )
     refuse_another_base(record, base)
     dtype = weights_dtype(spec.train.precision)
     method, model = _restored(spec, base, kept, dtype)
@@ -82,7 +88,7 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
         else:
             again, used_up = _restored(spec, base, kept, dtype)
             _write_merged(base, merged_model(base, again, used_up, dtype), folder)
-        untrained = load_model(base, dtype).float()
+        untrained = in_fp32(load_model(base, dtype))
         refuse_disagreement(method, model, untrained, lambda: _written(form, folder, base, dtype), _OTHER[form])
         chat = ChatFormat(load_tokenizer(base), spec.data.system, base.label, bare=spec.data.bare)
         if (heads := RunFolder(run).heads_file).is_file():
@@ -107,8 +113,10 @@ def _written(form: Form, folder: Path, base: ModelFolder, dtype: torch.dtype) ->
     from transformers import AutoModelForCausalLM
 
     config = configuration(base.path)
-    stock = AutoModelForCausalLM.from_pretrained(base.path, config=config, dtype=dtype, use_safetensors=True).float()
-    loaded: nn.Module = PeftModel.from_pretrained(stock, str(folder))
+    few = {"quantization_config": bitsandbytes_config(base.load, dtype)} if base.load.bits else {}
+    stock = AutoModelForCausalLM.from_pretrained(base.path, config=config, dtype=dtype, use_safetensors=True, **few)
+    settle(base.label, stock)
+    loaded: nn.Module = PeftModel.from_pretrained(in_fp32(stock), str(folder))
     return loaded
 
 
@@ -118,13 +126,13 @@ def _write_peft(base: ModelFolder, method: Method, model: nn.Module, folder: Pat
         _write_core_as_peft(base, adapted, folder, dtype)
         return
     if summed := dict(pair_layers(model)):
-        _save_adapter(pairs_as_lora(load_model(base, dtype).float(), summed), base, folder)
+        _save_adapter(pairs_as_lora(in_fp32(load_model(base, dtype)), summed), base, folder)
         return
     if not hasattr(model, "peft_config"):
         raise BenchError(
             f"method {method.name!r} leaves no adapter that PEFT knows; `--to merged` writes the whole model."
         )
-    original = load_model(base, dtype).float().state_dict()
+    original = in_fp32(load_model(base, dtype)).state_dict()
     for path, layer in tuner_layers(model):
         name = path.removeprefix("base_model.model.") + ".weight"
         weight = getattr(layer.get_base_layer(), "weight", None)
@@ -152,7 +160,7 @@ def _write_core_as_peft(base: ModelFolder, adapted: dict[str, CURLinear], folder
     if normed and not first.always_merged:
         raise BenchError(f"SigNorm with fusion_step > 1 divides every entry by another number; {other_way}")
     r = len(first.K)
-    stock_base = load_model(base, dtype).float()
+    stock_base: Any = in_fp32(load_model(base, dtype))
     names = {path.rpartition(".")[2] for path in adapted}
     alike = {path for path, _ in stock_base.named_modules() if path.rpartition(".")[2] in names}
     config = LoraConfig(
@@ -195,6 +203,9 @@ def _card(record: RunRecord, base: ModelFolder, chat: ChatFormat, form: Form) ->
         f"{', '.join(record.tasks)}, seed {record.seed}.",
         f"The system message that it was trained and scored with: {system}.",
     ]
+    if base.load.bits:
+        settings = json.dumps(record.model.get("load", {}))
+        told.append(f"The base's linear weights were held in {base.load.bits} bits, by bitsandbytes: {settings}.")
     if chat.differences:
         lines = "\n".join(f"- {difference}" for difference in chat.differences)
         told.append(f"Its prompts differ from `apply_chat_template(…, add_generation_prompt=True)`:\n\n{lines}")

@@ -32,10 +32,11 @@ def commit() -> dict[str, Any] | None:
 
 
 def versions(names: Iterable[str]) -> dict[str, str | None]:
-    """Return the installed version of each distribution, None where there is none."""
+    """Return the installed version of each distribution, None where there is none, each looked up once a process."""
     return {name: _version(name) for name in names}
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return version(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from secura_bench.foundation.errors import SpecError
 from secura_bench.models.load import fetch_weights
 from secura_bench.plan.fingerprint import resolved_options
 from secura_bench.plan.make import Plan
@@ -67,6 +68,20 @@ def missing_jobs(
                 fetch_weights(plan.inputs.model)
             jobs += [Job(run, work_units(run, plan.inputs_of(run))) for run in missing]
     return jobs
+
+
+def refuse_open_threads(plans: Sequence[Plan], launcher: str) -> None:
+    """Refuse specs that leave the number of threads to the machine, for a launcher whose machines may differ.
+
+    Raises:
+        SpecError: One does.
+    """
+    for plan in plans:
+        if plan.spec.threads is None:
+            raise SpecError(
+                f"--launcher {launcher}: {plan.spec.experiment} names no 'threads', and nodes may have other numbers "
+                f"of cores, by which the same run would be another; write threads: 4, or add --set threads=4."
+            )
 
 
 class JobQueue:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from secura_bench.foundation.errors import BenchError, SpecError
-from secura_bench.launch.jobs import missing_jobs
+from secura_bench.foundation.errors import BenchError
+from secura_bench.launch.jobs import missing_jobs, refuse_open_threads
 from secura_bench.launch.slurm_queue import folder_of, note_job, queued
 from secura_bench.plan.make import Plan
 from secura_bench.runs.execute import ProgressMode
@@ -85,13 +85,8 @@ class Slurm:
             SpecError: A spec names no threads.
             BenchError: ``sbatch`` is not there, or refuses; and as ``runs.execute``.
         """
+        refuse_open_threads(plans, "slurm")
         outcome = Outcome()
-        for plan in plans:
-            if plan.spec.threads is None:
-                raise SpecError(
-                    f"--launcher slurm: {plan.spec.experiment} names no 'threads', and nodes may have other numbers of "
-                    f"cores, by which the same run would be another; write threads: 4, or add --set threads=4."
-                )
         jobs = missing_jobs(plans, results, only, force, outcome, self.say, prepare=self.show is None)
         waiting = queued(results)
         runs = [job.run for job in jobs if job.run.address not in waiting]

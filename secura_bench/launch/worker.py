@@ -54,6 +54,20 @@ class Fault:
     early: bool
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What did a run is gone, through no fault of the run's: it is begun again. ``why``: a sentence."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run failed where it could not say so itself. ``why``: a sentence."""
+
+    why: str
+
+
 class _Telling:
     """Progress that is sent. Nobody may listen any more: then this process is about to be stopped."""
 

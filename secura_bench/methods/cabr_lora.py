@@ -36,7 +36,7 @@ class CABRLoRA(CURAdapter):
     def check(self, path: str, linear: nn.Linear, r: int, model: nn.Module) -> None:
         """Refuse ranks that the module cannot hold: r ≤ min(h, d), r < m ≤ d."""
         super().check(path, linear, r, model)
-        h, d = linear.weight.shape
+        h, d = linear.out_features, linear.in_features
         m = self.m(model)
         if m > d:
             raise SpecError(f"m: {m} is more than {path} ({h}×{d}) has columns; at most {d}.")

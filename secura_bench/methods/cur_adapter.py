@@ -19,6 +19,7 @@ from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Size, Targets, resolve_seed, resolve_size
 from secura_bench.methods.parameters import ParameterCount, count_adapted
+from secura_bench.models.quantised import dense_weight
 
 
 class CUROptions(Options):
@@ -57,16 +58,12 @@ class CURAdapter(Method[CUROptions]):
         r = resolve_size(self.options.r, model)
 
         def adapt(path: str, linear: nn.Linear) -> nn.Module:
-            if not linear.weight.is_floating_point():
-                raise SpecError(
-                    f"target_modules: {path} is quantised ({type(linear).__name__}), and this method takes columns and "
-                    f"rows of the weight itself; use lora on a quantised base."
-                )
             self.check(path, linear, r, model)
+            weight = dense_weight(linear)
             if self.options.selection == "sampled":
-                columns, rows = sampled(linear.weight, r, resolve_seed(self.options.seed), path)
+                columns, rows = sampled(weight, r, resolve_seed(self.options.seed), path)
             else:
-                columns, rows = lowest_norm(linear.weight, r)
+                columns, rows = lowest_norm(weight, r)
             return self.layer(linear, columns, rows, model)
 
         inject(model, self.options.target_modules, adapt)
@@ -95,7 +92,7 @@ class CURAdapter(Method[CUROptions]):
 
     def check(self, path: str, linear: nn.Linear, r: int, model: nn.Module) -> None:
         """Refuse ranks that the module cannot hold."""
-        h, d = linear.weight.shape
+        h, d = linear.out_features, linear.in_features
         if r > min(h, d):
             raise SpecError(f"r: {r} is more than {path} ({h}×{d}) has rows or columns; at most {min(h, d)}.")
 

@@ -34,6 +34,7 @@ from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, Rank, Targets, resolve_seed
 from secura_bench.methods.parameters import ParameterCount, count_adapted
 from secura_bench.models.head import answer_logits, head_at
+from secura_bench.models.quantised import is_quantised
 from secura_bench.spec.types import Number
 
 _HIDDEN = {"weight": 1.0, "decay": 0.25, "boundary": "continue", "evaluate": "long_term"}
@@ -128,6 +129,11 @@ class ILoRA(Method[ILoRAOptions]):
         """Whether the working pair is merged away at a boundary."""
         return self.options.boundary == "merge"
 
+    @property
+    def not_quantised(self) -> str | None:
+        """Where the working pair is merged into the weights."""
+        return "boundary: merge merges into the weights; set continue" if self.merges else None
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Put both pairs into the targeted modules; the working A and B alone require grad."""
         model.requires_grad_(False)
@@ -135,7 +141,7 @@ class ILoRA(Method[ILoRAOptions]):
             refuse_shared(model, self.options.target_modules, "set boundary: continue.")
 
         def adapt(path: str, linear: nn.Linear) -> nn.Module:
-            if self.merges and not linear.weight.is_floating_point():
+            if self.merges and is_quantised(linear):
                 raise SpecError(f"boundary: nothing can be merged into {path}, which is quantised; use 'continue'.")
             return DualLoRALinear(linear, self.options.r)
 

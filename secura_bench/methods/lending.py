@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.foundation.errors import SpecError
+from secura_bench.models.quantised import is_quantised
 
 if TYPE_CHECKING:
     from secura_bench.methods.method import Method
@@ -26,8 +27,10 @@ def attached(
     ``prepare`` is called on the attached model (dtypes, what else is frozen); ``wrap`` on the base that is lent.
 
     Raises:
-        SpecError: The options do not fit the model's modules, or the base cannot be lent.
+        SpecError: The options do not fit the model's modules or how its weights are held, or the base cannot be lent.
     """
+    if (reason := method.not_quantised) and any(map(is_quantised, model.modules())):
+        raise SpecError(f"method {method.name!r} goes with no base whose weights are held in few bits: {reason}.")
     untouched = _Untouched(model) if method.needs_base else None
     model = method.attach(model)
     prepare(model)
@@ -52,7 +55,7 @@ class _Untouched:
     def beside(self, model: nn.Module, method: Method) -> nn.Module:
         """Return them as the base to lend beside the attached ``model``, frozen and in eval mode.
 
-        Copied are the trained tensors, and of a method that merges the weights that it adapted.
+        Copied are the trained tensors, and of a method that merges the weights that it adapted; none that is quantised.
         """
         live = {id(p): (name, p) for name, p in model.named_parameters()}
         own: dict[int, nn.Parameter] = {}
@@ -65,7 +68,8 @@ class _Untouched:
                     f"method {method.name!r} needs the base model's outputs, and what adapts the model has changed "
                     f"{name} when it was attached; start from the base's own weights (init_lora_weights: true)."
                 )
-            if parameter.requires_grad or (method.merges and not there.endswith(name)):
+            merged_into = method.merges and not there.endswith(name) and parameter.is_floating_point()
+            if parameter.requires_grad or merged_into:
                 own[id(parameter)] = nn.Parameter(value.clone(), requires_grad=False)
         for module in self._modules.modules():
             for key, held in module._parameters.items():

@@ -30,6 +30,7 @@ from secura_bench.methods.kept import Computing, Kept
 from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import Fraction, Positive, Rank, Targets
 from secura_bench.methods.parameters import ParameterCount, count_adapted
+from secura_bench.models.quantised import is_quantised
 
 
 class LoRAOptions(Options):
@@ -81,6 +82,13 @@ class LoRA(Method[LoRAOptions]):
         return self.options.init_lora_weights is not False
 
     @property
+    def not_quantised(self) -> str | None:
+        """Where it is merged, or begins by changing the weights."""
+        if self.options.init_lora_weights in ("pissa", "olora"):
+            return f"init_lora_weights: {self.options.init_lora_weights} takes something out of the weights; take true"
+        return f"boundary: {self.options.boundary} merges into the weights; set continue" if self.merges else None
+
+    @property
     def merges(self) -> bool:
         """Whether B is merged away at a boundary."""
         return self.options.boundary != "continue"
@@ -104,11 +112,11 @@ class LoRA(Method[LoRAOptions]):
         if transposed and self.options.init_lora_weights == "olora":
             raise SpecError(f"init_lora_weights: olora does not fit {transposed[0]}, a Conv1D; take pissa, or true.")
         for path in paths:
+            if self.merges and is_quantised(model.get_submodule(path)):
+                raise SpecError(f"{path} is quantised, and nothing can be merged into it; set boundary: continue.")
             weight = linear_weight(model.get_submodule(path))
             if self.extras.get("use_dora") and not weight.is_meta and not weight.any(dim=1).all():
                 raise SpecError(f"{path} has a row that is all zero, and DoRA divides by a row's norm; use lora.")
-            if self.merges and not weight.is_floating_point():
-                raise SpecError(f"{path} is quantised, and nothing can be merged into it; set boundary: continue.")
             on_shapes = weight.is_meta
         config = LoraConfig(
             r=self.options.r,

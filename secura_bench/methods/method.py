@@ -30,6 +30,7 @@ from secura_bench.methods.kept import Kept
 from secura_bench.methods.lending import attached
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
+from secura_bench.models.quantised import dense_weight, scalars
 from secura_bench.spec.sources import sources_in
 
 if TYPE_CHECKING:
@@ -149,6 +150,11 @@ class Method(Generic[OptionsT]):
         """Why there are no weights between the base's and its own, None where there are: ``methods.interpolation``."""
         return None if self.trains else "it trains nothing"
 
+    @property
+    def not_quantised(self) -> str | None:
+        """Why it goes with no base whose weights are held in few bits, None where it does: it changes those weights."""
+        return "it trains the base's weights" if self.trains and type(self).attach is Method.attach else None
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Return the model to train; exactly its trainable tensors require grad: here, whatever of it reads text.
 
@@ -235,8 +241,8 @@ class Method(Generic[OptionsT]):
         base = self.base.parameters() if self.needs_base and self.base is not None else ()
         return ParameterCount(
             trainable=trainable,
-            total=sum(p.numel() for p in model.parameters()),
-            held=sum(p.numel() for p in base if id(p) not in own),
+            total=sum(scalars(p) for p in model.parameters()),
+            held=sum(scalars(p) for p in base if id(p) not in own),
             effective=trainable,
             per_layer=trainable / max(1, len(layers)),
         )
@@ -301,7 +307,7 @@ class Method(Generic[OptionsT]):
         """
         for path, module in model.named_modules():
             if path.rpartition(".")[2] in DEFAULT_TARGETS and isinstance(module, nn.Linear):
-                yield path, module.weight
+                yield path, dense_weight(module)
 
     def former_weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         """Yield the same weights before a normalisation, where the method has one."""

@@ -40,7 +40,9 @@ from secura_bench.methods.options import resolve_seed
 from secura_bench.methods.peft_config import NOT_LINEAR, peft_config
 from secura_bench.methods.peft_linear import not_linear
 from secura_bench.methods.peft_options import PeftOptions
+from secura_bench.methods.peft_quantised import not_on_few_bits
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
+from secura_bench.models.quantised import is_quantised
 from secura_bench.models.tensors import sharing, without_copies
 
 
@@ -76,6 +78,13 @@ class Peft(Method[PeftOptions]):
     def not_between(self) -> str | None:
         """Where a tuner adapts other modules than linear ones, or adds what is not linear."""
         return not_linear(self.options.peft_type, self.options.config)
+
+    @property
+    def not_quantised(self) -> str | None:
+        """Where the tuner has no layer for such weights, or changes them."""
+        if self.renews:
+            return "boundary: renew merges into the weights; set continue"
+        return not_on_few_bits(self.options.peft_type, self.options.config)
 
     @property
     def merges(self) -> bool:
@@ -235,7 +244,8 @@ class Peft(Method[PeftOptions]):
             if isinstance(base, nn.Linear) or is_conv1d(base):
                 was_training = layer.training
                 layer.eval()
-                unit = torch.eye(as_linear(base).in_features, device=base.weight.device, dtype=base.weight.dtype)
+                dtype = torch.float32 if is_quantised(base) else base.weight.dtype
+                unit = torch.eye(as_linear(base).in_features, device=base.weight.device, dtype=dtype)
                 yield path, (layer(unit) - layer(torch.zeros_like(unit[:1]))).T.float()
                 layer.train(was_training)
 

@@ -114,6 +114,11 @@ class Secura(CABRLoRA):
             return "with signorm: public_code its modules have no weight: what they compute is not linear"
         return None
 
+    @property
+    def not_quantised(self) -> str | None:
+        """Where merges go into the base weights."""
+        return "merge_dtype: base merges into the weights; take core" if self.options.merge_dtype == "base" else None
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Put the adapter into the targeted modules."""
         if self.options.merge_dtype == "base":

@@ -148,6 +148,15 @@ class Stack(Method[StackOptions]):
         """The first part's reason."""
         return next(filter(None, (part.not_between for part in self.parts)), None)
 
+    @property
+    def not_quantised(self) -> str | None:
+        """The first reason of a part that attaches something; without one, everything trains."""
+        return next(filter(None, (part.not_quantised for part in self._attaching)), None)
+
+    @property
+    def _attaching(self) -> list[Method]:
+        return [part for part in self.parts if overrides(type(part), "attach")] or [Method()]
+
     def attach(self, model: nn.Module) -> nn.Module:
         """Let the part that adapts the model do so; without one, everything trains.
 
@@ -156,16 +165,16 @@ class Stack(Method[StackOptions]):
         Raises:
             SpecError: Two parts put tensors or modules of their own into the model.
         """
-        attaching = [part for part in self.parts if overrides(type(part), "attach")] or [Method()]
-        model = attaching[0].attach(model)
-        for part in attaching[1:]:
+        first, *others = self._attaching
+        model = first.attach(model)
+        for part in others:
             trained = {name: p.requires_grad for name, p in model.named_parameters()}
             modules = list(map(id, model.modules()))
             after = part.attach(model)
             own = dict(after.named_parameters())
             if own.keys() != trained.keys() or list(map(id, after.modules())) != modules:
                 raise SpecError(
-                    f"a stack adapts the model once, and {part.name!r} changes it after {attaching[0].name!r}. List "
+                    f"a stack adapts the model once, and {part.name!r} changes it after {first.name!r}. List "
                     f"the one that adapts first; what only looks at the model does so in 'start'."
                 )
             for name, parameter in own.items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secura_bench.foundation.errors import DataError, quoted
+from secura_bench.foundation.errors import DataError, SpecError, quoted
 from secura_bench.foundation.wording import in_a_line
 
 CONFIG = "config.json"
@@ -105,3 +105,16 @@ def _attention(plain: Mapping[str, Any]) -> dict[str, str]:
     the same (Gemma 2), and score another model than the one that was trained.
     """
     return {"attn_implementation": "eager"} if plain.get("attn_logit_softcapping") else {}
+
+
+def attention_of(config: Any, wanted: str | None) -> dict[str, Any]:
+    """Return what asks transformers for the attention ``wanted``; nothing where none is.
+
+    Raises:
+        SpecError: It would leave out the model's soft cap of the logits.
+    """
+    if wanted == "sdpa" and getattr(config, "attn_logit_softcapping", None):
+        raise SpecError(
+            "model_load.attn_implementation: sdpa leaves out the soft cap of this model's attention; take eager."
+        )
+    return {} if wanted is None else {"attn_implementation": wanted}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.hub.cache import Repository
 from secura_bench.models.config import CONFIG, configuration, read_config
 from secura_bench.models.from_hub import Part, bring, bring_weights
+from secura_bench.models.layouts import shape_from
 from secura_bench.models.shape import Shape
 from secura_bench.models.sound import load_sound
+from secura_bench.spec.loading import LoadSpec
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class ModelFolder:
 
     ``label`` names it in folders and tables. ``identity`` is its Hub id and commit, or a hash over the files of a
     folder: what makes two models the same. ``hub`` is the id where it is of the Hub: its weights may not be here yet.
+    ``load`` says how its weights are held.
     """
 
     label: str
     path: Path
     identity: str
     hub: str | None = None
+    load: LoadSpec = field(default_factory=LoadSpec)
 
 
 class Preset(BaseModel):
@@ -165,7 +169,7 @@ def load_model(
     """
     fetch_weights(model)
     refuse_changed(model)
-    return load_sound(model.label, model.path, dtype, tell).eval()
+    return load_sound(model.label, model.path, dtype, tell, model.load).eval()
 
 
 def refuse_changed(model: ModelFolder) -> None:
@@ -218,7 +222,7 @@ def shape_of(name: str) -> Shape | None:
     """
     preset = presets().get(name)
     if preset and preset.family and not _is_here(preset):
-        return Shape.from_config(preset.family, preset.shape or {})
+        return shape_from(preset.family, preset.shape or {})
     return _shape_in(_locate(name, fetch="nothing")[0])
 
 
@@ -245,7 +249,7 @@ def _is_here(preset: Preset) -> bool:
 def _shape_in(folder: Path) -> Shape | None:
     config = read_config(folder)
     try:
-        return Shape.from_config(config["model_type"], config)
+        return shape_from(config["model_type"], config)
     except KeyError:  # a size is left to transformers' default, which only it knows
         return None
 

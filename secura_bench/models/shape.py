@@ -54,10 +54,6 @@ class Shape:
     @classmethod
     def from_config(cls, family: str, config: Mapping[str, Any]) -> Shape | None:
         """Read the keys of a config.json; None for a family of another layout."""
-        if family == "gpt2":
-            from secura_bench.models.shape_gpt2 import GPT2Shape  # which is one of these
-
-            return GPT2Shape.read(config)
         if family not in FAMILIES:
             return None
         heads = config["num_attention_heads"]

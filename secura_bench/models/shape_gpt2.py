@@ -24,11 +24,11 @@ class GPT2Shape(Shape):
     residual_dropout: bool = True
 
     @classmethod
-    def read(cls, config: Mapping[str, Any]) -> GPT2Shape:
+    def from_config(cls, family: str, config: Mapping[str, Any]) -> GPT2Shape:
         """Read the keys of a config.json."""
         hidden, heads = config["n_embd"], config["n_head"]
         return cls(
-            family="gpt2",
+            family=family,
             hidden=hidden,
             intermediate=config.get("n_inner") or 4 * hidden,
             layers=config["n_layer"],

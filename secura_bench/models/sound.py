@@ -11,7 +11,9 @@ from torch import nn
 
 from secura_bench.foundation.errors import DataError
 from secura_bench.foundation.wording import in_a_line
-from secura_bench.models.config import configuration
+from secura_bench.models.config import attention_of, configuration
+from secura_bench.models.quantised import bitsandbytes_config, settle
+from secura_bench.spec.loading import LoadSpec
 
 _SHOWN = 3
 
@@ -20,9 +22,13 @@ _COMPUTED = ("inv_freq", "position_ids", "token_type_ids", "masked_bias")
 
 
 def load_sound(
-    label: str, folder: Path, dtype: torch.dtype, tell: Callable[[str], None] = lambda note: None
+    label: str,
+    folder: Path,
+    dtype: torch.dtype,
+    tell: Callable[[str], None] = lambda note: None,
+    load: LoadSpec | None = None,
 ) -> nn.Module:
-    """Return the causal language model in ``folder``, every parameter of it from the files.
+    """Return the causal language model in ``folder``, every parameter of it from the files, held as ``load`` says.
 
     ``tell`` gets a sentence where the files hold buffers that the model makes itself.
 
@@ -33,7 +39,11 @@ def load_sound(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    load = load or LoadSpec()
     config = configuration(folder)
+    settings = attention_of(config, load.attn_implementation)
+    if load.bits:
+        settings["quantization_config"] = bitsandbytes_config(load, dtype)
     if getattr(config, "rescale_every", 0):
         config.rescale_every = 0  # RWKV would divide weights in place to be read, under adapters and what is saved
     logging.disable_progress_bar()
@@ -47,6 +57,7 @@ def load_sound(
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # else the library's own error, of many lines
+            **settings,
         )
     except (MemoryError, torch.OutOfMemoryError):
         raise
@@ -57,6 +68,7 @@ def load_sound(
     refuse_unsound(f"model {label!r}: {folder}", model, found)
     if computed := sorted(found["unexpected_keys"]):
         tell(f"the model's files hold what it computes itself and does not read: {_named(computed)}")
+    settle(label, model)
     loaded: nn.Module = model
     return loaded
 

@@ -14,6 +14,7 @@ from secura_bench.data.chat import ChatFormat
 from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.methods.build import build_method
 from secura_bench.methods.checkpoint import CheckpointOptions
+from secura_bench.methods.peft_quantised import not_on_few_bits
 from secura_bench.models.load import shapes_in
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.limits import check_limits
@@ -105,6 +106,7 @@ def _check(checkpoint: Checkpoint, spec: ExperimentSpec, inputs: Inputs, templat
     """Return what a reader of a checkpoint's scores must know."""
     shapes = shapes_in(inputs.model)
     if checkpoint.adapter is not None:
+        _refuse_on_few_bits(checkpoint, spec)
         notes = list(check_adapter(checkpoint, inputs.model.label, shapes))
     else:
         notes = _sizes(shapes_in(checkpoint.folder), shapes)
@@ -117,6 +119,14 @@ def _check(checkpoint: Checkpoint, spec: ExperimentSpec, inputs: Inputs, templat
     elif template == "own":
         notes.append("prompts are made with its own tokenizer and chat template, which are the base's")
     return tuple(f"{checkpoint.label}: {note}" for note in notes)
+
+
+def _refuse_on_few_bits(checkpoint: Checkpoint, spec: ExperimentSpec) -> None:
+    """Refuse an adapter of a kind that PEFT puts on no base whose weights are held in few bits."""
+    config = checkpoint.adapter or {}
+    tuner = str(config.get("peft_type")).lower()
+    if spec.load.bits and (reason := not_on_few_bits(tuner, config)):
+        raise SpecError(f"model_load.bits: {spec.load.bits}: {checkpoint.label}: {reason}; or leave bits out.")
 
 
 def _sizes(model: Any, base: Any) -> list[str]:

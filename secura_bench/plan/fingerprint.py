@@ -61,6 +61,7 @@ def fingerprint_of(
         "threads": threads,
         "device": device_kind(),
         **run_mark(inputs.why_not),
+        **load_mark(spec, train),
     }
     if inputs.classes and method.is_base:
         identity["heads"] = seed  # which draws the untrained ones
@@ -84,6 +85,12 @@ def fingerprint_of(
         if spec.evaluate.interpolate:
             identity["interpolate"] = spec.evaluate.interpolate
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def load_mark(spec: ExperimentSpec, train: TrainSpec) -> dict[str, Any]:
+    """Return what sets the numbers of a model that is loaded otherwise apart."""
+    told = spec.load.told(train.precision)
+    return {"load": told} if told else {}
 
 
 def _counted(file: TaskFile, protocols: Sequence[str]) -> list[str]:

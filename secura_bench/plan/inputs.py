@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from secura_bench.data import quality
 from secura_bench.data.chat import ChatFormat
@@ -61,7 +61,8 @@ def read_inputs(
 ) -> Inputs:
     """Read what the runs of a spec share: model, rows and probe; prompts as ``chat`` makes them, the model's own."""
     check_allowed(spec, allow_code)
-    model = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
+    found = find_model(spec.model, fetch="tokenizer" if fetch else "nothing")  # data first: weights come last
+    model = replace(found, load=spec.load)
     chat = chat or ChatFormat(load_tokenizer(model), spec.data.system, model.label, bare=spec.data.bare)
     trained, own, sources = spec.task_names, spec.own_parts, sources_of(spec)
     learned = (*trained, *sources)  # whose training rows no probe may score

@@ -63,3 +63,15 @@ def refuse_nothing_to_train(method: Method, attached: nn.Module, inputs: Inputs)
             f"{method.name!r} trains classification heads and nothing else, and no task has one: take tasks of "
             f"kind: classify."
         )
+
+
+def refuse_on_few_bits(spec: ExperimentSpec, method: Method) -> None:
+    """Refuse a method that changes weights which the spec has held in few bits.
+
+    Raises:
+        SpecError: Says how it would.
+    """
+    if spec.load.bits and (reason := method.not_quantised):
+        raise SpecError(
+            f"model_load.bits: {spec.load.bits}: {method.name!r} cannot be trained so: {reason}; or leave bits out."
+        )

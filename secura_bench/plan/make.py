@@ -15,7 +15,7 @@ from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
-from secura_bench.plan.limits import check_limits, refuse_nothing_to_train
+from secura_bench.plan.limits import check_limits, refuse_nothing_to_train, refuse_on_few_bits
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.plan.running import EXECUTE
 from secura_bench.spec.experiment import ExperimentSpec
@@ -58,7 +58,7 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
         if spec.tune is not None:
             raise SpecError("tune: the settings are chosen of trials, which `secura-bench run` does before it plans.")
         metrics = load_metrics(spec, allow_code)
-        shared = spec.model_dump(include={"model", "tasks", "probe", "probe_rows", "data"})
+        shared = spec.model_dump(include={"model", "model_load", "tasks", "probe", "probe_rows", "data"})
         read_for = [spec.evaluate.limit, spec.evaluate.metrics, EXECUTE in spec.protocols, sources_of(spec)]
         key = json.dumps([shared, *read_for], sort_keys=True)
         if key not in read:
@@ -110,6 +110,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     for method in spec.methods:
         try:
             built = build_method(method.name, **method.options)
+            refuse_on_few_bits(spec, built)
             for length in sorted(steps.get(method.label, {0})):
                 built.check_steps(length)
             key = json.dumps([method.name, method.options], sort_keys=True)

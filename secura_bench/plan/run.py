@@ -46,19 +46,24 @@ class PlannedRun:
     def resolved(self) -> dict[str, Any]:
         """Return the run as a spec of its own: what ``spec.yaml`` in its folder says."""
         spec = self.spec.model_dump(
-            mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads", "tune"}
+            mode="json", exclude={"methods", "tasks", "orders", "seeds", "train", "threads", "tune", "model_load"}
         )
         chosen = {} if self.method.tuned is None else {"tuned": self.method.tuned.told}
         entry = {**self.method.named, **_without_home(self.method.options), **chosen}
         return {
             **spec,
             "model": without_home(self.spec.model),
+            **self._load(),
             "tasks": list(self.tasks),
             "methods": [entry],
             "train": self.train.model_dump(mode="json"),
             "seeds": [self.seed],
             "threads": self.threads,
         }
+
+    def _load(self) -> dict[str, Any]:
+        load = self.spec.model_load
+        return {} if load is None else {"model_load": load.model_dump(mode="json", exclude_unset=True)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def threads_of(spec: ExperimentSpec) -> int:
 
 def planned_runs(spec: ExperimentSpec) -> tuple[PlannedRun, ...]:
     """List a spec's runs, the base model first; neither the model nor data has to be here."""
-    model, threads = model_label(spec.model), threads_of(spec)
+    model, threads = model_label(spec.model) + spec.load.mark, threads_of(spec)
     base = MethodSpec(name="base", label="base")
     train = spec.train.for_tasks(spec.task_names)
     found = [PlannedRun(spec, base, train, spec.task_names, spec.seeds[0], threads, f"{model}-base")]

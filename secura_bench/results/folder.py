@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from secura_bench.foundation.files import save_tensors, sync, to_json, write_atomically
+from secura_bench.foundation.regular import read_regular
 from secura_bench.results.record import RunRecord, Score
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 RECORD, FAILURE, LOG, MANIFEST = "record.json", "failure.json", "log.jsonl", "manifest.json"
 REPLACED = ".replaced-"
+_MANIFEST_BYTES = 1 << 24
+"""A manifest is a few kB, and one of a large suite a few hundred."""
 
 
 def items_file(score: Score, part: str | None = None) -> Path:
@@ -87,9 +90,10 @@ class RunFolder:
     def manifest(self) -> Mapping[str, Any]:
         """Return the manifest that is there, empty if none can be read."""
         try:
-            return json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            found = json.loads(read_regular(self.path / MANIFEST, _MANIFEST_BYTES))
         except (OSError, ValueError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""

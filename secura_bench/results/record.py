@@ -53,10 +53,11 @@ Settings = Annotated[dict[str, Any], AfterValidator(_tame)]
 
 @with_config(_CLOSED)
 class ModelNote(TypedDict):
-    """A model: what it is called, and what makes two models the same."""
+    """A model: what it is called, what makes two models the same, and how it was loaded, where that is said."""
 
     label: str
     identity: str
+    load: NotRequired[Settings]
 
 
 @with_config(_CLOSED)

@@ -15,7 +15,7 @@ from secura_bench.checkpoints.heads import heads_identity
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.models.config import memory_mark
-from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind
+from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind, load_mark
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.plan.running import EXECUTE, run_mark
@@ -80,6 +80,7 @@ class BaseScores:
             "device": device_kind(),
             "numbers": RESULTS_VERSION,
             **memory_mark(self.inputs.model.path),
+            **load_mark(spec, self.run.train),
             **(run_mark(self.inputs.why_not) if protocol == EXECUTE else {}),
         }
         if protocol == "classify":

@@ -23,6 +23,7 @@ from secura_bench.results.folder import RECORD, RunFolder
 from secura_bench.results.lock import Held, RunLock
 from secura_bench.results.read import read_record
 from secura_bench.runs.choose import chosen_runs, missing_runs, note_plan
+from secura_bench.runs.elsewhere import Elsewhere
 from secura_bench.runs.one_run import do_run
 from secura_bench.runs.outcome import Outcome
 from secura_bench.runs.progress.events import NoProgress, Progress, ProgressGroup, Warnings
@@ -99,14 +100,15 @@ def _execute(plan: Plan, runs: Sequence[Run], order: _Order) -> Outcome:
     on_main(lambda: note_plan(plan, order.results))
     if missing:
         on_main(lambda: fetch_weights(plan.inputs.model))
-    units = sum(work_units(run, plan.inputs_of(run)) for run in missing)
-    with _Progress(order.progress, units, len(missing)) as reporter, Stop(reporter.note) as stop:
+    units = {run.name: float(work_units(run, plan.inputs_of(run))) for run in missing}
+    elsewhere = Elsewhere(order.results, {run.name: run for run in missing}, units, order.force)
+    with _Progress(order.progress, elsewhere) as reporter, Stop(reporter.note) as stop:
         for note in notes:
             reporter.note(note)
         for run in runs:
             if run.method.is_base and run.name in outcome.skipped and isinstance(reporter, Reporter):
                 reporter.base(retained(read_record(order.results / run.folder / RECORD).scores))
-        executor = _Executor(plan, order, stop, reporter, outcome)
+        executor = _Executor(plan, order, stop, reporter, outcome, elsewhere)
         held = [run for run in missing if not executor.do(run)]
         for run in held:  # whoever had it may be gone by now, or done
             executor.do(run)
@@ -116,8 +118,11 @@ def _execute(plan: Plan, runs: Sequence[Run], order: _Order) -> Outcome:
 class _Progress:
     """The progress of a mode, or one that was handed over, as a context."""
 
-    def __init__(self, mode: ProgressMode | Progress, units: float, runs: int) -> None:
-        self._reporter = Reporter(units, runs) if mode == "person" and is_main() else None
+    def __init__(self, mode: ProgressMode | Progress, elsewhere: Elsewhere) -> None:
+        units = elsewhere.units
+        self._reporter = (
+            Reporter(sum(units.values()), len(units), elsewhere=elsewhere) if mode == "person" and is_main() else None
+        )
         self._progress = self._reporter or (progress_of(mode) if is_main() else NoProgress())
 
     def __enter__(self) -> Progress:
@@ -137,6 +142,7 @@ class _Executor:
     stop: Stop
     progress: Progress
     outcome: Outcome
+    elsewhere: Elsewhere
     lender: Lender = field(default_factory=Lender)
 
     def do(self, run: Run) -> bool:
@@ -166,9 +172,11 @@ class _Executor:
     def _take(self, run: Run, folder: RunFolder, lock: RunLock) -> str:
         """Take the run's lock; return how the run ended, if another process did it since we looked."""
         lock.acquire()
+        self.elsewhere.here.add(run.name)
         if self.order.force:
             folder.move_aside()
         elif folder.finished:
+            self.elsewhere.here.discard(run.name)
             return read_record(folder.path / RECORD).status
         return "missing"
 

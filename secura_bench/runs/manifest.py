@@ -42,6 +42,7 @@ def make_manifest(run: Run, inputs: Inputs, device: torch.device) -> Mapping[str
         },
         "data": {name: note.model_dump(mode="json") for name, note in inputs.notes.items()},
         "seed": run.seed,
+        "methods": [method.label for method in run.spec.methods],  # in whose order reports have their rows
     }
 
 

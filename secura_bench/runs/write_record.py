@@ -12,7 +12,7 @@ from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
-from secura_bench.results.record import Cost, Interpolated, Parameters, RunRecord
+from secura_bench.results.record import Cost, Interpolated, ModelNote, Parameters, RunRecord
 from secura_bench.runs.scorer import Scorer, finite
 from secura_bench.runs.session import TrainingOutcome
 from secura_bench.training.memory import peak_memory
@@ -44,7 +44,7 @@ def record_of(
             *(run.loads.notes_for(run.tasks) if run.loads else ()),
             *outcome.notes,
         ),
-        model={"label": inputs.model.label, "identity": inputs.model.identity},
+        model=_model(run, inputs),
         method={
             **run.method.named,
             "options": run.loads.told if run.loads else method.options.model_dump(mode="json"),
@@ -73,6 +73,12 @@ def record_of(
         ),
         finished_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _model(run: Run, inputs: Inputs) -> ModelNote:
+    load = run.spec.load
+    note: ModelNote = {"label": inputs.model.label + load.mark, "identity": inputs.model.identity}
+    return {**note, "load": told} if (told := load.told(run.train.precision)) else note
 
 
 def _held_out(run: Run) -> tuple[str, ...]:

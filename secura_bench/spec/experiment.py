@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, field_serializer
 
 from secura_bench.foundation.registry import METHODS
 from secura_bench.foundation.schema import Explained, Slug
+from secura_bench.spec.loading import LoadSpec
 from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.probe import ProbeEntry, Suite, suites_of
 from secura_bench.spec.sections import CheckpointSpec, DataSpec, EvaluateSpec, LogSpec, TrainSpec
@@ -31,6 +32,9 @@ class ExperimentSpec(Explained):
 
     model: Annotated[str, StringConstraints(min_length=1)]
     """The model: a preset, a Hub id or a folder."""
+
+    model_load: LoadSpec | None = None
+    """How the model is loaded: in how many bits its weights are held, and what computes attention."""
 
     tasks: Names
     """What is trained on: tasks, named lists or files of rows."""
@@ -75,6 +79,11 @@ class ExperimentSpec(Explained):
 
     threads: Count | None = None
     """How many CPU threads a run uses (unset: one a core); part of a run's identity, since sums depend on it."""
+
+    @property
+    def load(self) -> LoadSpec:
+        """How the model is loaded, where nothing is said too."""
+        return self.model_load or LoadSpec()
 
     @property
     def task_names(self) -> tuple[str, ...]:

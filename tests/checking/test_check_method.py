@@ -109,7 +109,7 @@ def lines_of(text: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", [*EXAMPLES, ROOT / "tests/support/layer_rates.py"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_hold(file: Path, tmp_path: Path) -> None:
     done = secura_bench("check-method", str(file), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

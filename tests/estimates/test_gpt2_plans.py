@@ -14,6 +14,7 @@ from secura_bench.estimates.activations import Batch, activations
 from secura_bench.estimates.formulas import count_on_shape, restricted
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.build import build_method
+from secura_bench.models.layouts import shape_from
 from secura_bench.models.shape import Shape
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.precision import new_accelerator, prepare_training, weights_dtype
@@ -28,7 +29,7 @@ def small(**changes: Any) -> tuple[torch.nn.Module, Shape]:
 
     sizes = {"n_embd": 128, "n_layer": 6, "n_head": 8, "n_positions": 256, "vocab_size": 1000}
     config = GPT2Config(**sizes, bos_token_id=0, eos_token_id=0, **changes)
-    shape = Shape.from_config("gpt2", config.to_dict())
+    shape = shape_from("gpt2", config.to_dict())
     assert shape is not None
     return AutoModelForCausalLM.from_config(config), shape
 

@@ -20,7 +20,7 @@ from interrupted import assert_same
 from secura_bench.foundation.errors import StoppedEarly
 from secura_bench.foundation.registry import METHODS
 from secura_bench.launch import local
-from secura_bench.launch.worker import Fault, Told
+from secura_bench.launch.worker import Failed, Fault, Lost, Told
 from secura_bench.plan.make import Plan, make_plan
 from secura_bench.results.folder import RunFolder
 from secura_bench.runs.outcome import Outcome
@@ -116,11 +116,11 @@ def plan(tmp_path_factory) -> Plan:
 
 
 def launch(plan: Plan, results: Path, monkeypatch, act: Callable[[str, Connection], Any], jobs: int = 2) -> Outcome:
-    def start(pool: Any, device: str | None, job: Any) -> Any:
+    def start(device: str | None, order: Any) -> Any:
         ours, theirs = Pipe()
-        return local._Worker(Thread(theirs, act), ours, job)
+        return Thread(theirs, act), ours
 
-    monkeypatch.setattr(local._Pool, "_start", start)
+    monkeypatch.setattr(local, "_start", start)
     return local.Local([None] * jobs).execute([plan], results)
 
 
@@ -187,6 +187,25 @@ def test_what_another_command_holds_is_looked_at_again_at_the_end(plan: Plan, tm
     outcome = launch(plan, tmp_path, monkeypatch, act, jobs=1)  # two would tell of their beginnings in any order
     assert "-s2-" in handed[-1] and len(handed) == 5
     assert outcome.held == {"tiny-lora-r-2-tiny_group-s2": "process 1 on here"} and len(outcome.done) == 3
+
+
+def test_a_run_whose_node_is_gone_is_counted_again(plan: Plan, tmp_path: Path, monkeypatch, capsys) -> None:
+    def lost_once(folder: str, connection: Connection) -> Any:
+        if "-s2-" in folder:
+            connection.send(Told("start_run", (name_of(folder), "second", 4.0, 1.0)))
+            connection.send(Lost("Its node is gone."))
+        return done(folder, connection)
+
+    outcome = launch(plan, tmp_path, monkeypatch, lost_once, jobs=1)
+    assert len(outcome.done) == 4
+    said = capsys.readouterr().err
+    assert "[3/4] second: Its node is gone. It is begun again." in said and "[4/5] tiny-" in said
+
+
+def test_a_run_that_could_not_say_why_it_failed(plan: Plan, tmp_path: Path, monkeypatch) -> None:
+    handed, act = failing(2, lambda: Failed("The node is full."))
+    assert list(launch(plan, tmp_path, monkeypatch, act).failed.values()) == ["The node is full."]
+    assert len(handed) == 5
 
 
 def test_a_full_disk_ends_the_command(plan: Plan, tmp_path: Path, monkeypatch) -> None:

@@ -88,7 +88,9 @@ def test_a_dry_run_shows_the_script_and_writes_nothing(work: Path) -> None:
         (("--launcher", "slurm", "--force"), "would begin anew"),
         (("--launcher", "slurm", "--jobs", "2"), "--at-a-time"),
         (("--", "--partition=gpu"), "--partition=gpu: is for --launcher slurm"),
-        (("--gpus-per-run", "2"), "--gpus-per-run: is for --launcher slurm"),
+        (("--gpus-per-run", "2"), "--gpus-per-run: is for --launcher slurm or ray"),
+        (("--address", "here:1"), "--address here:1: is for --launcher ray"),
+        (("--launcher", "ray", "--force"), "would begin anew"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(words: tuple[str, ...], says: str, work: Path) -> None:
@@ -157,7 +159,8 @@ def test_a_run_that_slurm_stops_is_queued_again_and_ends_equal(work: Path, peace
 
     until(again)
     assert "PENDING, BeginTime" in secura_bench("status", cwd=work).stdout
-    subprocess.run(["scontrol", "update", f"JobId={job}_1", "StartTime=now"], check=True)
+    soon = "StartTime=now+5"  # within the second that a job ended in, a node refuses to start it
+    subprocess.run(["scontrol", "update", f"JobId={job}_1", soon], check=True)
     until(lambda: len(list(find_records(work / "results"))) == 2)
     log = next(work.glob(f"results/.slurm/{job}_1.log")).read_text()
     assert "going on where it stopped" in log

@@ -88,7 +88,7 @@ def test_quantised_weights_are_refused() -> None:
     packed = Packed(8, 8)
     packed.weight = nn.Parameter(torch.zeros(32, 1, dtype=torch.uint8), requires_grad=False)
     model = nn.ModuleDict({"q_proj": packed, "v_proj": nn.Linear(8, 8)})
-    with pytest.raises(SpecError, match=r"quantised.*use lora"):
+    with pytest.raises(SpecError, match=r"quantised.*model_load"):
         build_method("cur_lora", r=2).attach(model)
     with pytest.raises(SpecError, match="boundary: continue"):
         build_method("lora").attach(model)

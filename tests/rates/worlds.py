@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -31,17 +32,17 @@ class Layout:
     sizes: tuple[int | None, ...]
     shared: float = 0.5
 
-    @property
+    @cached_property
     def n(self) -> int:
         """How many items there are."""
         return sum(size or 1 for size in self.sizes)
 
-    @property
+    @cached_property
     def grouped(self) -> bool:
         """Whether any two items share a group."""
         return any(size is not None for size in self.sizes)
 
-    @property
+    @cached_property
     def groups(self) -> NDArray[np.intp]:
         """The group of each item."""
         return np.repeat(np.arange(len(self.sizes)), [size or 1 for size in self.sizes])

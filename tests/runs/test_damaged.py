@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import secura_bench
-from interrupted import SEQUENCE, assert_same, stop_once
+from interrupted import SEQUENCE, assert_same
 
 from secura_bench.foundation.registry import METHODS
 from secura_bench.results.read import find_records
@@ -41,10 +41,9 @@ DAMAGES = [
 
 @pytest.mark.parametrize(("name", "damage"), DAMAGES)
 def test_a_damaged_checkpoint_is_found_and_the_run_begins_anew(
-    work: Path, peace: Path, at_step, monkeypatch, name: str, damage: Any
+    work: Path, peace: Path, stopped: Path, name: str, damage: Any
 ) -> None:
-    folder = stop_once(work, at_step, monkeypatch)
-    file = latest_checkpoint(folder / "checkpoint")[0] / name
+    file = latest_checkpoint(stopped / "checkpoint")[0] / name
     damage(file) if damage else file.unlink()
     again = secura_bench("run", "spec.yaml", cwd=work)
     assert again.returncode == 0, again.stderr
@@ -52,9 +51,8 @@ def test_a_damaged_checkpoint_is_found_and_the_run_begins_anew(
     assert_same(peace, work / "results")
 
 
-def test_the_checkpoint_before_stays_until_the_new_one_is_whole(work: Path, peace: Path, at_step, monkeypatch) -> None:
-    folder = stop_once(work, at_step, monkeypatch)
-    good = latest_checkpoint(folder / "checkpoint")[0]
+def test_the_checkpoint_before_stays_until_the_new_one_is_whole(work: Path, peace: Path, stopped: Path) -> None:
+    good = latest_checkpoint(stopped / "checkpoint")[0]
     newer = good.with_name("000099")
     shutil.copytree(good, newer)
     flip(newer / "model.safetensors")
@@ -86,13 +84,12 @@ FOREIGN = {
 @pytest.mark.parametrize("only", [True, False])
 @pytest.mark.parametrize(("changes", "said"), FOREIGN.values(), ids=FOREIGN)
 def test_a_checkpoint_that_does_not_fit_the_folder_is_passed_over(
-    work: Path, peace: Path, at_step, monkeypatch, changes: dict[str, Any], said: str, only: bool
+    work: Path, peace: Path, stopped: Path, changes: dict[str, Any], said: str, only: bool
 ) -> None:
     """As the only one, and as the later one of two."""
-    folder = stop_once(work, at_step, monkeypatch)
-    good = latest_checkpoint(folder / "checkpoint")[0]
-    assert read_checkpoint(good)["run"]["fingerprint"].startswith(folder.name.rpartition("-")[2])
-    altered(folder, good.name if only else "000099", **changes)
+    good = latest_checkpoint(stopped / "checkpoint")[0]
+    assert read_checkpoint(good)["run"]["fingerprint"].startswith(stopped.name.rpartition("-")[2])
+    altered(stopped, good.name if only else "000099", **changes)
     again = secura_bench("run", "spec.yaml", cwd=work)
     assert again.returncode == 0, again.stderr
     told = " ".join(again.stderr.split())
@@ -101,9 +98,8 @@ def test_a_checkpoint_that_does_not_fit_the_folder_is_passed_over(
     assert_same(peace, work / "results")
 
 
-def test_a_log_that_lost_lines_ends_no_run(work: Path, peace: Path, at_step, monkeypatch) -> None:
-    folder = stop_once(work, at_step, monkeypatch)
-    half(folder / "log.jsonl")
+def test_a_log_that_lost_lines_ends_no_run(work: Path, peace: Path, stopped: Path) -> None:
+    half(stopped / "log.jsonl")
     again = secura_bench("run", "spec.yaml", cwd=work)
     assert again.returncode == 0 and "has lost lines" in again.stderr, again.stderr
     assert_same(peace, work / "results")
@@ -133,9 +129,9 @@ def test_the_log_is_on_the_disk_before_the_checkpoint_that_counts_on_it(work: Pa
     assert logs and all(log in order[:before] and before <= state for log, before, state in logs)
 
 
-def test_a_state_that_the_code_cannot_load_names_the_way_out(work: Path, peace: Path, at_step, monkeypatch) -> None:
-    stop_once(work, at_step, monkeypatch)
-
+def test_a_state_that_the_code_cannot_load_names_the_way_out(
+    work: Path, peace: Path, stopped: Path, monkeypatch
+) -> None:
     def changed(self: Any, state: Any) -> None:
         self.gone = state["no such key"]
 
@@ -150,10 +146,9 @@ def test_a_state_that_the_code_cannot_load_names_the_way_out(work: Path, peace: 
 
 
 def test_a_full_disk_ends_the_command_and_leaves_the_last_checkpoint(
-    work: Path, peace: Path, at_step, monkeypatch
+    work: Path, peace: Path, stopped: Path, monkeypatch
 ) -> None:
-    folder = stop_once(work, at_step, monkeypatch)
-    before = latest_checkpoint(folder / "checkpoint")
+    before = latest_checkpoint(stopped / "checkpoint")
 
     def full(tensors: Any, path: Path) -> None:
         path.write_bytes(b"as much as there was room for")
@@ -163,7 +158,7 @@ def test_a_full_disk_ends_the_command_and_leaves_the_last_checkpoint(
         patch.setattr(checkpoints, "save_tensors", full)
         done = secura_bench("run", "spec.yaml", cwd=work)
     assert done.returncode == 3 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
-    assert latest_checkpoint(folder / "checkpoint") == before
+    assert latest_checkpoint(stopped / "checkpoint") == before
     assert secura_bench("run", "spec.yaml", cwd=work).returncode == 0
     assert_same(peace, work / "results")
 
@@ -199,15 +194,14 @@ def test_a_disk_that_is_really_full(work: Path, peace: Path, mount) -> None:
     assert secura_bench("run", "spec.yaml", cwd=work).returncode == 0
 
 
-def test_a_read_only_mount(work: Path, peace: Path, at_step, monkeypatch, mount) -> None:
-    folder = stop_once(work, at_step, monkeypatch)
+def test_a_read_only_mount(work: Path, peace: Path, stopped: Path, mount) -> None:
     before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
     mount("--bind", str(work / "results"), at=work / "results")
     mount("-o", "remount,ro,bind", at=work / "results")
     done = secura_bench("run", "spec.yaml", cwd=work)
     assert done.returncode in (2, 3) and "Read-only file system" in done.stderr and "Traceback" not in done.stderr
     assert {path: path.read_bytes() for path in work.rglob("*") if path.is_file()} == before
-    assert folder.exists()
+    assert stopped.exists()
 
 
 def test_an_emptied_record_is_named_and_force_mends_it(work: Path, peace: Path) -> None:

@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, secura_bench
-from interrupted import SEQUENCE, assert_same, stop_once
+from interrupted import SEQUENCE, assert_same
 
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.results.folder import RunFolder
@@ -96,8 +97,7 @@ def test_a_held_run_is_passed_over_and_its_holder_named(work: Path) -> None:
     assert len(list(find_records(work / "results"))) == 1
 
 
-def test_status_is_told_from_files_and_imports_no_torch(work: Path, at_step, monkeypatch) -> None:
-    stop_once(work, at_step, monkeypatch)
+def test_status_is_told_from_files_and_imports_no_torch(work: Path, stopped: Path) -> None:
     status = secura_bench("status", cwd=work).stdout
     assert "1 done, 1 stopped" in status
     code = (
@@ -137,14 +137,18 @@ def test_two_processes_of_one_run_agree_with_one(tmp_path: Path) -> None:
     """Under torchrun, without dropout, the scores are one process's but for the order of sums in fp32."""
     spec = SEQUENCE.replace("[{name: lora, r: 2}]", "[{name: secura, r: 4, m: 6}, {name: ewc, fisher_samples: 3}, er]")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    together += ["-m", "secura_bench", "run", "spec.yaml"]
+
+    def do_together(folder: Path) -> Any:
+        return subprocess.run(together, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
     found = []
-    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "secura_bench"]
-    for name, launcher in (("one", ["-m", "secura_bench"]), ("two", together)):
+    for name, do in (("one", lambda folder: secura_bench("run", "spec.yaml", cwd=folder)), ("two", do_together)):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "spec.yaml").write_text(spec)
-        command = [sys.executable, *launcher, "run", "spec.yaml"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        done = do(folder)
         assert done.returncode == 0, done.stderr
         headings = [line for line in done.stdout.splitlines() if line.strip().endswith("probe tiny_f_task")]
         assert len(headings) == len(set(headings)) > 0, "one process reports, not both"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, secura_bench
 
 QUICK = [
     "--set",
@@ -25,17 +25,7 @@ QUICK = [
 
 @pytest.mark.slow
 def test_smoke_spec_runs_in_a_checkout(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "secura_bench",
-        "run",
-        "configs/smoke.yaml",
-        "--results",
-        str(tmp_path / "r"),
-        *QUICK,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = secura_bench("run", "configs/smoke.yaml", "--results", str(tmp_path / "r"), *QUICK, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "secura-fusion-20" in done.stdout
 

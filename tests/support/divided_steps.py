@@ -70,10 +70,10 @@ def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[s
     return {"fed": fed[:-1], "gradients": gradients, "losses": losses, "weights": weights}
 
 
-def main() -> None:
+def do_divided_steps(folder: Path) -> None:
     """Do it for all methods, with whole shares and in micro-batches of one."""
     join()
-    folder, rank = Path(sys.argv[1]), os.environ.get("RANK", "0")
+    rank = os.environ.get("RANK", "0")
     said = {}
     for name, options in METHODS.items():
         for size in (None, 1):
@@ -85,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    do_divided_steps(Path(sys.argv[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def peace(tmp_path_factory) -> Path:
     """The results of the same spec, undisturbed."""
     folder = tmp_path_factory.mktemp("peace")
@@ -65,6 +66,31 @@ def peace(tmp_path_factory) -> Path:
     done = secura_bench("run", "spec.yaml", "--quiet", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "results"
+
+
+@pytest.fixture(scope="session")
+def _stopped(tmp_path_factory) -> Path:
+    """The results of the same spec, whose lora run was stopped in its third step."""
+    folder, count, inner = tmp_path_factory.mktemp("stopped"), iter(range(1, 10**6)), TrainingLoop._accumulate
+
+    def counted(self: TrainingLoop, examples: Any) -> Any:
+        if next(count) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return inner(self, examples)
+
+    (folder / "spec.yaml").write_text(SEQUENCE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingLoop, "_accumulate", counted)
+        done = secura_bench("run", "spec.yaml", cwd=folder)
+    assert done.returncode == 143, done.stderr
+    return folder / "results"
+
+
+@pytest.fixture
+def stopped(work: Path, _stopped: Path) -> Path:
+    """The folder, among the results in ``work``, of a lora run that was stopped and has a checkpoint."""
+    shutil.copytree(_stopped, work / "results")
+    return next((work / "results" / "trial").glob("*lora*"))
 
 
 @pytest.fixture
@@ -86,22 +112,6 @@ def at_step(monkeypatch) -> Callable[[int, Callable[[], None]], None]:
 
 def signal_me(number: int) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), number)
-
-
-def stop_once(work: Path, at_step: Any, monkeypatch: Any, step: int = 3) -> Path:
-    """Leave the spec's lora run with a checkpoint; return its folder."""
-    with monkeypatch.context() as patch:
-        inner, count = TrainingLoop._accumulate, iter(range(1, 10**6))
-
-        def counted(self: TrainingLoop, examples: Any) -> Any:
-            if next(count) == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return inner(self, examples)
-
-        patch.setattr(TrainingLoop, "_accumulate", counted)
-        done = secura_bench("run", "spec.yaml", cwd=work)
-    assert done.returncode == 143, done.stderr
-    return next((work / "results" / "trial").glob("*lora*"))
 
 
 def assert_same(ours: Path, theirs: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT, secura_bench
-from divided_steps import METHODS
+from divided_steps import METHODS, do_divided_steps
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.training import processes
@@ -31,12 +31,11 @@ def done(tmp_path_factory: Any) -> dict[str, Path]:
         "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'support'}",
         "OMP_NUM_THREADS": "1",
     }
-    folders = {}
-    for name, launcher in (("one", []), ("two", TOGETHER)):
-        folders[name] = tmp_path_factory.mktemp(name)
-        command = [sys.executable, *launcher, str(ROOT / "tests" / "support" / "divided_steps.py"), str(folders[name])]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("one", "two")}
+    do_divided_steps(folders["one"])
+    command = [sys.executable, *TOGETHER, str(ROOT / "tests" / "support" / "divided_steps.py"), str(folders["two"])]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
     return folders
 
 

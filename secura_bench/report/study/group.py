@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from secura_bench.report.study.apart import told_apart
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.naming import method_names, settings_of
+from secura_bench.report.study.order import ended, in_order
 from secura_bench.report.study.runs import Run, trained
 from secura_bench.report.study.study import Study
 from secura_bench.results.record import RunRecord
@@ -42,10 +43,10 @@ def _group(record: RunRecord) -> tuple[str, ...]:
 def _study(runs: Sequence[Run]) -> Study:
     kept, superseded = _newest(runs)
     bases = [run for run in kept if not trained(run.record)]
-    others = sorted((run for run in kept if trained(run.record)), key=_order)
+    others = sorted((run for run in kept if trained(run.record)), key=ended)
     names = method_names([run.record for run in others])
     members: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
-    for run in others:
+    for run in in_order(others):
         members.setdefault((names[settings_of(run.record)], run.record.tasks), []).append(run)
     arms = [
         Arm(method, arm[0].record.method["name"], tasks, tuple(sorted(arm, key=lambda run: run.record.seed)))
@@ -71,12 +72,8 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], int]:
     Two of them differ in what is no setting (machine, threads, version) and are no sample of anything together.
     """
     newest: dict[tuple[object, ...], Run] = {}
-    for run in sorted(runs, key=_order):
+    for run in sorted(runs, key=ended):
         record = run.record
         settings = (settings_of(record), record.tasks, record.seed) if trained(record) else ("base", record.tasks)
         newest[settings] = run
     return list(newest.values()), len(runs) - len(newest)
-
-
-def _order(run: Run) -> tuple[str, str]:
-    return (run.record.finished_at, run.record.name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,13 +20,25 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Tells a person on a stream: one live view on a terminal, otherwise a plain line every few seconds."""
+    """Tells a person on a stream: one live view on a terminal, otherwise a plain line every few seconds.
 
-    def __init__(self, total_units: float, runs: int, stream: TextIO | None = None, every: float = 10.0) -> None:
+    ``elsewhere`` says how many of all units other processes do or have done, and is asked as often.
+    """
+
+    def __init__(
+        self,
+        total_units: float,
+        runs: int,
+        stream: TextIO | None = None,
+        every: float = 10.0,
+        elsewhere: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.stream = stream or sys.stderr
         self.total = max(1.0, total_units)
         self.runs = runs
         self.every = every
+        self._elsewhere, self._asked = elsewhere, -math.inf
+        self._others = 0.0
         self._run = 0
         self._title = ""
         self._done = 0.0
@@ -100,23 +113,30 @@ class Reporter:
     def _show(self, doing: str, now: bool = False) -> None:
         kept = f"  kept {', '.join(self._kept.values())}" if self._kept else ""
         if self._live:
-            self._live.update(self._all, completed=self._done, total=self.total, left=self.time_left())
+            self._live.update(self._all, completed=self._done, total=self._own(), left=self.time_left())
             started = self._live.tasks[self._one].total or 1.0
             self._live.update(
                 self._one, completed=started - (self._run_end - self._done), title=self._title, doing=f"{doing}{kept}"
             )
         elif now or time.monotonic() - self._said >= self.every:
             self._said = time.monotonic()
-            share = 100 * self._done / self.total
+            share = 100 * self._done / self._own()
             left = self.time_left()
             self.note(f"{self._title}: {doing}{kept}  {share:.0f} % of all{left and '  ' + left}")
 
     def time_left(self) -> str:
         """Return the time that is left at the pace so far, "" before there is a pace."""
         elapsed = time.monotonic() - self._began
-        if self._done < 0.01 * self.total or elapsed < 2:
+        own = self._own()
+        if self._done < 0.01 * own or elapsed < 2:
             return ""
-        return f"{duration(elapsed * (self.total - self._done) / self._done)} left"
+        return f"{duration(elapsed * (own - self._done) / self._done)} left"
+
+    def _own(self) -> float:
+        """Return all units but those that are done elsewhere."""
+        if time.monotonic() - self._asked >= self.every:
+            self._asked, self._others = time.monotonic(), self._elsewhere()
+        return max(1.0, self._done, self.total - self._others)
 
 
 def retained(scores: Sequence[Score]) -> dict[str, float]:
