@@ -82,10 +82,8 @@ def refuse_unsound(what: str, model: nn.Module, found: Mapping[str, Any]) -> Non
     if missing := sorted(found["missing_keys"]):  # a tied head's is none of them where the embedding is there
         strange = sorted(found["unexpected_keys"])
         hint = f" It holds {strange[0]} instead: its names must be the model's own." if strange else ""
-        raise DataError(
-            f"{what} lacks {missing[0]} and {len(missing) - 1} more of its weights, which would be drawn at random."
-            f"{hint}"
-        )
+        more = f" and {len(missing) - 1} more of its weights" if len(missing) > 1 else ""
+        raise DataError(f"{what} lacks {missing[0]}{more}, which would be drawn at random.{hint}")
     if wrong := sorted(map(_first, found["mismatched_keys"])):
         raise DataError(f"{what} holds another shape than config.json says: {_named(wrong)}.")
     if strange := sorted(key for key in found["unexpected_keys"] if key.rpartition(".")[2] not in _COMPUTED):

@@ -97,6 +97,16 @@ def test_a_file_is_scored_whole(out: Path) -> None:
     assert json.loads(record.read_text())["data"]["mine"]["test_rows"] == 11
 
 
+def test_a_task_of_ones_own_is_included_once(out: Path) -> None:
+    task = {"id": "mine", "title": "Mine", "licence": "CC0", "answer": "text"}
+    task |= {"generated": {"generator": "tiny_group", "seed": 7}}
+    (out / "own").mkdir()
+    (out / "own" / "mine.yaml").write_text(yaml.safe_dump(task))
+    done = score(out, "out/lora", "--base", "tiny", "--learned", "mine", "--include", "own", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert spec_of(out)["tasks"] == ["mine"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
