@@ -38,7 +38,7 @@ demo: setup
 	$(BIN)/secura-bench run configs/smoke.yaml
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 60 --durations-min 3
 
 test-fast: setup
 	$(BIN)/python -m pytest -m "not slow"

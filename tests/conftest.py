@@ -109,7 +109,9 @@ class Done:
 def secura_bench(*words: str, cwd: Path, **environment: str) -> Done:
     """Run the command line as a user does, in this process: starting one for each test would take minutes."""
     from secura_bench.cli.main import main
+    from secura_bench.foundation.registry import METHODS
 
+    registered = dict(METHODS._objects)  # a plug-in is of its command alone, as if that had had a process of its own
     out, err, code = io.StringIO(), io.StringIO(), 0
     before, variables = Path.cwd(), dict(os.environ)
     os.chdir(cwd)
@@ -121,6 +123,7 @@ def secura_bench(*words: str, cwd: Path, **environment: str) -> Done:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
+        METHODS._objects = registered
         sys.argv = argv
         os.chdir(before)
         os.environ.clear()

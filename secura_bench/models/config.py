@@ -89,13 +89,25 @@ def configuration(folder: Path) -> Any:
     family = plain["model_type"]
     if family not in CONFIG_MAPPING_NAMES:
         own = "; it comes with code of its own (auto_map), which is never run" if "auto_map" in plain else ""
-        raise _refused(folder, f"model_type: {quoted(family)} is unknown to this version of transformers{own}")
+        said = f"model_type: {quoted(family)} is unknown to this version of transformers{own}; a newer one may know it"
+        raise _refused(folder, said)
     if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise _refused(folder, f"model_type: {quoted(family)} is no causal language model; take one that is")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, **_attention(plain))
     except Exception as error:  # whatever the library below raises: a damaged file is told in many ways
         raise _refused(folder, in_a_line(error).rstrip(".")) from None
+
+
+def code_of_its_own(folder: Path) -> str | None:
+    """Return what a record must say of a model that brings code of its own, which is never run; None if it does not."""
+    plain = read_config(folder)
+    if "auto_map" not in plain:
+        return None
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    ours = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[plain["model_type"]]
+    return f"{CONFIG} names code of its own (auto_map), which is never run: the model is transformers' {ours}"
 
 
 def _attention(plain: Mapping[str, Any]) -> dict[str, str]:

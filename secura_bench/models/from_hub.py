@@ -21,7 +21,8 @@ CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")  # of the repository's root: below it lie other formats
 _TEMPLATES = "additional_chat_templates/*.jinja"
-_MODEL, _ADAPTER = "a folder that holds the model: --set model=FOLDER", "a folder that holds the adapter"
+_MODEL = "a folder that holds the model (--set model=FOLDER, of score --base FOLDER)"
+_ADAPTER = "a folder that holds the adapter"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 

@@ -22,7 +22,7 @@ from secura_bench.foundation.schema import slug
 from secura_bench.foundation.wording import in_a_line, sentence_of
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.hub.cache import Repository
-from secura_bench.models.config import CONFIG, configuration, read_config
+from secura_bench.models.config import CONFIG, code_of_its_own, configuration, read_config
 from secura_bench.models.from_hub import Part, bring, bring_weights
 from secura_bench.models.layouts import shape_from
 from secura_bench.models.shape import Shape
@@ -169,6 +169,8 @@ def load_model(
     """
     fetch_weights(model)
     refuse_changed(model)
+    if own := code_of_its_own(model.path):
+        tell(own)
     return load_sound(model.label, model.path, dtype, tell, model.load).eval()
 
 

@@ -113,7 +113,7 @@ def test_rows_that_pages_quote_are_of_the_report(monkeypatch: pytest.MonkeyPatch
 
     report = (ROOT / "docs" / "results" / "report.md").read_text(encoding="utf-8")
     pages = [page.read_text(encoding="utf-8") for page in make_docs.QUOTING]
-    assert sum("<!-- rows: " in page for page in pages) == 2
+    assert sum("<!-- rows: " in page for page in pages) == 3
     assert [make_docs.with_rows(page, report) for page in pages] == pages, "run `make docs`"
     other = "<!-- rows: {title}; {task}; {row}; method, n -->\n<!-- end of rows -->"
     title = report.splitlines()[0].removeprefix("### ")

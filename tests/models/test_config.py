@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 from secura_bench.models.config import configuration
+from secura_bench.models.load import find_model, load_model
 from secura_bench.models.sound import load_sound
 
 SIZES = {
@@ -30,3 +33,17 @@ def test_a_soft_cap_is_not_left_out(tmp_path: Path, cap: float | None) -> None:
     rows = torch.arange(24).reshape(2, 12)
     with torch.no_grad():
         torch.testing.assert_close(load_sound("m", tmp_path, torch.float32).eval()(rows).logits, written(rows).logits)
+
+
+def test_code_that_a_model_brings_is_never_run_and_said(tmp_path: Path) -> None:
+    """Many a model of a type that transformers knows names code of its own as well."""
+    shutil.copytree(find_model("tiny").path, tmp_path / "mine")
+    path, ran = tmp_path / "mine" / "config.json", tmp_path / "ran"
+    (tmp_path / "mine" / "modeling.py").write_text(f"open({str(ran)!r}, 'w')", encoding="utf-8")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "modeling.Mine"}}), encoding="utf-8")
+    told: list[str] = []
+    model = load_model(find_model(str(tmp_path / "mine")), tell=told.append)
+    (note,) = told
+    assert "code of its own (auto_map), which is never run" in note and type(model).__name__ in note
+    assert not ran.exists()
