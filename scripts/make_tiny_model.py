@@ -7,6 +7,9 @@ are in the tokenizer, and a repeat-after-me task keeps their embeddings from
 being mere noise, as a real pretrained model knows the words of a task it
 cannot do yet.
 
+Over 350 lines, in one file: it is the recipe of the shipped weights, read from
+top to bottom, and stays as it was when they were made.
+
 Run from the root of the repository:
 
     python scripts/make_tiny_model.py [FOLDER]

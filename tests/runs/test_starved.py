@@ -11,10 +11,10 @@ import torch
 from conftest import secura_bench
 from interrupted import assert_same
 
-from secura_bench.foundation.registry import METHODS
 from secura_bench.results.read import find_records
 
 PLUGIN = """\
+from pathlib import Path
 import torch
 from secura_bench.methods.method import Method, Options
 
@@ -33,13 +33,13 @@ class SmallRoom(Method):
 class Broken(Method):
     name = "broken"
     def after_step(self, model, optimizer):
-        raise RuntimeError("a thing that nobody expected")
+        if not Path("mended").exists():
+            raise RuntimeError("a thing that nobody expected")
 """
 
 
 @pytest.fixture
-def plugin(work: Path, monkeypatch) -> str:
-    monkeypatch.setattr(METHODS, "_objects", dict(METHODS._objects))
+def plugin(work: Path) -> str:
     (work / "plugin.py").write_text(PLUGIN)
     return "plugin.py"
 
@@ -106,9 +106,8 @@ def test_an_error_ends_one_run_and_is_tried_again(work: Path, plugin: str) -> No
     failed = next((work / "results" / "trial").glob("*broken*"))
     assert "after_step" in (failed / "traceback.txt").read_text()
     assert "a thing that nobody expected" in secura_bench("status", cwd=work).stdout
-    METHODS._objects["broken"].after_step = lambda self, model, optimizer: None
-    METHODS._objects.pop("small_room")
-    again = secura_bench("run", "spec.yaml", "--set", methods, cwd=work)
+    (work / "mended").touch()
+    again = secura_bench("run", "spec.yaml", "--plugin", plugin, "--set", methods, cwd=work)
     assert again.returncode == 0, again.stderr
     assert not (failed / "failure.json").exists() and not (failed / "traceback.txt").exists()
 
