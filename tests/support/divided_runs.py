@@ -57,12 +57,12 @@ def do_divided_runs(root: Path) -> None:
     ended = {
         "protocols": [run(root / "protocols", "--allow-code")],
         "trained": [run(root / "trained")],
-        "failed": [run(root / "failed", "--only", "base", "--only", "er", at=1, act=fail)],
+        "failed": [run(root / "failed", "--only", "base", "--only", "tiny-er", at=1, act=fail)],
         "starved": [run(root / "starved", "--only", "base", at=1, act=run_out)],
         "stopped": [],
     }
     while len(ended["stopped"]) < 9 and (not ended["stopped"] or ended["stopped"][-1].returncode):
-        ended["stopped"].append(run(root / "stopped", "--only", "base", "--only", "er", at=3, act=be_stopped))
+        ended["stopped"].append(run(root / "stopped", "--only", "base", "--only", "tiny-er", at=3, act=be_stopped))
     said = {name: [vars(done) for done in commands] for name, commands in ended.items()}
     (root / f"ended-{RANK}.json").write_text(json.dumps(said))
 
