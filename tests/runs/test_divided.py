@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, secura_bench
+from conftest import secura_bench
+from divided_runs import do_divided_runs
+from forked import together
 from interrupted import SEQUENCE, kill_test
 
 from secura_bench.execution.ready import why_not
@@ -60,12 +59,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, spec in SPECS.items():
         (root / name).mkdir()
         (root / name / "spec.yaml").write_text(spec)
-    paths = f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'support'}"
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "tests" / "support" / "divided_runs.py"), str(root)]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=500)
-    assert ended.returncode == 0, ended.stderr
+    ended = together(2, do_divided_runs, root, cwd=root)
+    assert [code for code, _, _ in ended] == [0, 0], ended
     return root
 
 
