@@ -229,7 +229,7 @@ class Method(Generic[OptionsT]):
         """Consolidate ``task``: Fisher information, buffers, merging at the boundary. Once a task, never again."""
 
     def evaluating(self, model: nn.Module) -> AbstractContextManager[nn.Module]:
-        """Lend the model as it is to be scored; called as often as it is scored, and leaves it as it was."""
+        """Lend the model as it is to be scored; called as often as it is, in every process; leaves it as it was."""
         return nullcontext(model)
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:

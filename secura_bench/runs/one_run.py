@@ -72,7 +72,7 @@ def do_run(
     norms: Norms | None
     if not method.trains:
         norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
-        on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
+        score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh)
         outcome, count = TrainingOutcome(notes=tuple(dict.fromkeys(scorer.notes))), count_loaded(run, inputs)
     else:
         if lender.release():

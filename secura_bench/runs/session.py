@@ -153,13 +153,10 @@ class Session:
         predictions = self._saved / "predictions" if self._saved else Path()
         cache, step = stage_cache(predictions), self.at.step
 
-        def score() -> None:
-            kept = self._shared_starts() if after is None else cache
-            self.scorer.score(self.method, self.model, after, step, finished, tasks, kept)
-            if after and finished and self.at.phase == len(self.phases) - 1 and self.run.spec.evaluate.interpolate:
-                score_between(self.scorer, self.method, self.model, after, step, tasks, predictions / "between")
-
-        on_main(score)
+        kept = self._shared_starts() if after is None else cache
+        self.scorer.score(self.method, self.model, after, step, finished, tasks, kept)
+        if after and finished and self.at.phase == len(self.phases) - 1 and self.run.spec.evaluate.interpolate:
+            score_between(self.scorer, self.method, self.model, after, step, tasks, predictions / "between")
         self._saved = None
         self.at = self.at.scored()
 

@@ -76,6 +76,14 @@ def test_other_processes_that_cannot_be_found_are_refused_at_once(
     assert "Traceback" not in ended.stderr and [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 
 
+def test_more_processes_than_accelerate_launch_starts_are_missed_at_once(tmp_path: Path, spec_file: Path) -> None:
+    """Without GPUs it starts one, and leaves the environment in which mpirun would start the others."""
+    said = {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    ended = secura_bench("run", "spec.yaml", cwd=tmp_path, **said)
+    assert ended.returncode == 2 and "accelerate launch started one process" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
+
+
 @pytest.mark.parametrize(("rank", "world"), [(0, "1"), (3, ""), (1, None)])
 def test_one_process_is_the_first_one(monkeypatch: Any, rank: int, world: str | None) -> None:
     """Also where somebody set a rank, and nobody else is there."""
@@ -97,3 +105,48 @@ def test_a_process_that_does_not_come_is_waited_for_so_long(monkeypatch: Any, ra
     monkeypatch.setattr(processes, "MEETING", datetime.timedelta(seconds=2))
     with pytest.raises(BenchError, match=rf"not all of the 2 processes .* met at localhost:{port} within"):
         processes.join()
+
+
+class _HalfMadeError(Exception):
+    """Cannot be made again of what it says alone."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(said)
+
+
+@pytest.mark.parametrize(
+    ("others", "own", "kind", "said"),
+    [
+        ([None, None], None, None, ""),
+        ([None, BenchError("b.")], None, BenchError, "b."),
+        ([torch.OutOfMemoryError("full"), BenchError("b.")], torch.OutOfMemoryError("full"), BenchError, "b."),
+        ([torch.OutOfMemoryError("full"), None], None, torch.OutOfMemoryError, "full"),
+        ([ValueError("a"), ValueError("b")], ValueError("b"), ValueError, "a"),
+        ([None, _HalfMadeError(1, "half")], None, BenchError, "_HalfMadeError: half"),
+    ],
+)
+def test_all_processes_raise_the_error_that_is_the_first_of_those_that_end_the_work(
+    monkeypatch: Any, others: list[Any], own: Any, kind: Any, said: str
+) -> None:
+    monkeypatch.setattr(processes, "together", lambda: True)
+    monkeypatch.setattr(processes, "place", lambda: (2, 3))
+    monkeypatch.setattr(processes, "gather", lambda _: [(processes._sendable(error), "how") for error in others])
+    if kind is None:
+        return processes.agree(own)
+    with pytest.raises(kind) as met:
+        processes.agree(own)
+    assert str(met.value) == said and processes.is_for_all(met.value)
+    assert "in another process of the run:\nhow" in str(met.value.__cause__)
+    return None
+
+
+@pytest.mark.parametrize(("here", "own"), [(0, ValueError("a")), (1, ValueError("a")), (0, _HalfMadeError(1, "half"))])
+def test_a_process_raises_its_own_error_where_it_has_the_one(monkeypatch: Any, here: int, own: Exception) -> None:
+    """With its own traceback, and of its own kind, which may be none that can be sent."""
+    monkeypatch.setattr(processes, "together", lambda: True)
+    monkeypatch.setattr(processes, "place", lambda: (here, 2))
+    monkeypatch.setattr(processes, "gather", lambda mine: [(processes._sendable(own), "")] * 2)
+    with pytest.raises(type(own)) as met:
+        processes.agree(own)
+    assert met.value is own and own.__cause__ is None
+    assert processes.is_for_all(own) and not processes.is_for_all(ValueError("a"))
