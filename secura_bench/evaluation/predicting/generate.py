@@ -20,6 +20,7 @@ from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, read
 from secura_bench.evaluation.slots import answer
 from secura_bench.evaluation.uncached import greedy_uncached
 
+
 @torch.no_grad()
 def generate(
     model: nn.Module,
