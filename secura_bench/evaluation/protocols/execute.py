@@ -49,7 +49,7 @@ class Execute(Protocol):
     def batches(self, asked: Asked) -> list[list[int]]:
         """Return the batches of programs that can be run."""
         among = sorted(set(range(len(asked.examples))) - _skipped(asked).keys())
-        return list(long_first(asked.examples, asked.batch_size, asked.known, among, self.length))
+        return list(long_first(asked.examples, asked.answered_together, asked.known, among, self.length))
 
     def complete(self, asked: Asked, batch: Scored) -> Scored:
         """Return a batch with what became of its programs: they are run here.
