@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,9 @@ def plan(
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
     allow_code: LoadCode = False,
+    gpus_per_run: Annotated[
+        int, typer.Option(metavar="N", min=0, help="GPUs that do a run together; unset, what torchrun says, or one.")
+    ] = 0,
 ) -> None:
     """Show what a spec stands for and takes: runs, parameters, memory, disk, time. Works offline and writes nothing."""
     from secura_bench.spec.load import load_specs
@@ -43,6 +47,8 @@ def plan(
     from secura_bench.estimates.tuning import stages, tuning_text
 
     device = this_device()
+    if gpus_per_run:
+        device = replace(device, processes=gpus_per_run)
     forecasts = forecast([*stages(loaded, results, allow_code)], results, device, probe, allow_code)
     for line in (*plan_text(forecasts, device), *tuning_text(loaded, forecasts)):
         typer.echo(line)
@@ -64,7 +70,7 @@ def validate(
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
     from secura_bench.models.quantised import missing_package
-    from secura_bench.plan.limits import refuse_on_few_bits
+    from secura_bench.plan.limits import refuse_on_few_bits, refuse_on_shards
     from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
@@ -90,6 +96,10 @@ def validate(
         for method in spec.methods:
             refuse_on_few_bits(spec, build_method(method.name, **method.options))
 
+    def shards(spec: ExperimentSpec) -> None:
+        for method in spec.methods:
+            refuse_on_shards(spec, method)
+
     def checkpoints(spec: ExperimentSpec) -> None:
         for method in spec.methods:
             if method.is_checkpoint:
@@ -103,6 +113,7 @@ def validate(
         checks = {
             "model": model,
             "model_load": few_bits,
+            "train": shards,
             "evaluate.metrics": metrics,
             "probe": suites,
             "methods": checkpoints,

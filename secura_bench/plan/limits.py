@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.build import build_method
+from secura_bench.methods.sharding import why_not_sharded
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.method import MethodSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,6 +66,22 @@ def refuse_nothing_to_train(method: Method, attached: nn.Module, inputs: Inputs)
             f"{method.name!r} trains classification heads and nothing else, and no task has one: take tasks of "
             f"kind: classify."
         )
+
+
+def refuse_on_shards(spec: ExperimentSpec, method: MethodSpec) -> None:
+    """Refuse what cannot be done with weights that are divided among processes, where a method's ``train`` says so.
+
+    Raises:
+        SpecError: Says what, and why not.
+    """
+    if spec.train_of(method).shard is None:
+        return
+    if reason := why_not_sharded(build_method(method.name, **method.options)):
+        raise SpecError(f"train.shard: {method.name!r} cannot be trained so: {reason}; or leave shard out.")
+    if spec.load.bits:
+        raise SpecError("train.shard: weights in few bits are not divided; leave model_load.bits out, or shard.")
+    if spec.evaluate.interpolate:
+        raise SpecError("train.shard: evaluate.interpolate makes weights of whole ones; leave it out, or shard.")
 
 
 def refuse_on_few_bits(spec: ExperimentSpec, method: Method) -> None:

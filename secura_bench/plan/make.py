@@ -15,7 +15,7 @@ from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
-from secura_bench.plan.limits import check_limits, refuse_nothing_to_train, refuse_on_few_bits
+from secura_bench.plan.limits import check_limits, refuse_nothing_to_train, refuse_on_few_bits, refuse_on_shards
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.plan.running import EXECUTE
 from secura_bench.spec.experiment import ExperimentSpec
@@ -111,6 +111,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
         try:
             built = build_method(method.name, **method.options)
             refuse_on_few_bits(spec, built)
+            refuse_on_shards(spec, method)
             for length in sorted(steps.get(method.label, {0})):
                 built.check_steps(length)
             key = json.dumps([method.name, method.options], sort_keys=True)
