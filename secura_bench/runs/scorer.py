@@ -216,6 +216,7 @@ class Scorer:
             spec.data.context,
             known=on_main(begin),
             why_not=inputs.why_not,
+            company=self.run.train.precision != "fp32" or spec.load.bits is not None,
         )
         try:
             if left(protocol, asked):

@@ -33,7 +33,7 @@ def asked(request: Any, tiny: Any) -> tuple[str, Asked]:
     file = data.file.model_copy(update={"max_new_tokens": 2})
     examples = list(data.test[:8])
     known = {0: Prediction(), 3: Prediction()}
-    return request.param, Asked(model, file, examples, chat, 3, 600, known, {"python": ""})
+    return request.param, Asked(model, file, examples, chat, 3, 600, known, {"python": ""}, True)
 
 
 def test_they_are_those_in_which_it_asks_each_with_what_it_takes(asked: tuple[str, Asked], tiny: Any) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, secura_bench
+from conftest import secura_bench
+from forked import together
 from safetensors.torch import load_file
+from sharded_runs import do_sharded_runs
 
 from secura_bench.results.read import find_records
 
@@ -43,12 +42,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("one", "two"):
         (root / name).mkdir()
         (root / name / "spec.yaml").write_text(SPEC)
-    paths = f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'support'}"
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(ROOT / "tests" / "support" / "sharded_runs.py"), str(root / "two")]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=500)
-    assert ended.returncode == 0, ended.stderr
+    ended = together(2, do_sharded_runs, root / "two", cwd=root)
+    assert [code for code, _, _ in ended] == [0, 0], ended
     for name in ("one", "stopped"):
         done = secura_bench("run", "spec.yaml", cwd=root / name)
         assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What each process of a run does that is scored in company, or meets a fault there: started by tests under torchrun.
+"""What each process of a run does that is scored in company, or meets a fault there: started by tests.
 
 Each folder below the one that is named holds a spec, and is named after what happens in it: to the second process.
 """
@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,9 @@ from conftest import Done, secura_bench
 from secura_bench.evaluation.protocols.teacher_forced import TeacherForced
 from secura_bench.foundation.errors import DataError
 
-RANK = os.environ["RANK"]
+
+def rank() -> str:
+    return os.environ["RANK"]
 
 
 def fail() -> None:
@@ -41,7 +42,7 @@ def run(folder: Path, *words: str, at: int = 0, act: Callable[[], None] = lambda
 
     def predict(self: TeacherForced, asked: Any) -> Iterator[Any]:
         for batch in inner(self, asked):
-            if RANK == "1" and next(calls) == at:
+            if rank() == "1" and next(calls) == at:
                 act()
             yield batch
 
@@ -64,8 +65,4 @@ def do_divided_runs(root: Path) -> None:
     while len(ended["stopped"]) < 9 and (not ended["stopped"] or ended["stopped"][-1].returncode):
         ended["stopped"].append(run(root / "stopped", "--only", "base", "--only", "tiny-er", at=3, act=be_stopped))
     said = {name: [vars(done) for done in commands] for name, commands in ended.items()}
-    (root / f"ended-{RANK}.json").write_text(json.dumps(said))
-
-
-if __name__ == "__main__":
-    do_divided_runs(Path(sys.argv[1]))
+    (root / f"ended-{rank()}.json").write_text(json.dumps(said))

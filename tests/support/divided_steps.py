@@ -1,10 +1,9 @@
-"""What each process of a run does in a few steps, written to a folder: started by tests, alone or under torchrun."""
+"""What each process of a run does in a few steps, written to a folder: started by tests, alone or together."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +115,3 @@ def do_divided_steps(folder: Path) -> None:
     for key, (name, options) in SHARDED.items():
         tell(f"sharded-{key}", steps(name, options, 2, "full"))
     (folder / f"{rank}.json").write_text(json.dumps(said))
-
-
-if __name__ == "__main__":
-    do_divided_steps(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""What each process of a run does whose weights are divided: started by a test under torchrun, in a folder with a spec.
+"""What each process of a run does whose weights are divided: started by a test, in a folder with a spec.
 
 The run of ``ewc`` is stopped in its second task. What is there then is copied to ``../stopped``, and goes on here.
 """
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,3 @@ def do_sharded_runs(folder: Path) -> None:
     dist.barrier()
     ended.append(secura_bench("run", "spec.yaml", cwd=folder))
     (folder.parent / f"ended-{rank}.json").write_text(json.dumps([vars(done) for done in ended]))
-
-
-if __name__ == "__main__":
-    do_sharded_runs(Path(sys.argv[1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ def works(own: list[int], meet: Callable[[], None] | None = None) -> Iterator[in
             meet()
 
 
-def main(folder: Path) -> None:
+def share_work(folder: Path) -> None:
     """Share works in peace, and then such as one process cannot go on with."""
     join()
     here, _ = place()
@@ -47,7 +46,3 @@ def main(folder: Path) -> None:
         said.append([got, ended])
     whole = [on_main(lambda: here), everywhere(lambda: here)]
     (folder / f"{here}.json").write_text(json.dumps({"shared": said, "whole": whole}))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

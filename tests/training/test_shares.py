@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import random
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from forked import together
+from shared_work import share_work
 
 from secura_bench.training.shares import deal, do_shares
 
@@ -58,21 +55,8 @@ def test_one_process_does_all_and_looks_after_each_whether_it_is_to_stop() -> No
 
 def test_two_processes_share_works_and_whatever_one_of_them_meets(tmp_path: Path) -> None:
     """The first gets all that was done; an error ends both, long before the other one is through."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    known = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_PORT": port}
-    command = [sys.executable, str(ROOT / "tests" / "support" / "shared_work.py"), str(tmp_path)]
-    both = [
-        subprocess.Popen(
-            command,
-            env={**known, "MASTER_ADDR": "localhost", "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=200)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    ends = together(2, share_work, tmp_path, cwd=tmp_path)
+    assert [code for code, _, _ in ends] == [0, 0], ends
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     (peace, failed, starved), others = first["shared"], second["shared"]
     assert sorted(peace[0]) == [0, 1, 2, 1000, 1001, 1002, 1003] and peace[1] == ""
