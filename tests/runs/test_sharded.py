@@ -23,7 +23,7 @@ model: tiny
 tasks: [tiny_group, tiny_count]
 probe: [tiny_choice]
 probe_rows: 4
-methods: [seq, {name: ewc, fisher_samples: 2, lambda: 1.0e+6}, {name: lora, r: 2, dropout: 0.0}]
+methods: [seq, {name: ewc, fisher_samples: 2}, {name: lora, r: 2, dropout: 0.0}]
 train: {shard: full, lr: 1.0e-3, steps: 2, batch_size: 3, eps: 1.0e-4, clip_norm: 1.0}
 evaluate: {protocols: [teacher_forced, generate, choice], limit: 2, batch_size: 2}
 log: {every: 1, gradient_norms: true, weight_norms: true}
@@ -95,7 +95,7 @@ def test_the_numbers_are_those_of_one_process(root: Path, name: str) -> None:
         assert all(record["method"]["train"]["shard"] == "full" for record in records)
         logs = [[json.loads(line) for line in (each / "log.jsonl").open()] for each in (folder, theirs[run])]
         assert max(differences(*logs)) < 1e-5
-        assert any(line.get("terms", {}).get("ewc", 0) > 1e-4 for line in logs[0]) == ("-ewc-" in run)
+        assert any(line.get("terms", {}).get("ewc", 0) > 1e-3 for line in logs[0]) == ("-ewc-" in run)
         weights = [load_file(each / "adapter" / "trained.safetensors") for each in (folder, theirs[run])]
         assert weights[0].keys() == weights[1].keys()
         for key, tensor in weights[0].items():
