@@ -158,12 +158,10 @@ def agree(error: Exception | None) -> None:
     import torch
 
     told = "" if error is None else "".join(traceback.format_exception(error))
-    said = gather((_sendable(error), told))
-    met = [(isinstance(e, torch.OutOfMemoryError), at) for at, (e, _) in enumerate(said) if e is not None]
+    met = [(e, text, at) for at, (e, text) in enumerate(gather((_sendable(error), told))) if e is not None]
     if not met:
         return
-    at = min(met)[1]
-    first, text = said[at]
+    first, text, at = min(met, key=lambda each: isinstance(each[0], torch.OutOfMemoryError))
     if error is not None and (at == place()[0] or (type(error), str(error)) == (type(first), str(first))):
         first = error
     else:
