@@ -105,10 +105,11 @@ def validate(
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
     from secura_bench.models.quantised import missing_package
-    from secura_bench.plan.limits import refuse_on_few_bits, refuse_on_shards
+    from secura_bench.plan.limits import refuse_on_few_bits, refuse_on_shards, refuse_without_logits
     from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
+    from secura_bench.spec.sections import TrainSpec
 
     def model(spec: ExperimentSpec) -> None:
         model_label(spec.model)
@@ -135,6 +136,11 @@ def validate(
         for method in spec.methods:
             refuse_on_shards(spec, method)
 
+    def kernels(spec: ExperimentSpec) -> None:
+        for method in spec.methods:
+            train = TrainSpec.model_validate(spec.train.over(method.train))
+            refuse_without_logits(train, build_method(method.name, **method.options))
+
     def checkpoints(spec: ExperimentSpec) -> None:
         for method in spec.methods:
             if method.is_checkpoint:
@@ -148,7 +154,8 @@ def validate(
         checks = {
             "model": model,
             "model_load": few_bits,
-            "train": shards,
+            "train.shard": shards,
+            "train.kernels": kernels,
             "evaluate.metrics": metrics,
             "probe": suites,
             "methods": checkpoints,

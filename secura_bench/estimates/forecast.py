@@ -37,6 +37,7 @@ from secura_bench.results.lock import note_of, read_holder
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.tasks.catalog import load_task
+from secura_bench.training.kernels import missing_kernels
 from secura_bench.training.optimizers import missing_extra
 
 SAVINGS: tuple[dict[str, Any], ...] = (
@@ -247,7 +248,7 @@ def _of_method(
         left=0,
         checkpoint=0,
         tasks=len(planned.tasks),
-        needs=missing_package(spec.load) or missing_extra(train),
+        needs=missing_package(spec.load) or missing_extra(train) or missing_kernels(train),
     )
     try:
         footprint = method.footprint()

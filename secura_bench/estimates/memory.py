@@ -97,11 +97,14 @@ def memory_of(
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
     - gradients on rows of a memory (``Footprint.memory_gradients``), and one more where they come by micro-batches:
-      beside all of the step's own; logits held of a memory's answers, rows · answers · vocabulary;
+      beside all of the step's own, and never of a loss in chunks; logits held of a memory's answers, rows · answers ·
+      vocabulary;
+    - under ``offload`` what is saved for the backward pass lies in the CPU's memory: on a CPU too, to a plan;
     - where nothing of the model is trained, a forward of a micro-batch in the place of all these: it keeps nothing;
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
-      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
+      gradients are squared in fp32. From the second one on, so of three tasks, ``boundary_held`` of what is held is
+      there;
     - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight;
     - where a start is made of rows, ``start_bytes``.
 
@@ -127,26 +130,33 @@ def memory_of(
     drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
     rows = min(train.micro_batch_size or drawn, drawn)
 
-    def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
+    def step(
+        rows: int, accumulates: bool, pulls: bool, update: float, whole: bool
+    ) -> tuple[float, float, float, float]:
         if not trained:
-            return 0.0, forward_bytes(shape, train.precision, rows, scoring.context), 0.0
-        kept = activations(footprint, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
+            return 0.0, forward_bytes(shape, train.precision, rows, scoring.context), 0.0, 0.0
+        so = train.model_copy(update={"kernels": None}) if whole else train
+        kept = activations(footprint, shape, so, everything, Batch(rows, scoring.context, answers), on_gpu)
+        away = kept.saved if train.offload else 0.0
+        kept = replace(kept, saved=kept.saved - away)
         head = shape.embedding * bytes_ * (everything and shares == 1)
-        return _step(kept, trained * bytes_, head, largest, accumulates, pulls, update)
+        return *_step(kept, trained * bytes_, head, largest, accumulates, pulls, update), away
 
     references = max(footprint.memory_gradients(task) for task in range(tasks))
     beside = trained * bytes_ * (references + (references > 0 and rows < drawn))
     accumulates = rows < drawn or references > 0
-    gradients, kept, apart = step(rows, accumulates, footprint.anchors_weights, update_bytes(largest, train))
+    gradients, kept, apart, away = step(
+        rows, accumulates, footprint.anchors_weights, update_bytes(largest, train), references > 0
+    )
     moments = [
-        Memory(weights, gradients, optimizer, kept, held + beside, host, apart),
+        Memory(weights, gradients, optimizer, kept, held + beside, host + away, apart),
         Memory(weights, 0, optimizer, scoring_bytes(shape, train.precision, scoring), held, host),
     ]
     on_device, on_host = (size / shares for size in footprint.boundary_memory(count))
     if tasks > 1 and on_device + on_host:
         squares = 4.0 * (2 if bytes_ == 4 else 3) * largest
-        gradients, kept, apart = step(1, False, False, squares)
-        before = tasks > 2
+        gradients, kept, apart, _ = step(1, False, False, squares, True)  # no step of the loop's: nothing is away
+        before = footprint.boundary_held * (tasks > 2)
         moments.append(
             Memory(weights, gradients, optimizer, kept, held * before + on_device, host * before + on_host, apart)
         )

@@ -23,6 +23,7 @@ from secura_bench.training.checkpoints import load_optimizer_state, optimizer_st
 from secura_bench.training.groups import check_order, groups_of, heads_group
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import gradient_norms, total_norm
+from secura_bench.training.offload import offloaded
 from secura_bench.training.optimizers import new_optimizer, set_rates
 from secura_bench.training.processes import gather
 
@@ -207,7 +208,8 @@ class TrainingLoop:
                 batch = self._collate(share)
                 last = position == len(shares) - 1
                 with self.accelerator.no_sync(self.model) if not last else nullcontext():
-                    loss = self.method.loss(self.model, batch)
+                    with offloaded(self.inner) if self.train.offload else nullcontext():
+                        loss = self.method.loss(self.model, batch)
                     # Terms enter once a step: each micro-batch adds its share of the tokens.
                     part = loss.sum / tokens
                     for name, term in loss.terms.items():

@@ -66,6 +66,7 @@ def test_the_docs_say_of_each_method_what_its_class_does() -> None:
         (("METHOD", "{name: peft, peft_type: vblora}"), "PEFT's vblora was not seen to"),
         (("METHOD", "{stack: [er, ema]}"), "an average in the place of the trained weights"),
         (("steps: 2", "steps: 2, optimizer: adafactor"), "adafactor sums over whole matrices"),
+        (("steps: 2", "steps: 2, kernels: chunked"), "was not seen to beside kernels and offload"),
         (("METHOD]", "seq]\nmodel_load: {bits: 8}"), "bits"),
         (("METHOD]", "seq]\nevaluate: {interpolate: [0.5]}"), "evaluate.interpolate makes weights of whole ones"),
     ],
