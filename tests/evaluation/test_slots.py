@@ -10,8 +10,8 @@ import torch
 from secura_bench.data.dataset import load_data
 from secura_bench.evaluation.evaluate import evaluate
 from secura_bench.evaluation.predicting import generate as generating
-from secura_bench.evaluation.predicting.generate import TOGETHER, generate, greedy
-from secura_bench.evaluation.predictions import Prediction, long_first
+from secura_bench.evaluation.predicting.generate import generate, greedy
+from secura_bench.evaluation.predictions import TOGETHER, Prediction, long_first
 from secura_bench.evaluation.prompt_cache import NO_OPENING, read_opening
 from secura_bench.evaluation.slots import Rows, answer
 from secura_bench.spec.sections import DataSpec

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import SPEC, example, random_llama
+from conftest import SPEC, example, random_llama, secura_bench
 from pydantic import ValidationError
 from sessions import SMALL, Session, build_model, new_method, tasks
 
@@ -139,6 +139,14 @@ def test_a_method_that_compares_logits_is_refused_before_anything_is_loaded(tmp_
     spec = load_spec(str(tmp_path / "spec.yaml"), ["train.kernels=chunked"])
     with pytest.raises(SpecError, match=r"train.kernels: chunked: .* compares logits.*leave chunked out"):
         make_plan(spec)
+
+
+def test_validate_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(
+        SPEC.replace("[{name: lora, r: 2}]", "lwf").replace("steps: 2", "kernels: chunked")
+    )
+    done = secura_bench("validate", "spec.yaml", cwd=tmp_path)
+    assert done.returncode and "spec.yaml:8: train.kernels: " in done.stderr and "'lwf' compares logits" in done.stderr
 
 
 def test_a_method_that_did_not_say_that_it_looks_at_logits_is_refused_where_it_does() -> None:

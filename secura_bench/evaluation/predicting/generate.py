@@ -15,12 +15,10 @@ from torch import nn
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
 from secura_bench.evaluation.memory import memory_of, opening_of
-from secura_bench.evaluation.predictions import Prediction, Scored, long_first
+from secura_bench.evaluation.predictions import TOGETHER, Prediction, Scored, long_first
 from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, read
 from secura_bench.evaluation.slots import answer
 from secura_bench.evaluation.uncached import greedy_uncached
-
-TOGETHER = 8  # batches, whose last rows wait for each other: more would save little, and a restart would repeat more
 
 
 @torch.no_grad()
