@@ -34,6 +34,7 @@ from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
+from secura_bench.models.sharded import has_shards, is_sharded, like, local, summed, whole
 from secura_bench.spec.types import Number
 
 
@@ -100,6 +101,11 @@ class EWC(Method[EWCOptions]):
     anchors_weights = True
     Options = EWCOptions
 
+    @property
+    def not_sharded(self) -> str | None:  # type: ignore[override]
+        """Where F and θ* lie elsewhere than the parts of the weights."""
+        return "device: cpu holds F and θ* whole; set same" if self.options.device == "cpu" else None
+
     def __init__(self, options: EWCOptions | None = None) -> None:
         super().__init__(options)
         self.fisher: dict[str, Tensor] = {}
@@ -111,12 +117,15 @@ class EWC(Method[EWCOptions]):
         """Return the penalty, from the second task on."""
         if not self.fisher:
             return {}
-        penalty = torch.full((), self.offset, device=logits.device)
+        in_parts = has_shards(model)
+        penalty = torch.full((), 0.0 if in_parts else self.offset, device=logits.device)
         for name, parameter in trained(model).items():
-            if self.options.device == "same":  # a loaded state comes on the CPU
-                self.fisher[name] = self.fisher[name].to(parameter.device)
-                self.anchors[name] = self.anchors[name].to(parameter.device)
-            penalty = penalty + Pull.apply(parameter, self.fisher[name], self.anchors[name])
+            if self.options.device == "same":  # a loaded state comes on the CPU, and whole
+                self.fisher[name] = like(parameter, self.fisher[name]).to(parameter.device)
+                self.anchors[name] = like(parameter, self.anchors[name]).to(parameter.device)
+            penalty = penalty + Pull.apply(local(parameter), local(self.fisher[name]), local(self.anchors[name]))
+        if in_parts:
+            penalty = summed(penalty, parameter) + self.offset
         return {"ewc": self.options.lambda_ * penalty}
 
     def end_task(self, model: nn.Module, task: Task) -> None:
@@ -132,16 +141,17 @@ class EWC(Method[EWCOptions]):
             new = fisher.pop(name)
             theta = parameter.detach().to(new.device).float()
             if name in self.fisher:
-                old = self.fisher[name].to(new)
+                old = like(parameter, self.fisher[name]).to(new.device, new.dtype)
                 if self.options.variant == "separate":
-                    new, theta, offset = absorb(old, self.anchors[name].to(new), new, theta)
+                    anchor = like(parameter, self.anchors[name]).to(new.device, new.dtype)
+                    new, theta, offset = absorb(old, anchor, new, theta)
                     self.offset += offset
                 else:
                     new = self.options.gamma * old + new
             self.fisher[name] = self._stored(new, self._fisher_dtype)
             self.anchors[name] = self._stored(theta, self.options.dtype)
         sizes = sum(fisher.numel() for fisher in self.fisher.values())
-        self.fisher_mean = sum(float(fisher.sum(dtype=torch.float64)) for fisher in self.fisher.values()) / sizes
+        self.fisher_mean = sum(float(whole(fisher.sum(dtype=torch.float64))) for fisher in self.fisher.values()) / sizes
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return F's mean, once there is one."""
@@ -204,14 +214,30 @@ def diagonal_fisher(model: nn.Module, rows: Sequence[Example], *, on_cpu: bool =
         batch = collate([row], pad_id=0).to(next(iter(parameters.values())).device)  # one row has no padding
         with torch.enable_grad():
             loss = F.cross_entropy(answer_logits(model, batch).float(), batch.targets, reduction="sum")
-        # An expert that this row was not routed to has no gradient.
-        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        gradients = _gradients(loss, list(parameters.values()))
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
                 fisher[name] += (gradient.float().square() / len(rows)).to(fisher[name].device)
         del gradient, gradients, loss  # or they would stay while the next row's are made
     model.train(was_training)
     return fisher
+
+
+def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor | None]:
+    """Return the gradients; an expert that a row was not routed to has none.
+
+    Of divided parameters only a whole backward pass brings them, the mean over processes: all have the same row.
+    """
+    if not any(map(is_sharded, parameters)):
+        return torch.autograd.grad(loss, list(parameters), allow_unused=True)
+    carried = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()
+    found = [parameter.grad for parameter in parameters]
+    for parameter, gradient in zip(parameters, carried, strict=True):
+        parameter.grad = gradient
+    return found
 
 
 def absorb(F1: Tensor, a1: Tensor, F2: Tensor, a2: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -224,7 +250,7 @@ def absorb(F1: Tensor, a1: Tensor, F2: Tensor, a2: Tensor) -> tuple[Tensor, Tens
     total = F1 + F2
     share = torch.where(total > 0, F2 / total, 1.0)
     apart = a2 - a1
-    return total, a1 + share * apart, 0.5 * float((F1 * share * apart.square()).sum())
+    return total, a1 + share * apart, 0.5 * float(whole((F1 * share * apart.square()).sum()))
 
 
 class Pull(torch.autograd.Function):

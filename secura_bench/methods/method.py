@@ -106,6 +106,10 @@ class Method(Generic[OptionsT]):
     ``methods.lending.attached`` attaches, lends and starts.
     """
 
+    not_sharded: str | None = None
+    """Why its weights cannot be divided among processes (``train.shard``), None where they can: a class that is not
+    ours says so itself. Outside of the model's own call its tensors are parts then: ``models.sharded``."""
+
     published_per_layer: ClassVar[int | None] = None
     """What the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, where it gives anything."""
 

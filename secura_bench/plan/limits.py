@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.build import build_method
+from secura_bench.methods.sharding import why_not_sharded
 from secura_bench.methods.stack import overrides
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.method import MethodSpec
 from secura_bench.spec.sections import TrainSpec
 
 if TYPE_CHECKING:
@@ -65,6 +68,26 @@ def refuse_nothing_to_train(method: Method, attached: nn.Module, inputs: Inputs)
             f"{method.name!r} trains classification heads and nothing else, and no task has one: take tasks of "
             f"kind: classify."
         )
+
+
+def refuse_on_shards(spec: ExperimentSpec, method: MethodSpec) -> None:
+    """Refuse what cannot be done with weights that are divided among processes, where a method's ``train`` says so.
+
+    Raises:
+        SpecError: Says what, and why not.
+    """
+    train = spec.train_of(method)
+    if train.shard is None:
+        return
+    if train.kernels or train.offload:
+        # The chunks of a loss are as many as its rows want: other processes would wait for weights.
+        raise SpecError("train.shard: was not seen to beside kernels and offload; leave these out, or shard.")
+    if reason := why_not_sharded(build_method(method.name, **method.options)):
+        raise SpecError(f"train.shard: {method.name!r} cannot be trained so: {reason}; or leave shard out.")
+    if spec.load.bits:
+        raise SpecError("train.shard: weights in few bits are not divided; leave model_load.bits out, or shard.")
+    if spec.evaluate.interpolate:
+        raise SpecError("train.shard: evaluate.interpolate makes weights of whole ones; leave it out, or shard.")
 
 
 def refuse_on_few_bits(spec: ExperimentSpec, method: Method) -> None:

@@ -19,6 +19,7 @@ from secura_bench.plan.limits import (
     check_limits,
     refuse_nothing_to_train,
     refuse_on_few_bits,
+    refuse_on_shards,
     refuse_without_logits,
 )
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
@@ -119,6 +120,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
         try:
             built = build_method(method.name, **method.options)
             refuse_on_few_bits(spec, built)
+            refuse_on_shards(spec, method)
             for train in trains.get(method.label, ()):
                 refuse_without_logits(train, built)
             for length in sorted(steps.get(method.label, {0})):

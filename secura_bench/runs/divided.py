@@ -14,8 +14,9 @@ from secura_bench.evaluation.predictions import Prediction, Scored
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.evaluation.protocols.protocol import Asked, Protocol
 from secura_bench.methods.lending import bits_of
+from secura_bench.models.sharded import has_shards
 from secura_bench.training.processes import everywhere, gather, place
-from secura_bench.training.shares import deal, do_shares
+from secura_bench.training.shares import deal, do_in_step, do_shares
 
 UNLIKE = "the model was not the same in all processes of the run: the first one scored alone"
 
@@ -26,9 +27,12 @@ def ask(
     """Have each process ask its share of what is not known; the first ``receive``s all batches, as ``do_shares`` says.
 
     What is dealt are the batches that one process would make: a row's last bits may depend on its company. Unless the
-    processes are to ``divide``, the first asks all.
+    processes are to ``divide``, the first asks all. Of a model in parts every process asks all, at once.
     """
     way = PROTOCOLS[protocol]
+    if has_shards(asked.model):
+        do_in_step(way.predict(asked), lambda batch: receive(way.complete(asked, batch)), check)
+        return
     do_shares(_share(way, asked, divide), lambda batch: receive(way.complete(asked, batch)), check)
 
 
@@ -52,8 +56,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def is_alike(model: nn.Module) -> bool:
-    """Return whether every process has the same ``model``, tensor by tensor and bit by bit."""
-    return place()[1] == 1 or len(set(gather(everywhere(lambda: _content(model))))) == 1
+    """Return whether every process has the same ``model``, tensor by tensor and bit by bit, or parts of one."""
+    return has_shards(model) or place()[1] == 1 or len(set(gather(everywhere(lambda: _content(model))))) == 1
 
 
 def _content(model: nn.Module) -> str:

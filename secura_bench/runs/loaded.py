@@ -28,6 +28,7 @@ from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import frobenius
 from secura_bench.training.precision import weights_dtype
 from secura_bench.training.processes import everywhere, on_main
+from secura_bench.training.sharding import divides, home, shard
 
 Norms = dict[str, dict[str, float | None]]
 
@@ -48,7 +49,7 @@ def score_loaded(
     of which all are there loads no model.
     """
     method = run.build()
-    lender.use(inputs.model, weights_dtype(run.train.precision), device)
+    lender.use(inputs.model, weights_dtype(run.train.precision), home(run.train, device))
     for phase in loaded_phases(run):
         cache = BaseScores(folder.shared, run, inputs, check, fresh, phase.checkpoint)
         if on_main(partial(scorer.has_all, phase.tasks, cache)):
@@ -56,12 +57,14 @@ def score_loaded(
             scorer.score(method, shapes, phase.after, 0, True, phase.tasks, cache)
         else:
             with ExitStack() as lent:
-                model = everywhere(partial(_lend, phase, run, inputs, lender, scorer, lent))
-                scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
+                model = attached(method, everywhere(partial(_lend, phase, run, inputs, lender, scorer, lent)))
+                if divides(run.train):
+                    shard(model, device, run.train)
+                scorer.score(method, model, phase.after, 0, True, phase.tasks, cache)
             del model
             release_memory()
-    if run.loads is None and not run.method.is_base:
-        lender.release()  # what a method of someone else's does to the base is its own
+    if divides(run.train) or (run.loads is None and not run.method.is_base):
+        lender.release()  # it is in parts; what a method of someone else's does to the base is its own
 
 
 def _lend(phase: LoadedPhase, run: Run, inputs: Inputs, lender: Lender, scorer: Scorer, lent: ExitStack) -> nn.Module:

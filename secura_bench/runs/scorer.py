@@ -23,6 +23,7 @@ from secura_bench.evaluation.predictions import Prediction
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.evaluation.protocols.protocol import Asked
 from secura_bench.methods.method import Method
+from secura_bench.models.sharded import has_shards
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder, as_file
@@ -221,8 +222,9 @@ class Scorer:
             if left(protocol, asked):
                 ask(protocol, asked, receive, self.check, self._divide)
         except torch.OutOfMemoryError:
-            # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says.
-            if self.run.train.precision != "fp32" or self.batch_size == 1:
+            # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says; and in the
+            # middle of a forward that others wait for, of a model in parts, nothing can be tried again.
+            if self.run.train.precision != "fp32" or self.batch_size == 1 or has_shards(model):
                 raise
             return None
         return replace(asked, known={**asked.known, **said})

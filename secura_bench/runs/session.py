@@ -30,6 +30,7 @@ from secura_bench.training.checkpoints import save_checkpoint
 from secura_bench.training.loop import Diverged, StepReport, TrainingLoop
 from secura_bench.training.processes import gather, on_main
 from secura_bench.training.seeds import generator_states, load_generator_states
+from secura_bench.training.sharding import gathered
 from secura_bench.training.unsaved import Unsaved
 
 if TYPE_CHECKING:
@@ -186,6 +187,13 @@ class Session:
         self.unsaved.check()
         _, stream, _ = self.phases[self.at.phase]
         generators = gather(generator_states())
+        held = gathered(
+            {
+                "model": self.method.trained_state(self.model),
+                "method": self.method.state_dict(),
+                "loop": self.loop.state_dict(),
+            }
+        )
 
         def write() -> Path:
             run = {
@@ -205,9 +213,7 @@ class Session:
                     "scores": self.scorer.state_dict(),
                     "stream": stream.state_dict(),
                     "generators": generators,
-                    "model": self.method.trained_state(self.model),
-                    "method": self.method.state_dict(),
-                    "loop": self.loop.state_dict(),
+                    **held,
                     **({} if self.heads is None else {"heads": self.heads.state_dict()}),
                 },
             )

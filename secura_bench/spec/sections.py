@@ -37,7 +37,7 @@ Rate = Annotated[Number, Field(ge=0)]
 Schedule = Literal["constant", "linear", "cosine"]
 EACH_TASK = ("lr", "steps", "epochs", "schedule", "warmup_steps", "schedule_steps")
 """Keys of ``train`` that may have another value for each task."""
-_LATER = ("epochs", "schedule_steps", "kernels", "offload")
+_LATER = ("epochs", "schedule_steps", "kernels", "offload", "shard")
 """Keys that runs of before had not: unset they are left out, and a run is called what it was."""
 
 
@@ -128,10 +128,21 @@ class TrainSpec(Explained):
     reset_optimizer: Annotated[bool, Strict()] = False
     """Whether the optimizer forgets its moments at each task's start."""
 
+    shard: Literal["full"] | None = None
+    """Whether weights, gradients and the optimizer's state are divided among the processes of a run (``full``: FSDP2,
+    each layer gathered while it computes), or each process holds them all (unset). Of one process it changes nothing.
+    """
+
     @model_validator(mode="after")
     def _rounds_by_itself(self) -> TrainSpec:
         if self.precision == "bf16_stochastic" and self.optimizer == "adafactor":
             raise ValueError("optimizer: adafactor cannot round stochastically; use adamw or adamw_8bit")
+        return self
+
+    @model_validator(mode="after")
+    def _divides_moments(self) -> TrainSpec:
+        if self.shard and self.optimizer == "adafactor":
+            raise ValueError("shard: adafactor sums over whole matrices; use adamw or adamw_8bit, or leave shard out")
         return self
 
     @field_validator("kernels")

@@ -10,9 +10,10 @@ import itertools
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from secura_bench.training.processes import agree, is_main, together
+from secura_bench.training.processes import agree, everywhere, is_main, together
 
 T = TypeVar("T")
 
@@ -85,6 +86,21 @@ def do_shares(share: Iterable[T], receive: Callable[[T], None], check: Callable[
     done.wait()
     attempt(others)
     agree(met)
+
+
+def do_in_step(works: Iterable[T], receive: Callable[[T], None], check: Callable[[], None]) -> None:
+    """Do all ``works`` in every process at once; the first ``receive``s the results.
+
+    ``check`` is called after each. What it or ``receive`` raises in one process is raised in all, before the next work.
+    """
+
+    def take(result: T) -> None:
+        if is_main():
+            receive(result)
+        check()
+
+    for result in works:
+        everywhere(partial(take, result))
 
 
 class _Words:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import secura_bench
-from divided_steps import METHODS, do_divided_steps
+from divided_steps import METHODS, SHARDED, do_divided_steps
 from forked import together
 
 from secura_bench.foundation.errors import BenchError
@@ -49,6 +49,21 @@ def test_two_processes_divide_a_step_and_take_the_one_that_one_takes(
     for rank in (0, 1):
         for mine, other in zip(ours, torch.load(done["two"] / f"{key}-{rank}.pt"), strict=True):
             assert mine.abs().max() > 1e-3
+            assert torch.allclose(mine, other, atol=1e-5 * max(1.0, float(mine.abs().max())), rtol=0)
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_two_processes_that_divide_the_weights_take_the_step_that_one_takes(done: dict[str, Path], name: str) -> None:
+    """Losses, gradients before they are clipped, and weights agree to 1e-5 of the largest, boundaries and all."""
+    key = f"sharded-{name}"
+    (alone,) = (json.loads(path.read_text())[key] for path in done["one"].glob("*.json"))
+    ours = torch.load(done["one"] / f"{key}-0.pt")
+    for rank in (0, 1):
+        assert json.loads((done["two"] / f"{rank}.json").read_text())[key]["losses"] == pytest.approx(
+            alone["losses"], abs=1e-5
+        )
+        for mine, other in zip(ours, torch.load(done["two"] / f"{key}-{rank}.pt"), strict=True):
+            assert mine.abs().max() > 1e-4
             assert torch.allclose(mine, other, atol=1e-5 * max(1.0, float(mine.abs().max())), rtol=0)
 
 
