@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secura_bench.models.sharded import whole
+
 
 @dataclass(frozen=True)
 class Survival:
@@ -29,10 +31,10 @@ class Survival:
         """Compare two weights, in whatever dtype they are, with the update in fp32."""
         change = after.float() - before.float()
         return cls(
-            made=change.square().sum().item(),
-            meant=delta.square().sum().item(),
-            inner=(change * delta).sum().item(),
-            changed=int((after != before).sum()),
+            made=whole(change.square().sum()).item(),
+            meant=whole(delta.square().sum()).item(),
+            inner=whole((change * delta).sum()).item(),
+            changed=int(whole((after != before).sum())),
             entries=delta.numel(),
         )
 

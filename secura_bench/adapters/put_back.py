@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.adapters.stand_in import stand_ins
+from secura_bench.models.sharded import like
 from secura_bench.models.tensors import named_tensors
 
 
@@ -26,4 +27,4 @@ def put_back(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     make_room(model, tensors)
     own = named_tensors(model)
     for name, tensor in tensors.items():
-        own[name].copy_(tensor)
+        own[name].copy_(like(own[name], tensor))

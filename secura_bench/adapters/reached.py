@@ -53,7 +53,7 @@ def _not_called(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str,
     called: set[nn.Module] = set()
     hooks = [module.register_forward_hook(lambda module, *_: called.add(module)) for module in modules.values()]
     try:
-        _logits(model)
+        few_logits(model)
     finally:
         for hook in hooks:
             hook.remove()
@@ -69,7 +69,7 @@ def _with_gradient(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]
         for weight in weights.values():
             weight.requires_grad_(True)
         with torch.enable_grad():
-            logits = _logits(model)
+            logits = few_logits(model)
             found = torch.autograd.grad(logits.float().sum(), list(weights.values()), allow_unused=True)
     finally:
         for weight, before in zip(weights.values(), were, strict=True):
@@ -77,8 +77,8 @@ def _with_gradient(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]
     return [path for path, gradient in zip(weights, found, strict=True) if gradient is not None]
 
 
-def _logits(model: nn.Module) -> Tensor:
-    """Return what the model says to a few tokens, in eval mode: nothing is drawn."""
+def few_logits(model: nn.Module) -> Tensor:
+    """Return what the model says to a few tokens, (1, 8, vocabulary), in eval mode: nothing is drawn."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

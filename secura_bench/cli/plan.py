@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,9 @@ def plan(
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
     allow_code: LoadCode = False,
+    gpus_per_run: Annotated[
+        int, typer.Option(metavar="N", min=0, help="GPUs that do a run together; unset, what torchrun says, or one.")
+    ] = 0,
     power: Annotated[
         bool, typer.Option("--power", help="Say what differences the plan would tell, by records of the same methods.")
     ] = False,
@@ -55,6 +59,8 @@ def plan(
     from secura_bench.estimates.tuning import stages, tuning_text
 
     device = this_device()
+    if gpus_per_run:
+        device = replace(device, processes=gpus_per_run)
     forecasts = forecast([*stages(loaded, results, allow_code)], results, device, probe, allow_code)
     for line in (*plan_text(forecasts, device), *tuning_text(loaded, forecasts)):
         typer.echo(line)
@@ -99,10 +105,11 @@ def validate(
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
     from secura_bench.models.quantised import missing_package
-    from secura_bench.plan.limits import refuse_on_few_bits
+    from secura_bench.plan.limits import refuse_on_few_bits, refuse_on_shards, refuse_without_logits
     from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
     from secura_bench.spec.load import load_specs
+    from secura_bench.spec.sections import TrainSpec
 
     def model(spec: ExperimentSpec) -> None:
         model_label(spec.model)
@@ -125,6 +132,15 @@ def validate(
         for method in spec.methods:
             refuse_on_few_bits(spec, build_method(method.name, **method.options))
 
+    def shards(spec: ExperimentSpec) -> None:
+        for method in spec.methods:
+            refuse_on_shards(spec, method)
+
+    def kernels(spec: ExperimentSpec) -> None:
+        for method in spec.methods:
+            train = TrainSpec.model_validate(spec.train.over(method.train))
+            refuse_without_logits(train, build_method(method.name, **method.options))
+
     def checkpoints(spec: ExperimentSpec) -> None:
         for method in spec.methods:
             if method.is_checkpoint:
@@ -138,6 +154,8 @@ def validate(
         checks = {
             "model": model,
             "model_load": few_bits,
+            "train.shard": shards,
+            "train.kernels": kernels,
             "evaluate.metrics": metrics,
             "probe": suites,
             "methods": checkpoints,

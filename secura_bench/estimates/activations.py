@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from secura_bench.estimates.activations_gpt2 import attends_in_parts, gpt2_token_bytes
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.kept import Computing
+from secura_bench.models.answer_loss import CHUNK
 from secura_bench.models.shape import FAMILIES, Module, Shape
 from secura_bench.models.shape_gpt2 import GPT2Shape
 from secura_bench.spec.sections import TrainSpec
@@ -67,18 +68,22 @@ def activations(
     2 keeps its capped logits too, b vocabulary). Under ``gradient_checkpointing`` a layer keeps its input alone, r
     hidden, and one at a time is computed again.
     While the loss's gradient is made there are two more such tensors, and ``Footprint.kept_logits`` of the method's;
-    while a layer's is, 3 intermediate of the MLP's inner gradients, and the residual stream's.
+    while a layer's is, 3 intermediate of the MLP's inner gradients, and the residual stream's. A loss in chunks keeps
+    the hidden state of an answer token, r hidden, and makes all three of a chunk's tokens alone, one chunk at a time.
     """
     computing = computing_of(train.precision, on_gpu)
     r = residual_bytes(computing, everything)
     layer, weights = layer_bytes(footprint, shape, computing, everything, batch)
     weights += 4.0 * footprint.kept_weights * sum(math.prod(size) for size in adapted_sizes(footprint, shape))
-    logits = 4.0 * batch.rows * batch.answers * shape.vocabulary
+    answers = batch.rows * batch.answers
+    in_chunks = "chunked" in (train.kernels or ())
+    logits = 4.0 * (min(CHUNK, answers) if in_chunks else answers) * shape.vocabulary
     capped = computing.scalar / 4 * logits if _eager(shape) else 0.0
-    once = (4 + r * everything) * shape.hidden * batch.tokens + logits + capped
+    of_loss = r * shape.hidden * answers if in_chunks else logits + capped
+    once = (4 + r * everything) * shape.hidden * batch.tokens + of_loss
     inner = batch.tokens * (3 * computing.scalar * shape.intermediate + r * shape.hidden)
     whole = batch.tokens * layer + weights
-    loss = (2 + footprint.kept_logits) * logits
+    loss = (2 + footprint.kept_logits + in_chunks) * logits + in_chunks * capped
     if train.gradient_checkpointing:
         return Activations(batch.tokens * r * shape.hidden * shape.layers + once, loss, whole + inner)
     return Activations(whole * shape.layers + once, loss, inner)

@@ -9,6 +9,8 @@ from functools import cache
 import psutil
 import torch
 
+from secura_bench.training.processes import count
+
 EFFICIENCY = 0.4
 """Share of a plain matrix product's speed that training reaches: a guess, which a trial replaces."""
 
@@ -29,6 +31,9 @@ class Device:
     host: float
     """Bytes free in the CPU's memory, where what is held there goes; on a CPU the same memory."""
 
+    processes: int = 1
+    """How many processes do a run together, each on such a device."""
+
     @property
     def is_cpu(self) -> bool:
         """Whether the device is the CPU."""
@@ -48,8 +53,8 @@ def this_device() -> Device:
     host = float(psutil.virtual_memory().available)
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
-        return Device(torch.cuda.get_device_name(), float(free), _rate("cuda", 8192, torch.bfloat16), host)
-    return Device("cpu", host, _rate("cpu", 512, torch.float32), host)
+        return Device(torch.cuda.get_device_name(), float(free), _rate("cuda", 8192, torch.bfloat16), host, count())
+    return Device("cpu", host, _rate("cpu", 512, torch.float32), host, count())
 
 
 @cache

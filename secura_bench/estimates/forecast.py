@@ -29,6 +29,7 @@ from secura_bench.models.load import learn_shape, model_label, presets, shape_of
 from secura_bench.models.quantised import missing_package
 from secura_bench.models.shape import Shape
 from secura_bench.plan.inputs import Inputs
+from secura_bench.plan.limits import refuse_on_shards
 from secura_bench.plan.make import Plan, make_plans
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.results.folder import RECORD, RunFolder
@@ -36,6 +37,7 @@ from secura_bench.results.lock import note_of, read_holder
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.tasks.catalog import load_task
+from secura_bench.training.kernels import missing_kernels
 from secura_bench.training.optimizers import missing_extra
 
 SAVINGS: tuple[dict[str, Any], ...] = (
@@ -116,6 +118,8 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     at_once = max((load_task(name).first_tokens or 0 for name in spec.own_parts), default=0)
     scoring = replace(Scoring.of(spec, rows.longest, rows.predicted, new_tokens), at_once=at_once)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
+    for method in spec.methods:
+        refuse_on_shards(spec, method)
     methods = []
     for label in dict.fromkeys(run.method.label for run in runs):
         own = [run for run in runs if run.method.label == label]
@@ -197,8 +201,10 @@ def way_out(spec: ExperimentSpec, estimate: MethodForecast, device: Device) -> s
     for savings in accumulate(known, lambda before, more: before | more):
         train = estimate.train.model_copy(update=savings)
         counted = restricted(count, shape, train)
-        on_gpu, load = not device.is_cpu, spec.load
-        memory = memory_of(footprint, counted, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load)
+        on_gpu, load, processes = not device.is_cpu, spec.load, device.processes
+        memory = memory_of(
+            footprint, counted, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load, processes
+        )
         if fits(memory, device):
             changed = {key: value for key, value in savings.items() if getattr(estimate.train, key) != value}
             settings = ", ".join(f"{key}: {str(value).lower()}" for key, value in changed.items())
@@ -242,7 +248,7 @@ def _of_method(
         left=0,
         checkpoint=0,
         tasks=len(planned.tasks),
-        needs=missing_package(spec.load) or missing_extra(train),
+        needs=missing_package(spec.load) or missing_extra(train) or missing_kernels(train),
     )
     try:
         footprint = method.footprint()
@@ -284,12 +290,12 @@ def _estimated(
         if count.trainable
         else forward_flops(shape, 1, head)
     )
-    flops = work.trained.tokens * on_a_token + scoring_flops(shape, work.scored)
+    flops = work.trained.tokens * on_a_token / device.processes + scoring_flops(shape, work.scored)
     flops += work.looked_at * forward_flops(shape, rows.tokens, rows.tokens)
     logits = footprint.logits_memory(rows.answers, shape.vocabulary)
     left, checkpoint = disk_of(planned.spec, count, train, work, footprint, shape, logits)
-    on_gpu, load = not device.is_cpu, planned.spec.load
-    memory = memory_of(footprint, count, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load)
+    on_gpu, load, processes = not device.is_cpu, planned.spec.load, device.processes
+    memory = memory_of(footprint, count, shape, train, scoring, rows.answers, estimate.tasks, on_gpu, load, processes)
     seconds = flops / (device.speed(planned.threads) * EFFICIENCY)
     return replace(estimate, count=count, memory=memory, seconds=seconds, left=left, checkpoint=checkpoint)
 

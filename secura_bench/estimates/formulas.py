@@ -117,12 +117,13 @@ def training_flops(shape: Shape, train: TrainSpec, everything: bool, footprint: 
     """Return the floating-point operations of training on one token, of which ``head`` goes through the head.
 
     2 a parameter in the forward pass and 2 for the gradients of activations; 2 more for those of weights where all
-    are trained; 2 more for the second forward of checkpointing; times ``Footprint.relative_work``. The embedding's
-    look-up is none.
+    are trained; 2 more for the second forward of checkpointing, and 2 for the head's of a loss in chunks; times
+    ``Footprint.relative_work``. The embedding's look-up is none.
     """
-    parameters = shape.layers * shape.layer + head * shape.embedding
+    head *= shape.embedding
     passes = 4 + 2 * everything + 2 * train.gradient_checkpointing
-    return passes * parameters * footprint.relative_work
+    again = 2 * head * ("chunked" in (train.kernels or ()))
+    return (passes * (shape.layers * shape.layer + head) + again) * footprint.relative_work
 
 
 def scoring_flops(shape: Shape, scored: ByProtocol) -> float:

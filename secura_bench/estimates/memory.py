@@ -86,6 +86,7 @@ def memory_of(
     tasks: int = 1,
     on_gpu: bool = False,
     load: LoadSpec | None = None,
+    processes: int = 1,
 ) -> Memory:
     """Return a run's peak memory: the largest of training's, scoring's and that of a boundary between tasks.
 
@@ -96,49 +97,66 @@ def memory_of(
     - in a step, activations of a micro-batch of rows of ``scoring.context`` tokens, ``answers`` of them supervised,
       and gradients, trained · 2 or 4, as they meet: see ``_step``;
     - gradients on rows of a memory (``Footprint.memory_gradients``), and one more where they come by micro-batches:
-      beside all of the step's own; logits held of a memory's answers, rows · answers · vocabulary;
+      beside all of the step's own, and never of a loss in chunks; logits held of a memory's answers, rows · answers ·
+      vocabulary;
+    - under ``offload`` what is saved for the backward pass lies in the CPU's memory: on a CPU too, to a plan;
     - where nothing of the model is trained, a forward of a micro-batch in the place of all these: it keeps nothing;
     - while scoring, ``scoring_bytes``;
     - at the end of every task but the last, what ``Footprint.boundary_memory`` says, and a step of one row whose
-      gradients are squared in fp32. What is held is there from the second boundary on: with three tasks;
+      gradients are squared in fp32. From the second one on, so of three tasks, ``boundary_held`` of what is held is
+      there;
     - at the same, where adapters are made again, ``Footprint.boundary_weights`` of the largest adapted weight;
     - where a start is made of rows, ``start_bytes``.
+
+    Of ``processes`` that divide the weights (``train.shard``) it is what each takes: its share of weights, gradients,
+    moments, what is held, and the largest tensor; no copy under autocast; ``gathered_bytes``, told with the weights.
     """
-    trained, bytes_ = count.trainable, trained_bytes(train.precision)
-    weights: float = (count.total - trained) * frozen_bytes(train.precision) + trained * bytes_
+    shares = processes if train.shard else 1
+    everything, largest = count.trainable == count.total, min(count.trainable, shape.largest) / shares
+    trained, bytes_ = count.trainable / shares, trained_bytes(train.precision)
+    weights = (count.total / shares - trained) * frozen_bytes(train.precision) + trained * bytes_
+    if shares > 1:
+        weights += gathered_bytes(shape, train, footprint.trains and everything)
     if load is not None and load.bits:
         weights -= quantised_savings(shape, train.precision, load)
     if not footprint.trains:
         return Memory(weights, 0, 0, scoring_bytes(shape, train.precision, scoring), 0)
-    if train.precision == "bf16":
+    if train.precision == "bf16" and shares == 1:
         weights += 2 * trained
-    held, host = footprint.held_memory(count)
+    held, host = (size / shares for size in footprint.held_memory(count))
     host += footprint.logits_memory(answers, shape.vocabulary)
     held += footprint.task_bytes * trained * (tasks - 1)
     optimizer = optimizer_bytes(trained, train, shape)
-    everything = trained == count.total
     drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
     rows = min(train.micro_batch_size or drawn, drawn)
 
-    def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
+    def step(
+        rows: int, accumulates: bool, pulls: bool, update: float, whole: bool
+    ) -> tuple[float, float, float, float]:
         if not trained:
-            return 0.0, forward_bytes(shape, train.precision, rows, scoring.context), 0.0
-        kept = activations(footprint, shape, train, everything, Batch(rows, scoring.context, answers), on_gpu)
-        return _step(kept, shape, train, trained, everything, accumulates, pulls, update)
+            return 0.0, forward_bytes(shape, train.precision, rows, scoring.context), 0.0, 0.0
+        so = train.model_copy(update={"kernels": None}) if whole else train
+        kept = activations(footprint, shape, so, everything, Batch(rows, scoring.context, answers), on_gpu)
+        away = kept.saved if train.offload else 0.0
+        kept = replace(kept, saved=kept.saved - away)
+        head = shape.embedding * bytes_ * (everything and shares == 1)
+        return *_step(kept, trained * bytes_, head, largest, accumulates, pulls, update), away
 
     references = max(footprint.memory_gradients(task) for task in range(tasks))
     beside = trained * bytes_ * (references + (references > 0 and rows < drawn))
     accumulates = rows < drawn or references > 0
-    gradients, kept, apart = step(rows, accumulates, footprint.anchors_weights, update_bytes(trained, train, shape))
+    gradients, kept, apart, away = step(
+        rows, accumulates, footprint.anchors_weights, update_bytes(largest, train), references > 0
+    )
     moments = [
-        Memory(weights, gradients, optimizer, kept, held + beside, host, apart),
+        Memory(weights, gradients, optimizer, kept, held + beside, host + away, apart),
         Memory(weights, 0, optimizer, scoring_bytes(shape, train.precision, scoring), held, host),
     ]
-    on_device, on_host = footprint.boundary_memory(count)
+    on_device, on_host = (size / shares for size in footprint.boundary_memory(count))
     if tasks > 1 and on_device + on_host:
-        squares = 4.0 * (2 if bytes_ == 4 else 3) * min(trained, shape.largest)
-        gradients, kept, apart = step(1, False, False, squares)
-        before = tasks > 2
+        squares = 4.0 * (2 if bytes_ == 4 else 3) * largest
+        gradients, kept, apart, _ = step(1, False, False, squares, True)  # no step of the loop's: nothing is away
+        before = footprint.boundary_held * (tasks > 2)
         moments.append(
             Memory(weights, gradients, optimizer, kept, held * before + on_device, host * before + on_host, apart)
         )
@@ -165,50 +183,57 @@ def start_bytes(footprint: Footprint, shape: Shape, precision: Precision, scorin
     return covariances + max(forward, decomposition)
 
 
+def gathered_bytes(shape: Shape, train: TrainSpec, everything: bool) -> float:
+    """Return the bytes of divided weights that are there whole, and of their gradients before they are divided.
+
+    A unit is a layer, or the embedding: whichever is larger. Two are whole at once, the one that computes and the next,
+    in the dtype in which it is computed; of two, where all is trained, the gradients, as made and as they are sent, in
+    the dtype in which they are summed.
+    """
+    unit = max(shape.layer, shape.embedding)
+    computed = 4 if train.precision == "fp32" else 2
+    return unit * 2 * (computed + everything * trained_bytes(train.precision))
+
+
 def _step(
     kept: Activations,
-    shape: Shape,
-    train: TrainSpec,
-    trained: int,
-    everything: bool,
+    gradients: float,
+    head: float,
+    largest: float,
     accumulates: bool,
     pulls: bool,
     update: float,
 ) -> tuple[float, float, float]:
-    """Return gradients, activations and what of them is apart, in bytes.
+    """Return gradients, activations and what of them is apart, in bytes; ``largest`` is a tensor's scalars.
 
     What is saved meets the gradients that are there while the loss's and the first layer's are made: from the second
-    micro-batch on, all; for the layer's, that of the head too (vocabulary · hidden), where it is trained. Where the
+    micro-batch on, all; for the layer's, that of the ``head`` too (vocabulary · hidden), where it is trained. Where the
     loss pulls at the weights, its gradients come first: all of them meet what is saved, with two fp32 copies of the
     largest tensor beside its own; three, without gradients, when the pull is computed.
     All gradients meet what is then done with them, which takes ``update`` bytes.
     """
-    bytes_ = trained_bytes(train.precision)
-    gradients = float(trained * bytes_)
     before = gradients if accumulates or pulls else 0.0
-    head = float(shape.embedding * bytes_ * everything)
     loss = kept.loss
     if pulls:
-        largest = 4.0 * min(trained, shape.largest)
-        loss = max(loss, 2 * largest, 3 * largest - (0 if accumulates else gradients))
+        pull = 4.0 * largest
+        loss = max(loss, 2 * pull, 3 * pull - (0 if accumulates else gradients))
     moments = (before + kept.saved + loss, before + head + kept.saved + kept.layer, gradients + update)
     activations = max(kept.saved + max(loss, kept.layer), update, max(moments) - gradients)
     return gradients, activations, gradients + activations - max(moments)
 
 
-def update_bytes(trained: int, train: TrainSpec, shape: Shape) -> float:
-    """Return the bytes of what comes and goes while the optimizer updates the largest tensor.
+def update_bytes(largest: float, train: TrainSpec) -> float:
+    """Return the bytes of what comes and goes while the optimizer updates the largest tensor, of so many scalars.
 
     AdamW: two copies of it (the denominator), as a look-up's gradient takes before; rounding stochastically, seven
     fp32 copies of a chunk of 2²⁴ scalars. Adafactor: two fp32 copies. In 8 bits: two fp32 copies.
     """
-    largest = min(trained, shape.largest)
     if train.precision == "bf16_stochastic" and train.optimizer == "adamw":
         return 4.0 * 7 * min(largest, _CHUNK)
     return 2.0 * largest * (trained_bytes(train.precision) if train.optimizer == "adamw" else 4)
 
 
-def optimizer_bytes(trained: int, train: TrainSpec, shape: Shape) -> float:
+def optimizer_bytes(trained: float, train: TrainSpec, shape: Shape) -> float:
     """Return the bytes of the optimizer's state.
 
     AdamW: two moments of the trained dtype; in 8 bits: two bytes and a scale of 4 bytes for 256 scalars each.

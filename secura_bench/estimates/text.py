@@ -31,6 +31,8 @@ def _one(forecast: Forecast, device: Device) -> Iterator[str]:
     yield f"  probe     {spec.probe_name}, {forecast.rows.probe} rows, after each task{every}"
     yield f"  scoring   {', '.join(spec.protocols)}; trained tasks: {spec.evaluate.tasks}"
     yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"
+    if device.processes > 1:
+        yield f"  processes {device.processes} a run; memory is that of each"
     runs, done = sum(estimate.runs for estimate in methods), sum(estimate.done for estimate in methods)
     running = sum(estimate.running for estimate in methods)
     yield f"  runs      {runs}, of them {done} done" + (f", {running} running" if running else "")
@@ -105,7 +107,8 @@ def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
     )
     if not forecast.tried:
         other = total * device.speed(threads_of(forecast.spec)) / A_LARGE_GPU.rate
-        yield f"On an {A_LARGE_GPU.name} (assumed {A_LARGE_GPU.rate / 1e12:.0f} TFLOP/s) about {_time(other)}."
+        gpus = f"On an {A_LARGE_GPU.name}" if device.processes == 1 else f"On {device.processes} {A_LARGE_GPU.name}s"
+        yield f"{gpus} (assumed {A_LARGE_GPU.rate / 1e12:.0f} TFLOP/s) about {_time(other)}."
         yield "--probe 3 measures three steps of each method here, and refines the time."
     if not forecast.rows.exact:
         yield from _bounds(forecast)

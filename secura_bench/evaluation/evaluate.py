@@ -42,19 +42,30 @@ def evaluate(
     ``why_not`` allows ``execute`` to run programs, and says which it cannot; ``company`` says whether what stands
     beside a row may move its numbers: ``Asked``.
     """
-    way = PROTOCOLS[protocol]
     asked = Asked(model, file, examples, chat, batch_size, context, known, why_not, company)
-    wanted = way.scorable(file.kind, examples)
     found = dict(known)
-    if not found.keys() >= set(wanted):  # else the model, which may be one of shapes alone, is not asked
-        for batch in way.predict(asked):
+    if left(protocol, asked):  # else the model, which may be one of shapes alone, is not asked
+        way = PROTOCOLS[protocol]
+        for predicted in way.predict(asked):
+            batch = way.complete(asked, predicted)
             found.update(batch)
             on_batch(batch)
-    predictions = [found.get(i, Prediction()) for i in range(len(examples))]
-    judged = way.judge(asked, predictions)
+    return judged(protocol, replace(asked, known=found), metrics)
+
+
+def left(protocol: str, asked: Asked) -> list[int]:
+    """Return the positions of the examples that the protocol can score, and that are not known."""
+    return [i for i in PROTOCOLS[protocol].scorable(asked.file.kind, asked.examples) if i not in asked.known]
+
+
+def judged(protocol: str, asked: Asked, metrics: Sequence[UserMetric] = ()) -> Evaluation:
+    """Return what the protocol makes of predictions that are all known."""
+    way, file = PROTOCOLS[protocol], asked.file
+    predictions = [asked.known.get(i, Prediction()) for i in range(len(asked.examples))]
+    wanted = way.scorable(file.kind, asked.examples)
     return _whole(
         Evaluation(
-            **vars(judged),
+            **vars(way.judge(asked, predictions)),
             protocol=protocol,
             task=file.id,
             predictions=predictions,

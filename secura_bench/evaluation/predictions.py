@@ -14,6 +14,13 @@ Scored = list[tuple[int, "Prediction"]]
 """A batch of finished predictions, each with the position of its example."""
 
 
+TOGETHER = 8
+"""Of how many batches rows are answered in one another's company, where one takes the place of another.
+
+More would save little, as only their last rows wait for each other; and a restart would repeat more.
+"""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a model answered to one item. What a protocol does not know is None.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.integrations.method_hooks import MethodHooks
 from secura_bench.integrations.method_trainer import cut
 from secura_bench.integrations.rows import dataset_of, example_of, feature_of
+from secura_bench.methods.absent import Absent
 from secura_bench.methods.method import Method
 from secura_bench.methods.stack import overrides
 
@@ -70,7 +71,10 @@ class SFTMethodMixin(MethodHooks):
         self.method.terms(self.model, self._absent("the batch"), self._absent("logits"))
 
     def _absent(self, what: str) -> Any:
-        return _Absent(self.method.name, what, self.args.device)
+        said = (
+            f"method {self.method.name!r} looks at {what}, which TRL's fused loss does not give it: use MethodTrainer."
+        )
+        return Absent(said, self.args.device)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -119,24 +123,3 @@ class SFTMethodMixin(MethodHooks):
             raise SpecError(f"method {self.method.name!r} weighs rows, and TRL's loss takes all alike: MethodTrainer.")
         batches = [self.data_collator([feature_of(row) for row in share]) for share in cut(rows, len(drawn))]
         return batches, self._get_num_items_in_batch(batches, device)
-
-
-class _Absent:
-    """Stands where ``terms`` looks for logits or a batch, says on which device they would be, and no more."""
-
-    def __init__(self, method: str, what: str, device: torch.device) -> None:
-        self.device = device
-        self._said = f"method {method!r} looks at {what}, which TRL's fused loss does not give it: use MethodTrainer."
-
-    def _refuse(self, *_: Any) -> NoReturn:
-        raise SpecError(self._said)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        self._refuse()
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __getitem__ = __len__ = _refuse
-
-    @classmethod
-    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
-        next(arg for arg in (*args, *(kwargs or {}).values()) if isinstance(arg, cls))._refuse()
-        raise AssertionError(function)

@@ -53,6 +53,7 @@ class AGEM(Episodic[AGEMOptions]):
     """
 
     name = "a_gem"
+    not_sharded = "it projects whole gradients"
     Options = AGEMOptions
 
     def __init__(self, options: AGEMOptions | None = None) -> None:

@@ -39,5 +39,6 @@ class Checkpoint(Base):
     """Scores what was trained elsewhere: each training phase loads a checkpoint and takes no step."""
 
     name = "checkpoint"
+    not_sharded = "what others trained is loaded and scored whole"
     Options = CheckpointOptions
     options: CheckpointOptions

@@ -46,6 +46,7 @@ class CURAdapter(Method[CUROptions]):
     """Puts a layer with W + C core R into the targeted modules; what the core is made of is the subclass's."""
 
     Options = CUROptions
+    not_sharded = "it merges into whole matrices, which it takes apart by columns and rows"
 
     @property
     def merges(self) -> bool:

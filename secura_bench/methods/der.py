@@ -71,6 +71,7 @@ class DER(Method[DEROptions]):
     """
 
     name = "der"
+    not_sharded = "it keeps logits and adds gradients of its own"
     Options = DEROptions
 
     def __init__(self, options: DEROptions | None = None) -> None:

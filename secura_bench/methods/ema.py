@@ -45,6 +45,7 @@ class EMA(Method[EMAOptions]):
     """
 
     name = "ema"
+    not_sharded = "it scores an average in the place of the trained weights, which parts do not allow"
     anchors_weights = True  # a merge would move what was averaged away from under it
     Options = EMAOptions
 

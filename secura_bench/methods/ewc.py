@@ -16,7 +16,14 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +34,7 @@ from secura_bench.methods.method import Method, Options
 from secura_bench.methods.options import OwnSeed, Positive, resolve_seed
 from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
+from secura_bench.models.sharded import has_shards, is_sharded, like, local, summed, whole
 from secura_bench.spec.types import Number
 
 
@@ -54,6 +62,10 @@ class EWCOptions(Options):
     """How F and θ* are kept. ``bf16`` halves the memory, and rounds an anchor by up to 0.4 % of the weight: more than a
     small learning rate moves it."""
 
+    fisher_dtype: Literal["fp32", "bf16"] | None = None
+    """How F alone is kept, if not as ``dtype`` says. ``bf16`` rounds it by up to 2⁻⁸ of itself at each task's end, and
+    so the penalty's pull; the anchor stays."""
+
     seed: OwnSeed = None
     """The seed that draws the rows of F; unset, the run's."""
 
@@ -63,6 +75,11 @@ class EWCOptions(Options):
         if value != 1 and info.data.get("variant") == "separate":
             raise ValueError("'separate' holds all tasks alike; forgetting old ones is what 'online' does")
         return value
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what runs of before had not, where it is unset: they are called what they were."""
+        return {key: value for key, value in serialize(self).items() if key != "fisher_dtype" or value is not None}
 
 
 class EWC(Method[EWCOptions]):
@@ -84,6 +101,11 @@ class EWC(Method[EWCOptions]):
     anchors_weights = True
     Options = EWCOptions
 
+    @property
+    def not_sharded(self) -> str | None:  # type: ignore[override]
+        """Where F and θ* lie elsewhere than the parts of the weights."""
+        return "device: cpu holds F and θ* whole; set same" if self.options.device == "cpu" else None
+
     def __init__(self, options: EWCOptions | None = None) -> None:
         super().__init__(options)
         self.fisher: dict[str, Tensor] = {}
@@ -95,12 +117,15 @@ class EWC(Method[EWCOptions]):
         """Return the penalty, from the second task on."""
         if not self.fisher:
             return {}
-        penalty = torch.full((), self.offset, device=logits.device)
+        in_parts = has_shards(model)
+        penalty = torch.full((), 0.0 if in_parts else self.offset, device=logits.device)
         for name, parameter in trained(model).items():
-            if self.options.device == "same":  # a loaded state comes on the CPU
-                self.fisher[name] = self.fisher[name].to(parameter.device)
-                self.anchors[name] = self.anchors[name].to(parameter.device)
-            penalty = penalty + Pull.apply(parameter, self.fisher[name], self.anchors[name])
+            if self.options.device == "same":  # a loaded state comes on the CPU, and whole
+                self.fisher[name] = like(parameter, self.fisher[name]).to(parameter.device)
+                self.anchors[name] = like(parameter, self.anchors[name]).to(parameter.device)
+            penalty = penalty + Pull.apply(local(parameter), local(self.fisher[name]), local(self.anchors[name]))
+        if in_parts:
+            penalty = summed(penalty, parameter) + self.offset
         return {"ewc": self.options.lambda_ * penalty}
 
     def end_task(self, model: nn.Module, task: Task) -> None:
@@ -109,29 +134,36 @@ class EWC(Method[EWCOptions]):
             return
         generator = random.Random(f"fisher/{resolve_seed(self.options.seed)}/{task.index}/{task.name}")
         rows = generator.sample(task.train, min(self.options.fisher_samples, len(task.train)))
+        if self.options.variant == "online":
+            self.anchors = {}  # the new ones are the weights: nobody needs the old ones beside a new F
         fisher = diagonal_fisher(model, rows, on_cpu=self.options.device == "cpu")
         for name, parameter in trained(model).items():
             new = fisher.pop(name)
             theta = parameter.detach().to(new.device).float()
             if name in self.fisher:
-                old, anchor = self.fisher[name].to(new), self.anchors[name].to(new)
+                old = like(parameter, self.fisher[name]).to(new.device, new.dtype)
                 if self.options.variant == "separate":
+                    anchor = like(parameter, self.anchors[name]).to(new.device, new.dtype)
                     new, theta, offset = absorb(old, anchor, new, theta)
                     self.offset += offset
                 else:
                     new = self.options.gamma * old + new
-            self.fisher[name], self.anchors[name] = self._stored(new), self._stored(theta)
+            self.fisher[name] = self._stored(new, self._fisher_dtype)
+            self.anchors[name] = self._stored(theta, self.options.dtype)
         sizes = sum(fisher.numel() for fisher in self.fisher.values())
-        self.fisher_mean = sum(float(fisher.sum(dtype=torch.float64)) for fisher in self.fisher.values()) / sizes
+        self.fisher_mean = sum(float(whole(fisher.sum(dtype=torch.float64))) for fisher in self.fisher.values()) / sizes
 
     def measures(self, model: nn.Module) -> Mapping[str, float]:
         """Return F's mean, once there is one."""
         return {} if self.fisher_mean is None else {"fisher_mean": self.fisher_mean}
 
-    def _stored(self, tensor: Tensor) -> Tensor:
+    @property
+    def _fisher_dtype(self) -> str:
+        return self.options.fisher_dtype or self.options.dtype
+
+    def _stored(self, tensor: Tensor, dtype: str) -> Tensor:
         device = "cpu" if self.options.device == "cpu" else tensor.device
-        dtype = torch.bfloat16 if self.options.dtype == "bf16" else torch.float32
-        return tensor.to(device, dtype, copy=True)
+        return tensor.to(device, torch.bfloat16 if dtype == "bf16" else torch.float32, copy=True)
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
         """Count the model's parameters; held are F and θ*, from the end of the first task on."""
@@ -139,13 +171,17 @@ class EWC(Method[EWCOptions]):
         return replace(count, held=2 * count.trainable)
 
     def footprint(self) -> Footprint:
-        """F and θ* lie where and as the options say; at a boundary the new F comes beside them, in fp32."""
-        held = 2 if self.options.dtype == "bf16" else 4
-        on_cpu = self.options.device == "cpu"
+        """F and θ* lie where and as the options say; at a boundary the new F comes beside them, in fp32.
+
+        ``online`` has let go of the old θ* by then.
+        """
+        fisher, anchor = (2 if dtype == "bf16" else 4 for dtype in (self._fisher_dtype, self.options.dtype))
+        held, on_cpu = (fisher + anchor) // 2, self.options.device == "cpu"
         return replace(
             super().footprint(),
             held_bytes=(0, held) if on_cpu else (held, 0),
             boundary_bytes=(0, 4) if on_cpu else (4, 0),
+            boundary_held=fisher / (fisher + anchor) if self.options.variant == "online" else 1.0,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -178,14 +214,30 @@ def diagonal_fisher(model: nn.Module, rows: Sequence[Example], *, on_cpu: bool =
         batch = collate([row], pad_id=0).to(next(iter(parameters.values())).device)  # one row has no padding
         with torch.enable_grad():
             loss = F.cross_entropy(answer_logits(model, batch).float(), batch.targets, reduction="sum")
-        # An expert that this row was not routed to has no gradient.
-        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        gradients = _gradients(loss, list(parameters.values()))
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
                 fisher[name] += (gradient.float().square() / len(rows)).to(fisher[name].device)
         del gradient, gradients, loss  # or they would stay while the next row's are made
     model.train(was_training)
     return fisher
+
+
+def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor | None]:
+    """Return the gradients; an expert that a row was not routed to has none.
+
+    Of divided parameters only a whole backward pass brings them, the mean over processes: all have the same row.
+    """
+    if not any(map(is_sharded, parameters)):
+        return torch.autograd.grad(loss, list(parameters), allow_unused=True)
+    carried = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()
+    found = [parameter.grad for parameter in parameters]
+    for parameter, gradient in zip(parameters, carried, strict=True):
+        parameter.grad = gradient
+    return found
 
 
 def absorb(F1: Tensor, a1: Tensor, F2: Tensor, a2: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -198,7 +250,7 @@ def absorb(F1: Tensor, a1: Tensor, F2: Tensor, a2: Tensor) -> tuple[Tensor, Tens
     total = F1 + F2
     share = torch.where(total > 0, F2 / total, 1.0)
     apart = a2 - a1
-    return total, a1 + share * apart, 0.5 * float((F1 * share * apart.square()).sum())
+    return total, a1 + share * apart, 0.5 * float(whole((F1 * share * apart.square()).sum()))
 
 
 class Pull(torch.autograd.Function):
@@ -220,7 +272,8 @@ class Pull(torch.autograd.Function):
         """Return the gradient for θ; F and θ* have none."""
         theta, fisher, anchor = ctx.saved_tensors
         apart = theta.float() - anchor.to(theta.device)
-        return (outer * fisher.to(theta.device) * apart).to(theta.dtype), None, None
+        held = fisher.to(theta.device, anchor.dtype)  # or one in bf16 beside an anchor in fp32 would be rounded again
+        return (outer * held * apart).to(theta.dtype), None, None
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:

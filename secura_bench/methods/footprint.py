@@ -33,6 +33,7 @@ class Footprint:
         held_bytes: of each scalar of ``ParameterCount.held``, on the run's device and in the CPU's memory.
         task_bytes: of each trained scalar, what a task leaves on the device for good, all but the last.
         boundary_bytes: as ``held_bytes``, what ``end_task`` takes beside what is held, of each trained scalar.
+        boundary_held: the share of what is held that is still there then.
         boundary_weights: fp32 copies of an adapted weight that ``end_task`` makes, of one weight at a time.
         start_rows: rows that go through the model before the first step, and again where ``boundary_weights`` are made;
             of each adapted module their inputs' covariance is held meanwhile.
@@ -61,6 +62,7 @@ class Footprint:
     held_bytes: tuple[int, int]
     task_bytes: int
     boundary_bytes: tuple[int, int]
+    boundary_held: float
     boundary_weights: int
     start_rows: int
     memory_gradients: Callable[[int], int]
@@ -114,6 +116,7 @@ def joined(parts: Sequence[Footprint], plain: Footprint, adapter: Footprint) -> 
         held_bytes=holder.held_bytes,
         task_bytes=sum(part.task_bytes for part in parts),
         boundary_bytes=(max(part.boundary_bytes[0] for part in parts), max(part.boundary_bytes[1] for part in parts)),
+        boundary_held=holder.boundary_held,
         boundary_weights=max(part.boundary_weights for part in parts),
         start_rows=max(part.start_rows for part in parts),
         memory_gradients=lambda task: max(part.memory_gradients(task) for part in parts),

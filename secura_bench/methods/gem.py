@@ -59,6 +59,7 @@ class GEM(Episodic[GEMOptions]):
     """
 
     name = "gem"
+    not_sharded = "it projects whole gradients"
     Options = GEMOptions
 
     def __init__(self, options: GEMOptions | None = None) -> None:

@@ -19,6 +19,7 @@ class HeadOnly(Method):
     """
 
     name = "head_only"
+    not_sharded = "its heads are trained in one process"
 
     @property
     def not_between(self) -> str | None:

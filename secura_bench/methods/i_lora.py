@@ -111,6 +111,7 @@ class ILoRA(Method[ILoRAOptions]):
     """
 
     name = "i_lora"
+    not_sharded = "its averaged pair is held whole"
     published_per_layer = 262_000
     Options = ILoRAOptions
 

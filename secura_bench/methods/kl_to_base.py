@@ -44,6 +44,7 @@ class KLToBase(Method[KLToBaseOptions]):
     """
 
     name = "kl_to_base"
+    not_sharded = "the untouched model lies whole beside the trained one"
     needs_base = True
     Options = KLToBaseOptions
 

@@ -49,6 +49,7 @@ class L2SP(Method[L2SPOptions]):
     """
 
     name = "l2_sp"
+    not_sharded = "it holds a whole copy of the weights that training began from"
     anchors_weights = True
     Options = L2SPOptions
 

@@ -89,6 +89,11 @@ class LoRA(Method[LoRAOptions]):
         return f"boundary: {self.options.boundary} merges into the weights; set continue" if self.merges else None
 
     @property
+    def not_sharded(self) -> str | None:  # type: ignore[override]
+        """Where A and B are made of whole weights again."""
+        return "boundary: renew makes A and B of whole weights; set continue or merge" if self.renews else None
+
+    @property
     def merges(self) -> bool:
         """Whether B is merged away at a boundary."""
         return self.options.boundary != "continue"

@@ -58,6 +58,7 @@ class LwF(Method[LwFOptions]):
     """
 
     name = "lwf"
+    not_sharded = "its teacher is a whole model beside the trained one"
     Options = LwFOptions
 
     def __init__(self, options: LwFOptions | None = None) -> None:

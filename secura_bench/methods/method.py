@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from typing_extensions import TypeVar
 
 from secura_bench.adapters.injection import DEFAULT_TARGETS
 from secura_bench.adapters.towers import freeze_other_towers
+from secura_bench.methods.absent import no_logits
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.former_hooks import with_former_hooks
 from secura_bench.methods.kept import Kept
 from secura_bench.methods.lending import attached
 from secura_bench.methods.parameters import ParameterCount
-from secura_bench.models.head import answer_logits
+from secura_bench.models.answer_loss import answer_loss
 from secura_bench.models.quantised import dense_weight, scalars
 from secura_bench.spec.sources import sources_in
 
@@ -105,6 +105,10 @@ class Method(Generic[OptionsT]):
     fine-tuning one copy. ``answer_logits(self.base, batch)`` belongs under ``torch.no_grad()``. In a loop of one's own
     ``methods.lending.attached`` attaches, lends and starts.
     """
+
+    not_sharded: str | None = None
+    """Why its weights cannot be divided among processes (``train.shard``), None where they can: a class that is not
+    ours says so itself. Outside of the model's own call its tensors are parts then: ``models.sharded``."""
 
     published_per_layer: ClassVar[int | None] = None
     """What the SECURA paper's Table 7 gives for a layer of two 4096×4096 modules, where it gives anything."""
@@ -200,13 +204,9 @@ class Method(Generic[OptionsT]):
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Return the cross-entropy of the batch's answer tokens and ``terms``, in one call of the (wrapped) model."""
-        logits = answer_logits(model, batch)
-        losses = F.cross_entropy(logits.float(), batch.targets, reduction="none")
-        return Loss(
-            sum=(losses * batch.weights).sum(),
-            tokens=float(batch.weights.sum()),
-            terms=self.terms(model, batch, logits),
-        )
+        total, logits = answer_loss(model, batch)
+        seen = no_logits(self.name, total.device) if logits is None else logits
+        return Loss(sum=total, tokens=float(batch.weights.sum()), terms=self.terms(model, batch, seen))
 
     def terms(self, model: nn.Module, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return named extra losses, weighted; ``logits`` (N, vocabulary) are those of the answer positions.
@@ -229,7 +229,7 @@ class Method(Generic[OptionsT]):
         """Consolidate ``task``: Fisher information, buffers, merging at the boundary. Once a task, never again."""
 
     def evaluating(self, model: nn.Module) -> AbstractContextManager[nn.Module]:
-        """Lend the model as it is to be scored; called as often as it is scored, and leaves it as it was."""
+        """Lend the model as it is to be scored; called as often as it is, in every process; leaves it as it was."""
         return nullcontext(model)
 
     def count_parameters(self, model: nn.Module) -> ParameterCount:
@@ -284,6 +284,7 @@ class Method(Generic[OptionsT]):
             held_bytes=(4, 0),
             task_bytes=0,
             boundary_bytes=(0, 0),
+            boundary_held=1.0,
             boundary_weights=0,
             start_rows=0,
             memory_gradients=lambda task: 0,

@@ -74,6 +74,7 @@ class OLoRA(Method[OLoRAOptions]):
     """
 
     name = "o_lora"
+    not_sharded = "it multiplies whole matrices of earlier tasks by the trained ones"
     Options = OLoRAOptions
 
     def __init__(self, options: OLoRAOptions | None = None) -> None:

@@ -42,6 +42,7 @@ from secura_bench.methods.peft_linear import not_linear
 from secura_bench.methods.peft_options import PeftOptions
 from secura_bench.methods.peft_quantised import not_on_few_bits
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
+from secura_bench.methods.peft_sharded import not_on_shards
 from secura_bench.models.quantised import is_quantised
 from secura_bench.models.tensors import sharing, without_copies
 
@@ -85,6 +86,11 @@ class Peft(Method[PeftOptions]):
         if self.renews:
             return "boundary: renew merges into the weights; set continue"
         return not_on_few_bits(self.options.peft_type, self.options.config)
+
+    @property
+    def not_sharded(self) -> str | None:  # type: ignore[override]
+        """Where it was not tried, or looks at whole weights."""
+        return not_on_shards(self.options.peft_type, renews=self.renews, looks=bool(self.sources))
 
     @property
     def merges(self) -> bool:

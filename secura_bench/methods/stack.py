@@ -27,6 +27,7 @@ from secura_bench.methods.build import build_method
 from secura_bench.methods.footprint import Footprint, joined
 from secura_bench.methods.method import Method, Options, StepContext
 from secura_bench.methods.parameters import ParameterCount
+from secura_bench.methods.sharding import why_not_sharded
 from secura_bench.results.record import EARLIER
 
 
@@ -152,6 +153,11 @@ class Stack(Method[StackOptions]):
     def not_quantised(self) -> str | None:
         """The first reason of a part that attaches something; without one, everything trains."""
         return next(filter(None, (part.not_quantised for part in self._attaching)), None)
+
+    @property
+    def not_sharded(self) -> str | None:  # type: ignore[override]
+        """The first part's reason."""
+        return next(filter(None, map(why_not_sharded, self.parts)), None)
 
     @property
     def _attaching(self) -> list[Method]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 
+from secura_bench.models.sharded import is_sharded
+
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers by name; one that several modules share under each of its names."""
@@ -14,10 +16,13 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def without_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ``tensors`` with each that several names share under the first of them alone."""
+    """Return ``tensors`` with each that several names share under the first of them alone; divided ones are apart."""
     kept: dict[str, Tensor] = {}
     seen: set[tuple[object, ...]] = set()
     for name, tensor in tensors.items():
+        if is_sharded(tensor):
+            kept[name] = tensor
+            continue
         place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
         if tensor.is_meta or tensor.numel() == 0 or place not in seen:
             kept[name] = tensor

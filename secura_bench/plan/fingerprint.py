@@ -75,7 +75,7 @@ def fingerprint_of(
         identity |= {
             "mode": spec.mode,
             "method": [method.name, resolved_options(method), foreign_code(method)],
-            "train": train.model_dump(mode="json"),
+            "train": train.model_dump(mode="json", exclude={"offload"}),  # which moves no number
             "trained": [[task, inputs.notes[task].train_hash] for task in tasks],
             "evaluate": [spec.evaluate.every, spec.evaluate.tasks],
             "seed": seed,

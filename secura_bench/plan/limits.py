@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.foundation.errors import SpecError
+from secura_bench.methods.build import build_method
+from secura_bench.methods.sharding import why_not_sharded
+from secura_bench.methods.stack import overrides
 from secura_bench.models.limits import refuse_what_overruns
 from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.method import MethodSpec
+from secura_bench.spec.sections import TrainSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +70,26 @@ def refuse_nothing_to_train(method: Method, attached: nn.Module, inputs: Inputs)
         )
 
 
+def refuse_on_shards(spec: ExperimentSpec, method: MethodSpec) -> None:
+    """Refuse what cannot be done with weights that are divided among processes, where a method's ``train`` says so.
+
+    Raises:
+        SpecError: Says what, and why not.
+    """
+    train = spec.train_of(method)
+    if train.shard is None:
+        return
+    if train.kernels or train.offload:
+        # The chunks of a loss are as many as its rows want: other processes would wait for weights.
+        raise SpecError("train.shard: was not seen to beside kernels and offload; leave these out, or shard.")
+    if reason := why_not_sharded(build_method(method.name, **method.options)):
+        raise SpecError(f"train.shard: {method.name!r} cannot be trained so: {reason}; or leave shard out.")
+    if spec.load.bits:
+        raise SpecError("train.shard: weights in few bits are not divided; leave model_load.bits out, or shard.")
+    if spec.evaluate.interpolate:
+        raise SpecError("train.shard: evaluate.interpolate makes weights of whole ones; leave it out, or shard.")
+
+
 def refuse_on_few_bits(spec: ExperimentSpec, method: Method) -> None:
     """Refuse a method that changes weights which the spec has held in few bits.
 
@@ -74,4 +99,21 @@ def refuse_on_few_bits(spec: ExperimentSpec, method: Method) -> None:
     if spec.load.bits and (reason := method.not_quantised):
         raise SpecError(
             f"model_load.bits: {spec.load.bits}: {method.name!r} cannot be trained so: {reason}; or leave bits out."
+        )
+
+
+def refuse_without_logits(train: TrainSpec, method: Method) -> None:
+    """Refuse a method that needs all logits of a step where ``train`` has its loss made in chunks.
+
+    Raises:
+        SpecError: Says what it needs them for.
+    """
+    if "chunked" not in (train.kernels or ()):
+        return
+    if overrides(type(method), "loss"):
+        raise SpecError(f"train.kernels: chunked: {method.name!r} has a loss of its own; leave chunked out.")
+    if method.footprint().kept_logits:
+        raise SpecError(
+            f"train.kernels: chunked: {method.name!r} compares logits, which are then never there all at once; leave "
+            f"chunked out."
         )

@@ -15,10 +15,17 @@ from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
-from secura_bench.plan.limits import check_limits, refuse_nothing_to_train, refuse_on_few_bits
+from secura_bench.plan.limits import (
+    check_limits,
+    refuse_nothing_to_train,
+    refuse_on_few_bits,
+    refuse_on_shards,
+    refuse_without_logits,
+)
 from secura_bench.plan.run import PlannedRun, Run, planned_runs
 from secura_bench.plan.running import EXECUTE
 from secura_bench.spec.experiment import ExperimentSpec
+from secura_bench.spec.sections import TrainSpec
 
 
 @dataclass(frozen=True)
@@ -104,13 +111,18 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
     model = inputs.model
     rows = {name: len(inputs.tasks[name].train) for name in spec.task_names}
     steps: dict[str, set[int]] = {}
+    trains: dict[str, list[TrainSpec]] = {}
     for planned in planned_runs(spec):
         steps.setdefault(planned.method.label, set()).add(sum(planned.steps(rows)))
+        trains.setdefault(planned.method.label, []).append(planned.train)
     tried: set[str] = set()
     for method in spec.methods:
         try:
             built = build_method(method.name, **method.options)
             refuse_on_few_bits(spec, built)
+            refuse_on_shards(spec, method)
+            for train in trains.get(method.label, ()):
+                refuse_without_logits(train, built)
             for length in sorted(steps.get(method.label, {0})):
                 built.check_steps(length)
             key = json.dumps([method.name, method.options], sort_keys=True)

@@ -32,7 +32,7 @@ from secura_bench.runs.progress.machine import JsonLines
 from secura_bench.runs.progress.person import Reporter, retained
 from secura_bench.runs.stopping import Stop, Stopped
 from secura_bench.training.memory import release_memory
-from secura_bench.training.processes import count, is_main, join, on_main
+from secura_bench.training.processes import is_for_all, is_main, join, on_main
 
 ProgressMode = Literal["person", "machine", "quiet"]
 
@@ -207,7 +207,7 @@ class _Executor:
         if is_main():
             folder.fail(reason, advice, "".join(traceback.format_exception(error)))
             self.progress.end_run("failed", f"failed: {reason} {advice}")
-        if count() > 1:  # the other processes may wait for this one in the middle of a step
+        if not is_for_all(error):  # the other processes may wait for this one in the middle of a step
             raise error
         traceback.clear_frames(error.__traceback__)
         return "failed"

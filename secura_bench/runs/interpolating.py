@@ -13,6 +13,7 @@ from secura_bench.methods.method import Method
 from secura_bench.models.load import load_model
 from secura_bench.runs.scorer import Scorer, stage_cache
 from secura_bench.training.precision import weights_dtype
+from secura_bench.training.processes import everywhere
 
 
 def score_between(
@@ -27,7 +28,7 @@ def score_between(
     alphas = run.spec.evaluate.interpolate
     end = scorer.stage - 1
     dtype = weights_dtype(run.train.precision)
-    base = load_model(scorer.inputs.model, dtype) if set(alphas) - {1.0} else nn.Module()
+    base = everywhere(lambda: load_model(scorer.inputs.model, dtype)) if set(alphas) - {1.0} else nn.Module()
     for alpha in alphas:
         if alpha == 1:
             scorer.interpolated[alpha] = [score for score in scorer.scores if score.stage == end]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import torch
+from torch import nn
 
 from secura_bench.checkpoints.adapter import read_tensors
 from secura_bench.checkpoints.lend import Lender
@@ -24,6 +27,8 @@ from secura_bench.runs.scorer import Scorer
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import frobenius
 from secura_bench.training.precision import weights_dtype
+from secura_bench.training.processes import everywhere, on_main
+from secura_bench.training.sharding import divides, home, shard
 
 Norms = dict[str, dict[str, float | None]]
 
@@ -44,21 +49,29 @@ def score_loaded(
     of which all are there loads no model.
     """
     method = run.build()
-    lender.use(inputs.model, weights_dtype(run.train.precision), device)
+    lender.use(inputs.model, weights_dtype(run.train.precision), home(run.train, device))
     for phase in loaded_phases(run):
         cache = BaseScores(folder.shared, run, inputs, check, fresh, phase.checkpoint)
-        if scorer.has_all(phase.tasks, cache):
+        if on_main(partial(scorer.has_all, phase.tasks, cache)):
             shapes = shapes_in(_folder(phase, inputs))
             scorer.score(method, shapes, phase.after, 0, True, phase.tasks, cache)
         else:
-            with lender.lend(phase.checkpoint, scorer.notes.append) as model:
-                heads = loaded_heads(phase.checkpoint, run, inputs, model, phase.tasks)
-                with lent_heads(model, heads):
-                    scorer.score(method, attached(method, model), phase.after, 0, True, phase.tasks, cache)
+            with ExitStack() as lent:
+                model = attached(method, everywhere(partial(_lend, phase, run, inputs, lender, scorer, lent)))
+                if divides(run.train):
+                    shard(model, device, run.train)
+                scorer.score(method, model, phase.after, 0, True, phase.tasks, cache)
             del model
             release_memory()
-    if run.loads is None and not run.method.is_base:
-        lender.release()  # what a method of someone else's does to the base is its own
+    if divides(run.train) or (run.loads is None and not run.method.is_base):
+        lender.release()  # it is in parts; what a method of someone else's does to the base is its own
+
+
+def _lend(phase: LoadedPhase, run: Run, inputs: Inputs, lender: Lender, scorer: Scorer, lent: ExitStack) -> nn.Module:
+    """Return a phase's model with the heads that its tasks are answered by, until ``lent`` is closed."""
+    model = lent.enter_context(lender.lend(phase.checkpoint, scorer.notes.append))
+    lent.enter_context(lent_heads(model, loaded_heads(phase.checkpoint, run, inputs, model, phase.tasks)))
+    return model
 
 
 def base_norms(run: Run, inputs: Inputs, device: torch.device, lender: Lender) -> Norms | None:

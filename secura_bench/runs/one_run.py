@@ -34,6 +34,7 @@ from secura_bench.training.norms import copied, frobenius, linear_weights, relat
 from secura_bench.training.precision import new_accelerator, prepare_training, trained_dtype, weights_dtype
 from secura_bench.training.processes import is_main, on_main
 from secura_bench.training.seeds import seed_everything
+from secura_bench.training.sharding import divides, gathered, home, shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def do_run(
     reset_peak_memory(accelerator.device)
     manifest = make_manifest(run, inputs, accelerator.device)
     saved, notes = on_main(lambda: take_up(run, folder, manifest, progress))
-    state = read_checkpoint(saved) if saved else None
+    state = read_checkpoint(saved, copied=not divides(run.train)) if saved else None
     progress.start_run(run.name, _title(run), work_units(run, inputs), state["run"]["units"] if state else 0.0)
     method = inputs.hand_to(run.build())
     meter = Meter(progress)
@@ -71,13 +72,14 @@ def do_run(
     lender = lender or Lender()
     norms: Norms | None
     if not method.trains:
-        norms = on_main(lambda: base_norms(run, inputs, accelerator.device, lender))
-        on_main(lambda: score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh))
+        norms = on_main(lambda: base_norms(run, inputs, home(run.train, accelerator.device), lender))
+        score_loaded(run, inputs, folder, accelerator.device, scorer, lender, stop.check, fresh)
         outcome, count = TrainingOutcome(notes=tuple(dict.fromkeys(scorer.notes))), count_loaded(run, inputs)
     else:
         if lender.release():
             release_memory()
-        model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append).to(accelerator.device)
+        model = load_model(inputs.model, weights_dtype(run.train.precision), scorer.notes.append)
+        model = model.to(home(run.train, accelerator.device))
         norms = {"before": dict(frobenius(linear_weights(model)))} if run.spec.log.weight_norms else None
         adapted = set(method.footprint().adapted) if run.spec.log.weight_norms else set()
         untrained = copied((path, W) for path, W in linear_weights(model) if path.rpartition(".")[2] in adapted)
@@ -98,6 +100,8 @@ def do_run(
         recast = weights_dtype(run.train.precision) != trained_dtype(run.train.precision) and any(
             parameter.requires_grad and id(parameter) in bases for parameter in model.parameters()
         )
+        if divides(run.train):
+            shard(model, accelerator.device, run.train)
         session = Session(run, inputs, folder, accelerator, method, model, scorer, meter, stop, fresh, heads)
         session.notes += notes
         if recast or not method.starts_as_base:
@@ -114,10 +118,14 @@ def do_run(
                 norms["moved"] = dict(relative_change(untrained, method.weights(model)))
             norms["before"] = {name: norm for name, norm in norms["before"].items() if name in norms["updated"]}
 
+    kept = None
+    if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
+        with method.evaluating(model):  # as it was scored
+            kept = gathered(method.trained_state(model))
+
     def close() -> RunRecord:
-        if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
-            with method.evaluating(model):  # as it was scored
-                folder.keep(method.trained_state(model), None if heads is None else heads.state_dict())
+        if kept is not None:
+            folder.keep(kept, None if heads is None else heads.state_dict())
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,21 +15,25 @@ from torch import nn
 
 from secura_bench.data.example import Example
 from secura_bench.data.fewshot import own_history
-from secura_bench.evaluation.evaluate import evaluate, pool, split_wrong_answers
+from secura_bench.evaluation.evaluate import judged, left, pool, split_wrong_answers
 from secura_bench.evaluation.memory import note_of
 from secura_bench.evaluation.outcome import Evaluation
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.evaluation.predictions import Prediction
 from secura_bench.evaluation.protocols import PROTOCOLS
+from secura_bench.evaluation.protocols.protocol import Asked
 from secura_bench.methods.method import Method
+from secura_bench.models.sharded import has_shards
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.folder import RunFolder, as_file
 from secura_bench.results.record import LARGEST, Score
+from secura_bench.runs.divided import UNLIKE, ask, is_alike, unwrapped
 from secura_bench.runs.progress.events import Progress, RunActivity
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
 from secura_bench.training.memory import release_memory
+from secura_bench.training.processes import everywhere, on_main
 
 Role = Literal["part", "task"]
 
@@ -56,6 +60,9 @@ def stage_cache(folder: Path) -> PredictionCache:
 class Scorer:
     """Scores a run's model at its moments and writes what it finds to the run's folder.
 
+    The processes of a run score together, each its share of an evaluation's batches. Only the first one reads what
+    they said, and has the scores.
+
     ``check`` is called after each batch. If memory runs out, half as many rows are scored at once, and ``notes`` say
     so. In fp32 that changes no number.
     """
@@ -74,6 +81,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         self.batch_size = self.run.spec.evaluate.batch_size
+        self._divide = True
 
     def score(
         self,
@@ -95,13 +103,8 @@ class Scorer:
         parts: dict[str, list[Evaluation]] = {}
         own: dict[str, list[Evaluation]] = {}
         scored = {task: self.inputs.test[task] for task in tasks}
-        try:
-            with method.evaluating(model) as view, within(view):
-                for protocol in self.run.spec.protocols:
-                    parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
-                    own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
-                if (note := note_of(view)) and note not in self.notes:
-                    self.notes.append(note)
+
+        def file() -> None:
             for group in (parts, own):
                 if "generate" in group and "choice" in group:
                     group["generate"] = _with_wrong_answers_split(group["generate"], group["choice"])
@@ -110,6 +113,18 @@ class Scorer:
                 for role, evaluations in (("probe", probe), ("part", parts[protocol]), ("task", own[protocol])):
                     for evaluation in evaluations:
                         self._file(role, evaluation, after, step, finished, into)
+
+        try:
+            with ExitStack() as lent:
+                view = unwrapped(everywhere(lambda: lent.enter_context(method.evaluating(model))))
+                everywhere(lambda: lent.enter_context(within(view)))
+                self._divide = is_alike(view)
+                for protocol in self.run.spec.protocols:
+                    parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
+                    own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
+                self._note(note_of(view))
+                self._note(None if self._divide else UNLIKE)
+            on_main(file)
         finally:
             self.seconds += time.monotonic() - began
         self.stage += 1
@@ -143,18 +158,22 @@ class Scorer:
     def _evaluate_all(
         self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], cache: PredictionCache
     ) -> list[Evaluation]:
-        """Return the evaluations of the tasks that the protocol can score."""
+        """Return the evaluations of the tasks that the protocol can score; none in any process but the first."""
         tasks = [t for t, mine in rows.items() if PROTOCOLS[protocol].scorable(self.inputs.tasks[t].file.kind, mine)]
-        return [self._evaluate(model, protocol, role, task, rows[task], cache) for task in tasks]
+        return [each for task in tasks for each in self._evaluate(model, protocol, role, task, rows[task], cache)]
 
     def _evaluate(
         self, model: nn.Module, protocol: str, role: Role, task: str, rows: Sequence[Example], cache: PredictionCache
-    ) -> Evaluation:
+    ) -> list[Evaluation]:
+        """Return the evaluation of one task in the first process, none in the others."""
+        evaluations: list[Evaluation] = []
         counted: set[int] = set()
-        with cache(role, protocol, task, rows) as kept:
-            while (found := self._attempt(model, protocol, task, rows, kept, counted)) is None:
+        with ExitStack() as lent:
+            kept = on_main(lambda: lent.enter_context(cache(role, protocol, task, rows)))
+            while (asked := self._attempt(model, protocol, task, rows, kept, counted)) is None:
                 self._halve()
-        return found
+            on_main(lambda: evaluations.append(judged(protocol, asked, self.inputs.metrics)))
+        return evaluations
 
     def _attempt(
         self,
@@ -164,45 +183,55 @@ class Scorer:
         rows: Sequence[Example],
         kept: PredictionFile,
         counted: set[int],
-    ) -> Evaluation | None:
-        """Return the evaluation, on top of what is kept of it; None if memory ran out on the way.
+    ) -> Asked | None:
+        """Ask what is not kept yet, and keep it; return what was asked and said, None if memory ran out on the way.
 
         ``counted`` are the positions that progress has been told of.
         """
         at = RunActivity(f"scoring {task} ({protocol})", task)
-        known = kept.read()
+        inputs, spec = self.inputs, self.run.spec
+        said: dict[int, Prediction] = {}
 
         def count(positions: Iterable[int]) -> None:
             new = set(positions) - counted
             counted.update(new)
             self.progress.advance(len(new) * PROTOCOLS[protocol].row_cost, at)
 
-        def on_batch(batch: Sequence[tuple[int, Prediction]]) -> None:
-            kept.append(batch)
-            count(i for i, _ in batch)
-            self.check()
+        def begin() -> dict[int, Prediction]:
+            known = kept.read()
+            count(known)
+            return known
 
-        count(known)
+        def receive(batch: Sequence[tuple[int, Prediction]]) -> None:
+            kept.append(batch)
+            said.update(batch)
+            count(i for i, _ in batch)
+
+        asked = Asked(
+            model,
+            inputs.tasks[task].file,
+            rows,
+            inputs.chat,
+            self.batch_size,
+            spec.data.context,
+            known=on_main(begin),
+            why_not=inputs.why_not,
+            company=self.run.train.precision != "fp32" or spec.load.bits is not None,
+        )
         try:
-            return evaluate(
-                protocol,
-                model,
-                self.inputs.tasks[task].file,
-                rows,
-                self.inputs.chat,
-                self.batch_size,
-                self.run.spec.data.context,
-                known=known,
-                on_batch=on_batch,
-                metrics=self.inputs.metrics,
-                why_not=self.inputs.why_not,
-                company=self.run.train.precision != "fp32" or self.run.spec.load.bits is not None,
-            )
+            if left(protocol, asked):
+                ask(protocol, asked, receive, self.check, self._divide)
         except torch.OutOfMemoryError:
-            # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says.
-            if self.run.train.precision != "fp32" or self.batch_size == 1:
+            # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says; and in the
+            # middle of a forward that others wait for, of a model in parts, nothing can be tried again.
+            if self.run.train.precision != "fp32" or self.batch_size == 1 or has_shards(model):
                 raise
-        return None
+            return None
+        return replace(asked, known={**asked.known, **said})
+
+    def _note(self, note: str | None) -> None:
+        if note and note not in self.notes:
+            self.notes.append(note)
 
     def _halve(self) -> None:
         """Score half as many rows at once from now on, and say so."""

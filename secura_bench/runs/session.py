@@ -30,6 +30,7 @@ from secura_bench.training.checkpoints import save_checkpoint
 from secura_bench.training.loop import Diverged, StepReport, TrainingLoop
 from secura_bench.training.processes import gather, on_main
 from secura_bench.training.seeds import generator_states, load_generator_states
+from secura_bench.training.sharding import gathered
 from secura_bench.training.unsaved import Unsaved
 
 if TYPE_CHECKING:
@@ -153,13 +154,10 @@ class Session:
         predictions = self._saved / "predictions" if self._saved else Path()
         cache, step = stage_cache(predictions), self.at.step
 
-        def score() -> None:
-            kept = self._shared_starts() if after is None else cache
-            self.scorer.score(self.method, self.model, after, step, finished, tasks, kept)
-            if after and finished and self.at.phase == len(self.phases) - 1 and self.run.spec.evaluate.interpolate:
-                score_between(self.scorer, self.method, self.model, after, step, tasks, predictions / "between")
-
-        on_main(score)
+        kept = self._shared_starts() if after is None else cache
+        self.scorer.score(self.method, self.model, after, step, finished, tasks, kept)
+        if after and finished and self.at.phase == len(self.phases) - 1 and self.run.spec.evaluate.interpolate:
+            score_between(self.scorer, self.method, self.model, after, step, tasks, predictions / "between")
         self._saved = None
         self.at = self.at.scored()
 
@@ -189,6 +187,13 @@ class Session:
         self.unsaved.check()
         _, stream, _ = self.phases[self.at.phase]
         generators = gather(generator_states())
+        held = gathered(
+            {
+                "model": self.method.trained_state(self.model),
+                "method": self.method.state_dict(),
+                "loop": self.loop.state_dict(),
+            }
+        )
 
         def write() -> Path:
             run = {
@@ -208,9 +213,7 @@ class Session:
                     "scores": self.scorer.state_dict(),
                     "stream": stream.state_dict(),
                     "generators": generators,
-                    "model": self.method.trained_state(self.model),
-                    "method": self.method.state_dict(),
-                    "loop": self.loop.state_dict(),
+                    **held,
                     **({} if self.heads is None else {"heads": self.heads.state_dict()}),
                 },
             )

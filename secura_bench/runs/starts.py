@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.methods.lending import bits_of
+from secura_bench.models.sharded import whole
 from secura_bench.plan.fingerprint import foreign_code, resolved_options
 from secura_bench.plan.run import Run
 
@@ -30,8 +31,10 @@ def start_of(run: Run, model: nn.Module) -> str:
 
 def _content(tensor: Tensor) -> bytes:
     """Return a tensor's bytes; of a frozen weight, which is the base's unless it was moved, the sum of its bits."""
+    frozen = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+    tensor = whole(tensor)
     if type(tensor) not in (Tensor, nn.Parameter):
         return type(tensor).__name__.encode()  # a quantised weight, of the base
-    if isinstance(tensor, nn.Parameter) and not tensor.requires_grad:
+    if frozen:
         return str(bits_of(tensor)).encode()
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

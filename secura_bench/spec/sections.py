@@ -22,6 +22,7 @@ from secura_bench.foundation.schema import Explained
 from secura_bench.spec.each_task import EachTask, by_task, of_task
 from secura_bench.spec.types import (
     Count,
+    Kernel,
     Number,
     OptimizerName,
     Precision,
@@ -36,7 +37,7 @@ Rate = Annotated[Number, Field(ge=0)]
 Schedule = Literal["constant", "linear", "cosine"]
 EACH_TASK = ("lr", "steps", "epochs", "schedule", "warmup_steps", "schedule_steps")
 """Keys of ``train`` that may have another value for each task."""
-_LATER = ("epochs", "schedule_steps")
+_LATER = ("epochs", "schedule_steps", "kernels", "offload", "shard")
 """Keys that runs of before had not: unset they are left out, and a run is called what it was."""
 
 
@@ -115,14 +116,41 @@ class TrainSpec(Explained):
     gradient_checkpointing: Annotated[bool, Strict()] = False
     """Whether activations are computed twice instead of kept: less memory, more time."""
 
+    kernels: Annotated[tuple[Kernel, ...], BeforeValidator(as_list), Field(min_length=1)] | None = None
+    """How a step is computed otherwise: ``chunked`` makes the loss of 256 answer tokens at a time and never holds all
+    logits, the same to a rounding; ``liger`` computes norms and MLPs by Liger's fused kernels, on a GPU. Scoring is as
+    ever. Unset: as the model does."""
+
+    offload: Literal["activations"] | None = None
+    """What waits for the backward pass in the CPU's memory instead of the GPU's: ``activations``. The numbers are the
+    same, bit for bit; on a CPU nothing changes."""
+
     reset_optimizer: Annotated[bool, Strict()] = False
     """Whether the optimizer forgets its moments at each task's start."""
+
+    shard: Literal["full"] | None = None
+    """Whether weights, gradients and the optimizer's state are divided among the processes of a run (``full``: FSDP2,
+    each layer gathered while it computes), or each process holds them all (unset). Of one process it changes nothing.
+    """
 
     @model_validator(mode="after")
     def _rounds_by_itself(self) -> TrainSpec:
         if self.precision == "bf16_stochastic" and self.optimizer == "adafactor":
             raise ValueError("optimizer: adafactor cannot round stochastically; use adamw or adamw_8bit")
         return self
+
+    @model_validator(mode="after")
+    def _divides_moments(self) -> TrainSpec:
+        if self.shard and self.optimizer == "adafactor":
+            raise ValueError("shard: adafactor sums over whole matrices; use adamw or adamw_8bit, or leave shard out")
+        return self
+
+    @field_validator("kernels")
+    @classmethod
+    def _stand_in_one_order(cls, kernels: tuple[Kernel, ...] | None) -> tuple[Kernel, ...] | None:
+        if kernels and len(set(kernels)) < len(kernels):
+            raise ValueError(f"{', '.join(kernels)}: one stands here twice")
+        return kernels and tuple(sorted(kernels))
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,7 @@ UserMetricName = Annotated[str, StringConstraints(pattern=r"^evaluate:\S+$")]
 Sampling = Literal["replacement", "epochs", "sequential"]
 Precision = Literal["fp32", "bf16", "bf16_pure", "bf16_stochastic"]
 OptimizerName = Literal["adamw", "adamw_8bit", "adafactor"]
+Kernel = Literal["chunked", "liger"]
 
 if TYPE_CHECKING:
     Protocol = str

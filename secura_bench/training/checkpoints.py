@@ -22,6 +22,7 @@ from torch import Tensor
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.foundation.files import save_tensors, sync
+from secura_bench.models.sharded import like
 
 SCHEMA = 1
 STATE = "state.json"
@@ -98,12 +99,17 @@ def latest_checkpoint(
     return None, problems
 
 
-def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """Return the state in a checkpoint that ``latest_checkpoint`` found whole, by part. Tensors are on the CPU."""
+def read_checkpoint(folder: Path, *, copied: bool = True) -> dict[str, Any]:
+    """Return the state in a checkpoint that ``latest_checkpoint`` found whole, by part. Tensors are on the CPU.
+
+    Unless they are to be ``copied``, they are the files' own pages, for whoever takes a part of them.
+    """
     from safetensors.torch import load_file
 
     body = _read_body(folder)
     tensors = {name.removesuffix(".safetensors"): load_file(folder / name) for name in body["files"]}
+    if copied:  # to memory of their own, aligned as any new tensor's
+        tensors = {part: {name: tensor.clone() for name, tensor in own.items()} for part, own in tensors.items()}
     return {part: _unpack(value, tensors.get(part, {})) for part, value in body["state"].items()}
 
 
@@ -144,8 +150,8 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, A
 
 
 def to_device_of(parameter: Tensor, value: Any) -> Any:
-    """Return a tensor of the state where its parameter is; numbers, such as AdamW's step, stay on the CPU."""
-    return value.to(parameter.device) if isinstance(value, Tensor) and value.dim() > 0 else value
+    """Return a tensor of the state where its parameter is, divided as that; numbers, AdamW's step, stay on the CPU."""
+    return like(parameter, value).to(parameter.device) if isinstance(value, Tensor) and value.dim() > 0 else value
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -215,7 +221,7 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     if "$tensor" in value:
-        return tensors[value["$tensor"]].clone()  # memory of its own, aligned as any new tensor's
+        return tensors[value["$tensor"]]
     if "$subclass" in value:
         return _unpack_subclass(value, tensors)
     if "$dtype" in value:

@@ -16,12 +16,14 @@ from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import MixedStream, RowStream
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.method import Method, StepContext
+from secura_bench.models.sharded import has_shards, whole
 from secura_bench.models.task_heads import TaskHeads
 from secura_bench.spec.sections import LogSpec, Pace, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
 from secura_bench.training.groups import check_order, groups_of, heads_group
 from secura_bench.training.memory import release_memory
 from secura_bench.training.norms import gradient_norms, total_norm
+from secura_bench.training.offload import offloaded
 from secura_bench.training.optimizers import new_optimizer, set_rates
 from secura_bench.training.processes import gather
 
@@ -94,7 +96,7 @@ class TrainingLoop:
         self.trained += self.heads.values()
         self.inner = model  # without the wrapper of several processes: asking accelerate each time is slow
         self.optimizer = self._new_optimizer()
-        self.model = accelerator.prepare_model(model)
+        self.model = accelerator.prepare_model(model, evaluation_mode=has_shards(model))  # those are data parallel
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         self.groups = groups_of(self.method, self.inner, self.train)
@@ -168,7 +170,7 @@ class TrainingLoop:
         asked = step % self.log.every == 0
         figures = gradient_norms(inner) if asked and self.log.gradient_norms else {}
         grad_norm = float(
-            torch.nn.utils.clip_grad_norm_(self.trained, self.train.clip_norm)
+            whole(torch.nn.utils.clip_grad_norm_(self.trained, self.train.clip_norm))
             if self.train.clip_norm
             else total_norm(self.trained)
         )
@@ -206,7 +208,8 @@ class TrainingLoop:
                 batch = self._collate(share)
                 last = position == len(shares) - 1
                 with self.accelerator.no_sync(self.model) if not last else nullcontext():
-                    loss = self.method.loss(self.model, batch)
+                    with offloaded(self.inner) if self.train.offload else nullcontext():
+                        loss = self.method.loss(self.model, batch)
                     # Terms enter once a step: each micro-batch adds its share of the tokens.
                     part = loss.sum / tokens
                     for name, term in loss.terms.items():

@@ -28,6 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from secura_bench.models.sharded import local
+
 _PLAIN = frozenset((bool, int, float, str, type(None)))
 _fresh = itertools.count()
 
@@ -42,8 +44,8 @@ class Marker:
         tensors = itertools.chain(model.named_parameters(), model.named_buffers())
         for name, tensor in tensors:
             self._names[id(tensor)] = f"tensor {name}"
-            if not tensor.is_meta and tensor.untyped_storage().data_ptr():
-                self._storages[tensor.untyped_storage().data_ptr()] = name
+            if not tensor.is_meta and (place := local(tensor).untyped_storage().data_ptr()):
+                self._storages[place] = name
         if skip is not None:
             self._names[id(skip)] = "lent"
 
@@ -100,6 +102,7 @@ class Marker:
             yield _Item(_reached(value))
 
     def _of_tensor(self, tensor: Tensor) -> Iterator[bytes]:
+        tensor = local(tensor)
         yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
         if tensor.is_meta:
             return

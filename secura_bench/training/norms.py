@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.adapters.conv1d import is_conv1d, linear_weight
+from secura_bench.models.sharded import whole
 
 _ADAPTER_NAME = re.compile(r"\.(default|weight)(?=\.|$)")
 
@@ -22,7 +23,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
     norms: dict[str, list[float]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            gradient = 0.0 if parameter.grad is None else float(parameter.grad.norm())
+            gradient = 0.0 if parameter.grad is None else float(whole(parameter.grad.norm()))
             norms.setdefault(f"grad_{short_name(name)}", []).append(gradient)
     return {name: sum(values) / len(values) for name, values in norms.items()}
 
@@ -30,7 +31,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
 def total_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """Return the L2 norm over all gradients, as ``clip_grad_norm_`` does, without clipping them."""
     norms = [torch.linalg.vector_norm(p.grad) for p in parameters if p.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+    return whole(torch.linalg.vector_norm(torch.stack(norms))) if norms else torch.zeros(())
 
 
 def short_name(name: str) -> str:
@@ -52,7 +53,7 @@ def frobenius(weights: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
     """Return the mean Frobenius norm of weights by the last part of their path: the norm of their singular values."""
     norms: dict[str, list[float]] = {}
     for path, weight in weights:
-        norms.setdefault(path.rpartition(".")[2], []).append(float(weight.float().norm()))
+        norms.setdefault(path.rpartition(".")[2], []).append(float(whole(weight.float().norm())))
     return {name: sum(values) / len(values) for name, values in norms.items()}
 
 
@@ -72,6 +73,6 @@ def relative_change(before: Mapping[str, Tensor], weights: Iterable[tuple[str, T
     for path, weight in weights:
         base = before.get(path.removeprefix("base_model.model."))
         if base is not None:
-            base, weight = base.float(), weight.detach().cpu().float()
+            base, weight = base.float(), whole(weight.detach()).cpu().float()
             found.setdefault(path.rpartition(".")[2], []).append(float((weight - base).norm() / base.norm()))
     return {name: sum(values) / len(values) for name, values in found.items()}

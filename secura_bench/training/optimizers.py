@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from secura_bench.foundation.errors import SpecError
+from secura_bench.models.sharded import local
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.groups import Group
 
@@ -77,7 +78,8 @@ class StochasticAdamW(Optimizer):
     New weights and moments are rounded stochastically: up or down with the probabilities that make the expectation
     the fp32 value. So an update far below bf16's spacing (0.4 % of the weight) moves the weight on average, and a
     second moment, which changes by 0.1 % a step at beta 0.999, does not freeze. 8 bytes a parameter, gradient
-    included. Randomness comes from torch's generator of the weights' device.
+    included. Randomness comes from torch's generator of the weights' device; of divided weights each process draws for
+    its part.
     """
 
     def __init__(
@@ -118,8 +120,8 @@ class StochasticAdamW(Optimizer):
         state["step"] += 1
         count = int(state["step"])
         (beta1, beta2), lr = group["betas"], group["lr"]
-        flat = (tensor.view(-1) for tensor in (parameter.data, state["exp_avg"], state["exp_avg_sq"]))
-        pieces = (tensor.split(_CHUNK) for tensor in (*flat, gradient.reshape(-1)))
+        flat = (local(tensor).view(-1) for tensor in (parameter.data, state["exp_avg"], state["exp_avg_sq"]))
+        pieces = (tensor.split(_CHUNK) for tensor in (*flat, local(gradient).reshape(-1)))
         for theta, m, v, g in zip(*pieces, strict=True):
             mean = m.float().lerp_(g.float(), 1 - beta1)
             square = v.float().mul_(beta2).addcmul_(g.float(), g.float(), value=1 - beta2)

@@ -12,6 +12,7 @@ from secura_bench.adapters.reached import refuse_unreached
 from secura_bench.foundation.errors import SpecError
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.spec.types import Precision
+from secura_bench.training.kernels import use_kernels
 
 
 def new_accelerator(precision: Precision, cpu: bool = False) -> Accelerator:
@@ -34,10 +35,11 @@ def trained_dtype(precision: Precision) -> torch.dtype:
 
 
 def prepare_training(model: nn.Module, train: TrainSpec) -> None:
-    """Make the attached ``model`` train as ``train`` says: which tensors, in which dtype, and what is kept.
+    """Make the attached ``model`` train as ``train`` says: which tensors, in which dtype and how, and what is kept.
 
     Raises:
-        SpecError: ``parameters: targets`` leaves nothing to train, or the model never calls what was adapted.
+        SpecError: ``parameters: targets`` leaves nothing to train, the model never calls what was adapted, or it cannot
+            be computed by the kernels that are asked for.
     """
     if train.parameters == "targets":
         train_targets_alone(model)
@@ -47,6 +49,7 @@ def prepare_training(model: nn.Module, train: TrainSpec) -> None:
     device = next(model.parameters()).device.type
     with torch.autocast(device, torch.bfloat16, enabled=train.precision == "bf16" and device != "meta"):
         refuse_unreached(model)
+        use_kernels(model, train)
     if train.gradient_checkpointing:
         # Transformers 5 renamed it on the way.
         enable = getattr(model, "activation_checkpointing_enable", None)

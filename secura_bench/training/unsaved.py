@@ -17,6 +17,7 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.lending import bits_of
 from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack, is_ours
+from secura_bench.models.sharded import is_sharded, local
 from secura_bench.training.marks import Marker
 
 _IN_A_FILE = (bool, int, float, str, list, dict, set, deque, Tensor, random.Random, torch.Generator, np.ndarray)
@@ -169,11 +170,11 @@ def _is_a_copy(value: Any) -> bool:
 
 
 def _persistent(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the plain tensors that make up a model's state, each once."""
+    """Yield the plain tensors that make up a model's state, each once, or what this process has of them."""
     names = model.state_dict().keys()
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if name in names and type(tensor) in (Tensor, nn.Parameter):
-            yield name, tensor
+        if name in names and (is_sharded(tensor) or type(tensor) in (Tensor, nn.Parameter)):
+            yield name, local(tensor)
 
 
 def _hooks(model: nn.Module) -> Iterator[Any]:

@@ -160,6 +160,8 @@ CORDA = {
         ("seq", {}, {"optimizer": "adafactor"}, 1, "small"),
         ("seq", {}, {"optimizer": "adafactor"}, 1, "wide"),
         ("seq", {}, {}, 1, "wide"),
+        ("seq", {}, {"kernels": "chunked"}, 1, "wide"),
+        ("lora", {}, {"kernels": "chunked", "gradient_checkpointing": True}, 1, "wide"),
         ("i_lora", {}, {}, 1, "wide"),
         ("ewc", EWC, {}, 2, "wide"),
         ("ewc", EWC, {}, 3, "wide"),
@@ -174,6 +176,8 @@ CORDA = {
         ("ewc", EWC, {}, 2, "small"),
         ("ewc", EWC, {"micro_batch_size": 1}, 3, "small"),
         ("ewc", {**EWC, "dtype": "bf16"}, {"batch_size": 1}, 3, "small"),
+        ("ewc", {**EWC, "fisher_dtype": "bf16"}, {"batch_size": 1}, 3, "small"),
+        ("ewc", {**EWC, "variant": "separate"}, {"batch_size": 1}, 3, "small"),
         ("lora", {"init_lora_weights": "pissa", "boundary": "renew"}, {"batch_size": 1}, 2, "square"),
         ("peft", CORDA, {"batch_size": 1}, 2, "square"),
         ("peft", CORDA, {"batch_size": 1}, 1, "wide"),
@@ -189,23 +193,42 @@ def test_a_runs_peak_is_what_a_plan_says(
     """Weights, gradients, moments, activations and what is held, from the first step to the last boundary."""
     monkeypatch.setitem(measure_plan.SHAPES, size, CONFIGS[size])
     batch = settings.get("batch_size", 6)
-    point = measure_plan.Point(name, size, batch, 64, options, settings, tasks, 8)
+    answers = 60 if "kernels" in settings else 8  # of so many tokens in chunks, two
+    point = measure_plan.Point(name, size, batch, 64, options, settings, tasks, answers)
     assert measure_plan.estimated(point) == pytest.approx(peak(point), rel=LIMIT)
 
 
 @pytest.mark.parametrize(
-    ("options", "on_device", "on_host"), [({}, 4, 0), ({"dtype": "bf16"}, 4, 0), ({"device": "cpu"}, 0, 4)]
+    ("options", "fisher", "anchor"),
+    [
+        ({}, 4, 4),
+        ({"dtype": "bf16"}, 2, 2),
+        ({"fisher_dtype": "bf16"}, 2, 4),
+        ({"device": "cpu"}, 4, 4),
+        ({"variant": "separate"}, 4, 4),
+    ],
 )
-def test_a_new_fisher_comes_beside_the_old_one(options: dict[str, Any], on_device: int, on_host: int) -> None:
-    """At the second boundary of three tasks; at the only one of two there is no old one yet."""
+def test_a_new_fisher_comes_beside_the_old_one(options: dict[str, Any], fisher: int, anchor: int) -> None:
+    """At the second boundary of three tasks, and beside the old anchor where that is still asked for."""
     footprint, shape = build_method("ewc", **options).footprint(), shape_of("llama3-8b")
     count, train = count_on_shape(footprint, shape), TrainSpec(precision="bf16_stochastic", gradient_checkpointing=True)
-    held, host = footprint.held_memory(count)
     scoring = Scoring(1, 512, 64, 0, ("teacher_forced",))
     two, three = (memory_of(footprint, count, shape, train, scoring, 64, tasks) for tasks in (2, 3))
-    new = count.trainable
-    assert (three.held, three.host) == (held + on_device * new, host + on_host * new)
-    assert two.held + two.host == max(held + host, (on_device + on_host) * new)
+    boundary = fisher + 4 + anchor * (options.get("variant") == "separate")
+    on_cpu = options.get("device") == "cpu"
+    assert sum(footprint.held_memory(count)) == (fisher + anchor) * count.trainable
+    assert (three.host if on_cpu else three.held) == max(fisher + anchor, boundary) * count.trainable
+    assert two.held + two.host == max(fisher + anchor, 4) * count.trainable
+    assert not (three.held if on_cpu else three.host)
+
+
+@pytest.mark.parametrize(("options", "gib"), [({}, 59.8), ({"fisher_dtype": "bf16"}, 44.9)])
+def test_ewc_on_8b_takes_less_than_64_gib_of_the_host(options: dict[str, Any], gib: float) -> None:
+    footprint, shape = build_method("ewc", device="cpu", **options).footprint(), shape_of("llama3-8b")
+    train = TrainSpec(precision="bf16_stochastic", gradient_checkpointing=True)
+    scoring = Scoring(1, 512, 64, 0, ("teacher_forced",))
+    memory = memory_of(footprint, count_on_shape(footprint, shape), shape, train, scoring, 64, tasks=8)
+    assert memory.host / 2**30 == pytest.approx(gib, abs=0.1)
 
 
 def test_a_sum_counts_gradients_and_activations_as_they_meet() -> None:

@@ -80,9 +80,10 @@ def penalty_of(method: EWC, model: torch.nn.Module) -> torch.Tensor:
     return method.terms(model, batch, torch.zeros(1, 64))["ewc"]
 
 
-def test_penalty_and_its_gradient_by_finite_differences() -> None:
+@pytest.mark.parametrize("fisher", [{}, {"fisher_dtype": "bf16"}])
+def test_penalty_and_its_gradient_by_finite_differences(fisher: dict) -> None:
     model = build_model("llama")
-    method = new_method(EWC, **{"lambda": 7.0, "fisher_samples": 4})
+    method = new_method(EWC, **{"lambda": 7.0, "fisher_samples": 4}, **fisher)
     task = tasks(1)[0]
     assert method.terms(model, None, torch.zeros(1)) == {} and method.fisher_mean is None
     method.end_task(model, task)
@@ -197,6 +198,24 @@ def test_tensors_live_where_and_as_asked() -> None:
     assert model.lm_head.weight.grad.dtype == torch.float32
 
 
+def test_a_fisher_in_bf16_pulls_as_hard_to_its_rounding() -> None:
+    """Each gradient of the penalty to 2⁻⁸ of itself after a task, and to as much again after the next."""
+    model = build_model("llama")
+    exact, rounded = (new_method(EWC, fisher_samples=3, **said) for said in ({}, {"fisher_dtype": "bf16"}))
+    for task in tasks(2):
+        for method in (exact, rounded):
+            method.end_task(model, task)
+        assert {t.dtype for t in rounded.fisher.values()} == {torch.bfloat16}
+        assert all(torch.equal(rounded.anchors[name], p) for name, p in trained(model).items())
+        moved(model)
+        theirs, ours = (
+            torch.autograd.grad(penalty_of(method, model), list(trained(model).values())) for method in (exact, rounded)
+        )
+        bound = (task.index + 1) * 2**-8 * (1 + 1e-4)
+        assert all(((a - b).abs() <= bound * b.abs()).all() for a, b in zip(ours, theirs, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
 def test_it_holds_what_the_first_task_learned() -> None:
     distances = {}
     for strength in (0.0, 1e4):
@@ -225,6 +244,8 @@ def test_resumes(at: int) -> None:
 def test_options_by_their_names_in_a_spec() -> None:
     options = EWC.Options.model_validate({"lambda": 12})
     assert options.lambda_ == 12 and options.model_dump(mode="json")["lambda"] == 12
+    assert "fisher_dtype" not in options.model_dump(mode="json")  # nor in the fingerprint of a run that sets none
+    assert new_method(EWC, fisher_dtype="bf16").options.model_dump(mode="json")["fisher_dtype"] == "bf16"
     for wrong in ({"lambda_": 12}, {"lambda": -1}, {"variant": "separate", "gamma": 0.9}):
         with pytest.raises(ValidationError):
             EWC.Options.model_validate(wrong)

@@ -9,10 +9,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import ROOT, secura_bench
+from conftest import secura_bench
 from forked import Forked, command
 from interrupted import SEQUENCE, assert_same
 
@@ -126,43 +125,6 @@ def test_only_tells_the_experiments_of_a_matrix_apart(work: Path) -> None:
     assert done.returncode == 2 and len(set(experiments)) == 2, done.stderr
     assert secura_bench("run", "spec.yaml", "--only", experiments[0], *matrix, cwd=work).returncode == 0
     assert len(list(find_records(work / "results"))) == 1
-
-
-@pytest.mark.slow
-def test_two_processes_of_one_run_agree_with_one(tmp_path: Path) -> None:
-    """Under torchrun, without dropout, the scores are one process's but for the order of sums in fp32."""
-    spec = SEQUENCE.replace("[{name: lora, r: 2}]", "[{name: secura, r: 4, m: 6}, {name: ewc, fisher_samples: 3}, er]")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    together += ["-m", "secura_bench", "run", "spec.yaml"]
-
-    def do_together(folder: Path) -> Any:
-        return subprocess.run(together, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-    found = []
-    for name, do in (("one", lambda folder: secura_bench("run", "spec.yaml", cwd=folder)), ("two", do_together)):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "spec.yaml").write_text(spec)
-        done = do(folder)
-        assert done.returncode == 0, done.stderr
-        headings = [line for line in done.stdout.splitlines() if line.strip().endswith("probe tiny_f_task")]
-        assert len(headings) == len(set(headings)) > 0, "one process reports, not both"
-        records = [json.loads(path.read_text()) for path in find_records(folder)]
-        found.append({record["name"]: record for record in records})
-    assert len(found[0]) == 4 and found[0].keys() == found[1].keys()
-    for name, one in found[0].items():
-        for mine, other in zip(one["scores"], found[1][name]["scores"], strict=True):
-            assert mine["values"]["loss"] == pytest.approx(other["values"]["loss"], rel=1e-4)
-        assert one["cost"]["tokens"] == found[1][name]["cost"]["tokens"]
-    logs = [{path.parent.name: path.read_text() for path in (tmp_path / n).rglob("log.jsonl")} for n in ("one", "two")]
-    assert len(logs[0]) == 3 and logs[0].keys() == logs[1].keys()
-    for name, text in logs[0].items():
-        for mine, other in zip(text.splitlines(), logs[1][name].splitlines(), strict=True):
-            one, two = json.loads(mine), json.loads(other)
-            if "loss" in one:
-                assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
-                assert one["terms"] == pytest.approx(two["terms"], rel=2e-2, abs=1e-6), "a term enters a step once"
 
 
 def test_checkpoints_are_no_part_of_a_runs_identity(work: Path) -> None:

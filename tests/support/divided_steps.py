@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from conftest import example, random_llama
@@ -14,10 +14,13 @@ from secura_bench.data.example import Task
 from secura_bench.data.streams import RowStream
 from secura_bench.methods.build import build_method
 from secura_bench.methods.method import Method
+from secura_bench.methods.peft_sharded import ON_SHARDS
+from secura_bench.models.sharded import whole
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.training.loop import TrainingLoop
 from secura_bench.training.precision import new_accelerator, prepare_training
 from secura_bench.training.processes import join
+from secura_bench.training.sharding import divides, shard
 
 METHODS: dict[str, dict[str, Any]] = {
     "seq": {},
@@ -29,17 +32,45 @@ METHODS: dict[str, dict[str, Any]] = {
     "a_gem": {},
     "der": {"capacity": 6},
 }
+TUNERS = {
+    "boft": {"boft_block_size": 2},
+    "fourierft": {"n_frequency": 20},
+    "ia3": {"feedforward_modules": []},
+    "lora": {"use_rslora": True, "r": 2},
+}
 
 
-def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[str, Any]:
+SHARDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "seq": ("seq", {}),
+    "mtl": ("mtl", {}),
+    "er": ("er", {}),
+    "ewc": ("ewc", {"fisher_samples": 3, "lambda": 1e4}),
+    "ewc-separate": ("ewc", {"fisher_samples": 3, "lambda": 1e4, "variant": "separate"}),
+    "lora": ("lora", {"r": 2, "dropout": 0.0}),
+    "lora-pissa": ("lora", {"r": 2, "dropout": 0.0, "init_lora_weights": "pissa"}),
+    "dora": ("dora", {"r": 2, "dropout": 0.0}),
+    "stack": ("stack", {"parts": [{"name": "lora", "r": 2, "dropout": 0.0}, {"name": "ewc", "fisher_samples": 3}]}),
+    **{f"peft-{tuner}": ("peft", {"peft_type": tuner, "config": TUNERS.get(tuner, {})}) for tuner in ON_SHARDS},
+}
+"""Methods that train divided weights, by a name of their own."""
+
+
+def steps(
+    name: str, options: dict[str, Any], micro_batch: int | None, sharded: Literal["full"] | None = None
+) -> dict[str, Any]:
     """Train two tasks of two steps each; return the rows that this process fed, each step's gradients and losses."""
     torch.manual_seed(0)
     method: Method = build_method(name, **options)
     # With Adam's own eps a gradient of rounding errors would move a weight as far as any other.
-    train = TrainSpec(precision="fp32", lr=1e-2, eps=1e-2, steps=2, batch_size=6, micro_batch_size=micro_batch)
+    rates = {"lr": 1e-2, "eps": 1e-2, "steps": 2, "batch_size": 6, "clip_norm": 1.0 if sharded else None}
+    train = TrainSpec(precision="fp32", micro_batch_size=micro_batch, shard=sharded, **rates)
+    if name == "ewc" and not sharded:  # which trains the head, and needs no logits
+        train = train.model_copy(update={"kernels": ("chunked",)})
     accelerator = new_accelerator(train.precision)
     model = method.attach(random_llama())
     prepare_training(model, train)
+    if divides(train):
+        shard(model, accelerator.device, train)
     loop = TrainingLoop(accelerator, model, method, train, pad_id=0)
     fed: list[list[str]] = []
     gradients: list[torch.Tensor] = []
@@ -51,7 +82,8 @@ def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[s
         return collate(examples)
 
     def seen(model: Any, step: Any) -> None:
-        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).cpu())
+        made = [p.grad for p in model.parameters() if p.grad is not None]
+        gradients.append(torch.cat([whole(gradient).flatten() for gradient in made]).cpu())
         fed.append([])
         after_backward(model, step)
         fed[-1].clear()  # rows of a memory, which every process feeds
@@ -65,7 +97,7 @@ def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[s
         stream = RowStream(len(rows), "epochs", index)
         loop.run_task(task, stream, train.steps, lambda report: losses.append(report.loss))
         method.end_task(model, task)
-    weights = torch.cat([p.detach().flatten().cpu() for p in model.parameters()])
+    weights = torch.cat([whole(p.detach()).flatten().cpu() for p in model.parameters()])
     return {"fed": fed[:-1], "gradients": gradients, "losses": losses, "weights": weights}
 
 
@@ -74,10 +106,14 @@ def do_divided_steps(folder: Path) -> None:
     join()
     rank = os.environ.get("RANK", "0")
     said = {}
+
+    def tell(key: str, done: dict[str, Any]) -> None:
+        torch.save([*done["gradients"], done["weights"]], folder / f"{key}-{rank}.pt")
+        said[key] = {"fed": done["fed"], "losses": done["losses"]}
+
     for name, options in METHODS.items():
         for size in (None, 1):
-            done = steps(name, options, size)
-            key = f"{name}-{size}"
-            torch.save([*done["gradients"], done["weights"]], folder / f"{key}-{rank}.pt")
-            said[key] = {"fed": done["fed"], "losses": done["losses"]}
+            tell(f"{name}-{size}", steps(name, options, size))
+    for key, (name, options) in SHARDED.items():
+        tell(f"sharded-{key}", steps(name, options, 2, "full"))
     (folder / f"{rank}.json").write_text(json.dumps(said))

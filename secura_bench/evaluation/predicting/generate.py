@@ -15,7 +15,7 @@ from torch import nn
 from secura_bench.data.chat import ChatFormat
 from secura_bench.data.example import Example
 from secura_bench.evaluation.memory import memory_of, opening_of
-from secura_bench.evaluation.predictions import Prediction, Scored, long_first
+from secura_bench.evaluation.predictions import TOGETHER, Prediction, Scored, long_first
 from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, read
 from secura_bench.evaluation.slots import answer
 from secura_bench.evaluation.uncached import greedy_uncached
@@ -33,7 +33,8 @@ def generate(
 ) -> Iterator[Scored]:
     """Yield the predictions of every example, about ``batch_size`` at a time, which changes memory and time alone.
 
-    ``continuous``: a row that is finished is replaced by a waiting one, and what is ``known`` is not asked again.
+    ``continuous``: a row that is finished is replaced by a waiting one, of those in the same ``TOGETHER`` batches. So
+    a row has the same company whatever is known of the others, and whichever of them another process asks.
     """
     model.eval()
     memory = memory_of(model)
@@ -43,21 +44,18 @@ def generate(
         pairs = zip(numbers, answers, strict=True)
         return [(i, Prediction(chat.decode(ids), cut=not ids or ids[-1] not in chat.stop_ids)) for i, ids in pairs]
 
-    batches = long_first(examples, batch_size, known, length=lambda example: len(example.prompt_ids))
-    if continuous and memory.joins:
-        waiting = [i for numbers in batches for i in numbers if i not in known]
-        prompts = [examples[i].prompt_ids for i in waiting]
-        ended = answer(model, prompts, chat.pad_id, chat.stop_ids, batch_size, max_new_tokens, opening)
-        while some := sorted(islice(ended, batch_size)):
-            yield scored([waiting[number] for number, _ in some], [ids for _, ids in some])
-        return
-    for numbers in batches:
+    replaces = continuous and memory.joins
+    size = batch_size * TOGETHER if replaces else batch_size
+    for numbers in long_first(examples, size, known, length=lambda example: len(example.prompt_ids)):
         prompts = [examples[i].prompt_ids for i in numbers]
-        if memory.cached:
-            answers = greedy(model, prompts, chat, max_new_tokens, opening)
+        if replaces:
+            ended = answer(model, prompts, chat.pad_id, chat.stop_ids, batch_size, max_new_tokens, opening)
+            while some := sorted(islice(ended, batch_size)):
+                yield scored([numbers[row] for row, _ in some], [ids for _, ids in some])
+        elif memory.cached:
+            yield scored(numbers, greedy(model, prompts, chat, max_new_tokens, opening))
         else:
-            answers = greedy_uncached(model, prompts, chat, max_new_tokens)
-        yield scored(numbers, answers)
+            yield scored(numbers, greedy_uncached(model, prompts, chat, max_new_tokens))
 
 
 @torch.no_grad()

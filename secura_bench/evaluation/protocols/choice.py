@@ -17,6 +17,10 @@ class Choice(Protocol):
         """Return the positions of the examples with choices of which one is right."""
         return [i for i in super().scorable(kind, examples) if with_choices(examples[i])]
 
+    def length(self, example: Example) -> int:
+        """Return the tokens of the prompt."""
+        return len(example.prompt_ids)
+
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return the log-likelihoods of the choices."""
         from secura_bench.evaluation.predicting.choice import choice

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from secura_bench.evaluation.outcome import Judged
-from secura_bench.evaluation.predictions import Prediction, Scored
+from secura_bench.evaluation.predictions import Prediction, Scored, long_first
 from secura_bench.evaluation.protocols.protocol import Asked, Protocol
 from secura_bench.foundation.errors import SpecError
 
@@ -26,24 +26,39 @@ class Execute(Protocol):
         return list(range(len(examples))) if kind == "code" else []
 
     def predict(self, asked: Asked) -> Iterator[Scored]:
-        """Return what the model writes and what became of it; a language that cannot be run is skipped, and not asked.
+        """Return what the model writes; a language that cannot be run is skipped, and not asked.
 
         Raises:
-            SpecError: Nobody allowed to run it. SandboxError: There is no sandbox any more.
+            SpecError: Nobody allowed to run it.
         """
         from secura_bench.evaluation.predicting.generate import generate
 
-        if asked.why_not is None:
-            raise SpecError(NOT_ALLOWED)
-        why_not = asked.why_not
-        skipped = {i: reason for i, e in enumerate(asked.examples) if (reason := why_not[code_of(e).language])}
+        skipped = _skipped(asked)
         if left := [(i, Prediction(verdict="skipped", said=why)) for i, why in skipped.items() if i not in asked.known]:
             yield left
         places = [i for i in range(len(asked.examples)) if i not in skipped]
         known = {n for n, i in enumerate(places) if i in asked.known}
         examples, tokens = [asked.examples[i] for i in places], asked.file.max_new_tokens
         for batch in generate(asked.model, examples, asked.chat, asked.batch_size, tokens, known, not asked.company):
-            yield [(places[n], prediction) for n, prediction in _run(batch, examples, why_not)]
+            yield [(places[n], prediction) for n, prediction in batch]
+
+    def length(self, example: Example) -> int:
+        """Return the tokens of the prompt."""
+        return len(example.prompt_ids)
+
+    def batches(self, asked: Asked) -> list[list[int]]:
+        """Return the batches of programs that can be run."""
+        among = sorted(set(range(len(asked.examples))) - _skipped(asked).keys())
+        return list(long_first(asked.examples, asked.answered_together, asked.known, among, self.length))
+
+    def complete(self, asked: Asked, batch: Scored) -> Scored:
+        """Return a batch with what became of its programs: they are run here.
+
+        Raises:
+            SandboxError: There is no sandbox any more.
+        """
+        written = [each for each in batch if each[1].verdict is None]  # of those that are skipped nothing was
+        return _run(written, asked) if written else batch
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
         """Return whether each program passed; nothing of one that was skipped."""
@@ -64,7 +79,24 @@ def code_of(example: Example) -> Code:
     return example.row.code
 
 
-def _run(batch: Scored, examples: Sequence[Example], why_not: Mapping[str, str]) -> Scored:
+def _allowed(asked: Asked) -> Mapping[str, str]:
+    """Return of each language why its programs are not run, "" where they are.
+
+    Raises:
+        SpecError: Nobody allowed to run any.
+    """
+    if asked.why_not is None:
+        raise SpecError(NOT_ALLOWED)
+    return asked.why_not
+
+
+def _skipped(asked: Asked) -> dict[int, str]:
+    """Return the positions of the programs that cannot be run, and why."""
+    why_not = _allowed(asked)
+    return {i: reason for i, e in enumerate(asked.examples) if (reason := why_not[code_of(e).language])}
+
+
+def _run(batch: Scored, asked: Asked) -> Scored:
     """Return the predictions of a batch with what became of their programs."""
     from secura_bench.answers.said import spoken
     from secura_bench.execution.many import run_programs
@@ -72,10 +104,10 @@ def _run(batch: Scored, examples: Sequence[Example], why_not: Mapping[str, str])
 
     programs = []
     for n, prediction in batch:
-        code = code_of(examples[n])
+        code = code_of(asked.examples[n])
         source = program_of(code.language, code.begin, spoken(prediction.text), code.tests, code.stop)
         programs.append((code.language, source))
-    verdicts = run_programs(programs, why_not)
+    verdicts = run_programs(programs, _allowed(asked))
     return [
         (n, replace(prediction, verdict=verdict.word, said=verdict.said))
         for (n, prediction), verdict in zip(batch, verdicts, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from secura_bench.data.example import Example
 from secura_bench.evaluation.named_metrics import named_columns, named_signatures
 from secura_bench.evaluation.outcome import Evaluation, Judged
 from secura_bench.evaluation.predictions import Prediction, Scored
@@ -15,6 +16,10 @@ from secura_bench.evaluation.text_metrics import corpus_bleu, corpus_chrf
 
 class Generate(TextProtocol):
     """Greedy generation from the prompt alone."""
+
+    def length(self, example: Example) -> int:
+        """Return the tokens of the prompt."""
+        return len(example.prompt_ids)
 
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return what the model writes, up to its end of turn or the task's ``max_new_tokens``."""

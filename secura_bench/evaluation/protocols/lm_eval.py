@@ -23,6 +23,10 @@ class LmEval(Protocol):
         """Return the positions of all items of the harness, and of nothing else."""
         return list(range(len(examples))) if kind == "lm_eval" else []
 
+    def batches(self, asked: Asked) -> list[list[int]]:
+        """Return none: the harness asks a task as a whole, in one process."""
+        return []
+
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return what the harness finds, a batch a task of its own: what is cut off loses one task.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from secura_bench.evaluation.metrics import Metric, metric
 from secura_bench.evaluation.outcome import Evaluation, Judged, mean
-from secura_bench.evaluation.predictions import Prediction, Scored
+from secura_bench.evaluation.predictions import TOGETHER, Prediction, Scored, long_first
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +36,11 @@ class Asked:
     known: Mapping[int, Prediction]
     why_not: Mapping[str, str] | None = None
     company: bool = True
+
+    @property
+    def answered_together(self) -> int:
+        """How many rows are in one another's company while answers to them are written."""
+        return self.batch_size if self.company else self.batch_size * TOGETHER
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,24 @@ class Protocol:
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return the predictions, batch by batch, in an order that depends on nothing but what is asked."""
         raise NotImplementedError(f"{self.id} asks no model")
+
+    def length(self, example: Example) -> int:
+        """Return the tokens by which examples come into batches."""
+        return len(example)
+
+    def batches(self, asked: Asked) -> list[list[int]]:
+        """Return the batches in which ``predict`` asks what is not known: what several processes deal out.
+
+        What is in none of them, the first process asks. A batch that ``predict`` makes otherwise is asked by each
+        process that has a part of it: that takes time, and changes no number.
+        """
+        among = self.scorable(asked.file.kind, asked.examples)
+        size = asked.answered_together if self.generates else asked.batch_size
+        return list(long_first(asked.examples, size, asked.known, among, self.length))
+
+    def complete(self, asked: Asked, batch: Scored) -> Scored:
+        """Return a batch of ``predict``'s with what is found out without the model; by one process for all."""
+        return batch
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
         """Return what the protocol finds of each example. An example that was not scored has an empty prediction."""

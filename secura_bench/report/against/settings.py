@@ -29,7 +29,7 @@ Allowed = Mapping[str, tuple[object, ...]]
 
 SCORED_BESIDE = ("protocols", "every", "tasks", "metrics", "limit", "batch_size")
 """Keys of ``evaluate`` that add scores and change none; of ``limit``, which leaves rows out, the record speaks."""
-TRAINED_ALIKE = ("gradient_checkpointing", "micro_batch_size")
+TRAINED_ALIKE = ("gradient_checkpointing", "micro_batch_size", "kernels", "offload", "shard")
 """Keys of ``train`` that say how a step is computed; the step is the same."""
 KEPT_ALIKE = ("device",)
 """Options of methods that say where something is kept."""

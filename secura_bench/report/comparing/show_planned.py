@@ -98,7 +98,7 @@ def _notes(found: Sequence[Foreseen], without: Sequence[tuple[str, str]], where:
         if not all(each.takes.components.seeds_known for each in found):
             yield (
                 "'>': there is one seed in those records, so that what others add is unknown, and it takes more: of "
-                "answers a method, seeds times rows. Two seeds of each would tell."
+                "answers a method, seeds times rows. Two seeds of each would show it."
             )
         if any(each.takes.known and each.takes.to_tell is None for each in found):
             yield f"'> {MOST_SEEDS} seeds': or more than {MOST_ROWS:,} rows."
