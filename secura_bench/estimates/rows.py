@@ -12,6 +12,7 @@ from secura_bench.plan.inputs import Inputs
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.sections import PROBE_ROWS
 from secura_bench.tasks.catalog import load_task
+from secura_bench.tasks.file import TaskFile
 from secura_bench.tasks.row import Row
 
 _TEXT = 2.5
@@ -28,6 +29,7 @@ class Rows:
         probing, testing: what the probe, and each task's test side, take when they are scored once.
         longest: tokens of the longest row, or window of plain text. answers: at most, a row's positions in training;
             predicted: in scoring.
+        unknown: the tasks whose test rows are their own and not here, so that nobody knows how many there are.
     """
 
     probe: int
@@ -38,6 +40,7 @@ class Rows:
     longest: int = 0
     answers: int = 0
     predicted: int = 0
+    unknown: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> float:
@@ -80,8 +83,8 @@ def _measured(spec: ExperimentSpec, inputs: Inputs, window: int) -> Rows:
 def _bounds(spec: ExperimentSpec, window: int) -> Rows:
     """Return bounds: rows as many as a spec allows and as long as its context, half of it answers with choices."""
     context, probe = spec.data.context, spec.probe_rows or PROBE_ROWS
-    test = min(spec.evaluate.limit or spec.data.rows, round(spec.data.rows * spec.data.test_fraction))
     parts = {name: load_task(name) for name in (*spec.own_parts, *spec.task_names)}
+    sides = {name: _sides(spec, parts[name]) for name in spec.task_names}
 
     def reads(name: str) -> ByProtocol:
         """Return what one row of a task takes, or of a suite of the harness."""
@@ -97,16 +100,28 @@ def _bounds(spec: ExperimentSpec, window: int) -> Rows:
         return reads_of(spec.protocols, kind, [example], (file and file.first_tokens) or window)
 
     answers = {name: 0 if parts[name].labels else context // 2 for name in spec.task_names}
-    rows = round(spec.data.rows * (1 - spec.data.test_fraction))
+    trained = {name: train for name, (train, _) in sides.items()}
     return Rows(
         probe=probe,
-        trained={name: Reads(rows, rows * context, rows * positions) for name, positions in answers.items()},
+        trained={name: Reads(rows, rows * context, rows * answers[name]) for name, rows in trained.items()},
         probing=summed((reads(name), probe / len(spec.probe_parts)) for name in spec.probe_parts),
-        testing={name: summed([(reads(name), test)]) for name in spec.task_names},
+        testing={name: summed([(reads(name), test or spec.data.rows)]) for name, (_, test) in sides.items()},
         longest=context,
         answers=max(answers.values()),
         predicted=context // 2,
+        unknown=tuple(name for name, (_, test) in sides.items() if test is None),
     )
+
+
+def _sides(spec: ExperimentSpec, task: TaskFile) -> tuple[int, int | None]:
+    """Return how many rows a task trains on and is tested on, at most; None where nothing bounds its own test rows."""
+    rows, limit = spec.data.rows, spec.evaluate.limit
+    if task.tested_on is None or spec.data.held_out == "validation":
+        test = round(rows * spec.data.test_fraction)
+        return rows - test, min(limit or test, test)
+    hub = task.tested_on.hub
+    known = [bound for bound in (limit, hub and hub.first) if bound]
+    return rows, min(known, default=None)
 
 
 def _positions(example: Example) -> int:

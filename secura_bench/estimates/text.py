@@ -111,7 +111,7 @@ def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
         yield f"{gpus} (assumed {A_LARGE_GPU.rate / 1e12:.0f} TFLOP/s) about {_time(other)}."
         yield "--probe 3 measures three steps of each method here, and refines the time."
     if not forecast.rows.exact:
-        yield f"Tokens are upper bounds: data is not here, and each row counts {forecast.spec.data.context} tokens."
+        yield from _bounds(forecast)
     if forecast.spec.tune is not None:
         yield "Settings: to be chosen by trials; what the runs take is estimated with those that the spec has."
     if forecast.unknown:
@@ -129,6 +129,19 @@ def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
             yield f"{estimate.label} does not fit here. {way_out(forecast.spec, estimate, device)}"
         if estimate.needs:
             yield f"{estimate.label}: {estimate.needs}"
+
+
+def _bounds(forecast: Forecast) -> Iterator[str]:
+    data, unknown = forecast.spec.data, forecast.rows.unknown
+    yield (
+        f"Steps and tokens are upper bounds: data is not here, a task counts {data.rows} rows (data.rows), "
+        f"and each row {data.context} tokens."
+    )
+    if unknown:
+        yield (
+            f"Times are no bounds: how many rows there are to test {_shortened(', '.join(unknown))} on is not known, "
+            f"and {data.rows} are counted for each; evaluate.limit bounds them."
+        )
 
 
 def _gib(size: float) -> str:

@@ -68,7 +68,8 @@ class _Reader:
         try:
             text = read_regular(self.path, _LARGEST).decode("utf-8-sig")
         except (OSError, ValueError) as error:
-            said = getattr(error, "strerror", None) or "is no UTF-8 text, or too large"
+            unread = f"is no UTF-8 text (byte {error.start})" if isinstance(error, UnicodeDecodeError) else str(error)
+            said = getattr(error, "strerror", None) or unread
             near = nearest_path(self.path, (".csv",)) if not self.path.exists() else ""
             raise self.yaml.error(("tables", self.name, "file"), f"{self.path}: {said}.{near}") from None
         reader = csv.DictReader(io.StringIO(text, newline=""))

@@ -15,12 +15,14 @@ from secura_bench.estimates.formulas import count_on_shape
 from secura_bench.estimates.memory import Scoring, memory_of
 from secura_bench.estimates.reads import reads_of
 from secura_bench.estimates.rows import Rows
+from secura_bench.estimates.text import plan_text
 from secura_bench.evaluation.evaluate import evaluate
 from secura_bench.methods.build import build_method
 from secura_bench.models.head import lend_heads
 from secura_bench.models.load import shape_of
 from secura_bench.models.task_heads import TaskHeads
 from secura_bench.plan.make import make_plan
+from secura_bench.plan.run import planned_runs
 from secura_bench.spec.load import load_spec
 from secura_bench.spec.sections import TrainSpec
 from secura_bench.tasks.catalog import load_task
@@ -137,3 +139,45 @@ def test_bounds_count_what_each_protocol_can_score(tmp_path: Path) -> None:
     assert bounds.testing[first]["perplexity"].rows == 0
     assert bounds.testing[first]["classify"].tokens == bounds.testing[first]["classify"].rows * context
     assert bounds.answers == 0 and bounds.trained[first].positions == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "evaluate", "trained", "tested", "unknown"),
+    [
+        ("", "", (54, 60), (6, 60), ["mrpc"]),
+        ("", ", limit: 70", (54, 60), (6, 70), []),
+        ("", ", limit: 3", (54, 60), (3, 3), []),
+        (", held_out: validation", "", (54, 54), (6, 6), []),
+    ],
+)
+def test_rows_of_its_own_to_test_on_take_none_from_training(
+    tmp_path: Path, data: str, evaluate: str, trained: Any, tested: Any, unknown: list[str]
+) -> None:
+    """Of 60 rows 6 test a task that has one source; another trains on 60, and nobody knows how many it has to test."""
+    text = SPEC_OF_HEADS.replace("tiny_langid_head", "mrpc").replace(", limit: 5", evaluate)
+    (tmp_path / "spec.yaml").write_text(text.replace("rows: 60", f"rows: 60{data}"))
+    spec = load_spec(str(tmp_path / "spec.yaml"))
+    bounds = Rows.of(spec, None, None)
+    assert tuple(reads.rows for reads in bounds.trained.values()) == trained
+    assert tuple(reads["classify"].rows for reads in bounds.testing.values()) == tested
+    assert list(bounds.unknown) == unknown
+
+
+def test_bounds_of_the_authors_own_splits() -> None:
+    """TRACE: 5,000 rows of each task in batches of 128, whose last may hold rows of two epochs, but of no two tasks."""
+    spec = load_spec("configs/trace_llama2.yaml")
+    rows = {name: round(reads.rows) for name, reads in Rows.of(spec, None, None).trained.items()}
+    steps = {run.method.label: sum(run.steps(rows)) for run in planned_runs(spec)}
+    of_one, of_three, of_five, of_seven = 40, 118, 196, 274  # epochs
+    assert steps["seq"] == 3 * of_one + 5 * of_five
+    assert steps["lora"] == 2 * of_three + 4 * of_five + 2 * of_seven
+
+
+def test_a_plan_says_what_its_bounds_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
+    text = SPEC_OF_HEADS.replace("tiny_langid_head", "sst2_text").replace(", limit: 5", "").replace("classify, ", "")
+    (tmp_path / "spec.yaml").write_text(text.replace("head_only, ", ""))
+    plans = forecast([load_spec(str(tmp_path / "spec.yaml"))], tmp_path / "results", DEVICE)
+    said = " ".join(" ".join(plan_text(plans, DEVICE)).split())
+    assert "Steps and tokens are upper bounds: data is not here, a task counts 60 rows (data.rows)" in said
+    assert "how many rows there are to test sst2_text on is not known, and 60 are counted for each" in said

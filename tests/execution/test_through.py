@@ -1,4 +1,4 @@
-"""What ends itself with status 0 before its tests has not passed them, in any language."""
+"""What ends itself with status 0 before its tests has not passed them; of compiled languages see ``test_languages``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ _JAVASCRIPT = {
     "exits": "  return values.length;\n}\nprocess.exit(0);\n",
     "hides its errors": "  return values.length;\n}\nprocess.on('uncaughtException', () => {});\n",
 }
-_COMPILED = {
-    "java": "        System.exit(0); return 0;\n",
-    "cpp": "    exit(0);\n",
-    "rust": "    std::process::exit(0)\n",
-}
 
 
 def _verdict(language: str, body: str) -> Verdict:
@@ -48,23 +43,7 @@ def test_in_javascript(body: str) -> None:
     assert _verdict("javascript", body) == Verdict("failed", BEFORE_ITS_TESTS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("language", "body"), _COMPILED.items(), ids=_COMPILED)
-def test_compiled(language: str, body: str) -> None:
-    assert _verdict(language, body) == Verdict("failed", BEFORE_ITS_TESTS)
-
-
-@pytest.mark.slow
-def test_go_lets_no_program_end_itself() -> None:
-    if reason := why_not(["go"])["go"]:
-        pytest.skip(reason)
-    test = SELF_TESTS["go"]
-    begin = test.begin.replace('"testing"', '"os"\n    "testing"')
-    found = run_program("go", f"{begin}    os.Exit(0)\n    return 0\n}}\n{test.tests}")
-    assert found.word == "failed" and "unexpected call to os.Exit(0) during test" in found.said
-
-
-@pytest.mark.parametrize("language", [language for language, of in LANGUAGES.items() if of.mark])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_mark_stands_behind_the_tests(language: str) -> None:
     known, program = LANGUAGES[language], SELF_TESTS[language].program(True)
     marked = known.marked(program, "THE-MARK")

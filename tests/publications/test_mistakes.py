@@ -92,7 +92,8 @@ def test_in_the_yaml(tmp_path: Path, old: str, new: str, said: str) -> None:
         (_CSV.replace(b"LoRA", b"L" * 200_000), r"mine.csv:2: is no CSV: field larger than field limit"),
         (b"", r"mine.csv:1: has no heading: a line with the names of the columns\."),
         (_CSV[:21], r"tables.one.file: .*mine.csv: holds no number\."),
-        (_CSV.decode().encode("utf-16"), r"tables.one.file: .*mine.csv: is no UTF-8 text"),
+        (_CSV.decode().encode("utf-16"), r"tables.one.file: .*mine.csv: is no UTF-8 text \(byte 0\)\.$"),
+        (b"x" * (1 << 22 | 1), r"tables.one.file: .*mine.csv: has more than 4,194,304 bytes\.$"),
     ],
 )
 def test_in_the_csv(tmp_path: Path, numbers: bytes, said: str) -> None:
