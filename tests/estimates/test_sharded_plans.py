@@ -58,7 +58,7 @@ def test_what_is_gathered_is_in_the_dtype_that_is_computed_in() -> None:
 
 def test_what_ewc_holds_is_divided() -> None:
     one, eight = (planned("ewc", processes, precision="bf16") for processes in (1, 8))
-    assert eight.held == one.held / 8 == (4 + 4 + 4) * PARAMETERS / 8  # at a boundary, a new F beside the two
+    assert eight.held == one.held / 8 == (4 + 4) * PARAMETERS / 8  # F and θ*; at a boundary, F and a new one
 
 
 @pytest.mark.parametrize("processes", [1, 8])
