@@ -118,7 +118,9 @@ def memory_of(
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
     drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
-    rows = min(train.micro_batch_size or drawn, drawn)
+    by_length = train.micro_batch_size == "auto"  # at most all rows at once, and others before them
+    rows = drawn if by_length else min(train.micro_batch_size or drawn, drawn)
+    divided = rows < drawn or (by_length and drawn > 1)
 
     def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
         if not trained:
@@ -127,8 +129,8 @@ def memory_of(
         return _step(kept, shape, train, trained, everything, accumulates, pulls, update)
 
     references = max(footprint.memory_gradients(task) for task in range(tasks))
-    beside = trained * bytes_ * (references + (references > 0 and rows < drawn))
-    accumulates = rows < drawn or references > 0
+    beside = trained * bytes_ * (references + (references > 0 and divided))
+    accumulates = divided or references > 0
     gradients, kept, apart = step(rows, accumulates, footprint.anchors_weights, update_bytes(trained, train, shape))
     moments = [
         Memory(weights, gradients, optimizer, kept, held + beside, host, apart),

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from conftest import example, random_llama
@@ -32,7 +32,11 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[str, Any]:
+CUT = ("er", "a_gem")
+"""Of which the rows are cut by length too, those of a memory among them."""
+
+
+def steps(name: str, options: dict[str, Any], micro_batch: int | Literal["auto"] | None) -> dict[str, Any]:
     """Train two tasks of two steps each; return the rows that this process fed, each step's gradients and losses."""
     torch.manual_seed(0)
     method: Method = build_method(name, **options)
@@ -42,6 +46,7 @@ def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[s
     model = method.attach(random_llama())
     prepare_training(model, train)
     loop = TrainingLoop(accelerator, model, method, train, pad_id=0)
+    loop.micro_batches.pass_tokens = 1  # rows of this few tokens would never be cut
     fed: list[list[str]] = []
     gradients: list[torch.Tensor] = []
     losses: list[float] = []
@@ -71,12 +76,13 @@ def steps(name: str, options: dict[str, Any], micro_batch: int | None) -> dict[s
 
 
 def do_divided_steps(folder: Path) -> None:
-    """Do it for all methods, with whole shares and in micro-batches of one."""
+    """Do it for all methods, with whole shares and in micro-batches of one; for some with such as are cut by length."""
     join()
     rank = os.environ.get("RANK", "0")
     said = {}
     for name, options in METHODS.items():
-        for size in (None, 1):
+        sizes: list[int | Literal["auto"] | None] = [None, 1, *["auto"] * (name in CUT)]
+        for size in sizes:
             done = steps(name, options, size)
             key = f"{name}-{size}"
             torch.save([*done["gradients"], done["weights"]], folder / f"{key}-{rank}.pt")
