@@ -118,9 +118,9 @@ def memory_of(
     optimizer = optimizer_bytes(trained, train, shape)
     everything = trained == count.total
     drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
-    by_length = train.micro_batch_size == "auto"  # at most all rows at once, and others before them
-    rows = drawn if by_length else min(train.micro_batch_size or drawn, drawn)
-    divided = rows < drawn or (by_length and drawn > 1)
+    said = train.micro_batch_size
+    rows = drawn if said == "auto" else min(said or drawn, drawn)  # cut by length, at most all of them at once
+    divided = rows < drawn or (said == "auto" and drawn > 1)
 
     def step(rows: int, accumulates: bool, pulls: bool, update: float) -> tuple[float, float, float]:
         if not trained:

@@ -78,9 +78,8 @@ class MicroBatches:
         if self.size == "auto":
             return self._cut(rows, self.processes)[self.index]
         batches = self.parts(rows)
-        filler = [replace(rows[0], weight=0.0)]
         while len(batches) % self.processes:
-            batches.append(filler)
+            batches.append([replace(rows[0], weight=0.0)])
         return batches[self.index :: self.processes]
 
     def at_once(self, rows: Sequence[Example]) -> int:
