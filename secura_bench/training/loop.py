@@ -20,7 +20,7 @@ from secura_bench.models.task_heads import TaskHeads
 from secura_bench.spec.sections import LogSpec, Pace, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
 from secura_bench.training.groups import check_order, groups_of, heads_group
-from secura_bench.training.memory import release_memory
+from secura_bench.training.memory import release_all_memory
 from secura_bench.training.micro_batches import PASS_TOKENS, PASS_TOKENS_ON_GPU, MicroBatches
 from secura_bench.training.norms import gradient_norms, total_norm
 from secura_bench.training.optimizers import new_optimizer, set_rates
@@ -235,7 +235,7 @@ class TrainingLoop:
     def _halve(self, examples: Sequence[Example], step: int) -> None:
         """Let half as much through the model at once: the step's gradient is the same sum."""
         self.notes.append(f"out of memory at step {step}: {self.micro_batches.halve(examples)}")
-        release_memory()
+        release_all_memory()
 
     def _collate(self, examples: Sequence[Example]) -> Batch:
         return collate(examples, self.pad_id).to(self.accelerator.device)

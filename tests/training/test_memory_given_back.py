@@ -1,0 +1,37 @@
+"""Memory that is given back: of what was made since, and, where it ran out, of everything."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from secura_bench.training.memory import release_all_memory, release_memory, set_aside
+
+
+class Cycle:
+    """Only a collection frees it."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def gone() -> weakref.ref[Cycle]:
+    return weakref.ref(Cycle())
+
+
+def test_what_was_made_within_is_given_back_and_all_where_memory_ran_out() -> None:
+    gc.disable()
+    try:
+        before = gone()
+        with set_aside():
+            within = gone()
+            release_memory()
+            assert within() is None and before() is not None
+            release_all_memory()
+            assert before() is None
+        assert gc.get_freeze_count() == 0
+        after = gone()
+        release_memory()
+        assert after() is None
+    finally:
+        gc.enable()
