@@ -25,11 +25,12 @@ help:
 	@echo "make format     let ruff rewrite the files"
 
 # The stamp is newer than what it was made from, so a changed dependency sets up again. What builds packages is named
-# and pinned, as all else is: ours (hatchling, editables) and rouge-score, which comes as source alone (setuptools).
+# and pinned, as all else is: ours (hatchling, editables) and rouge-score, which comes as source alone (setuptools). What
+# is installed is compiled when it is imported: to compile every file there is would take most of a minute.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -q -c constraints.txt setuptools hatchling editables
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	$(PIP) install -q --no-compile -c constraints.txt setuptools hatchling editables
+	$(PIP) install -q --no-compile -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
 
 setup: $(VENV)/.ready

@@ -42,6 +42,9 @@ FORCED = {"absnarr": 24} if REAL else {"tiny_choice": 64}
 CHOSEN = {"arc_c": 24, "absnarr": 12} if REAL else {"tiny_choice": 64}
 GENERATED = {"arc_c": 16} if REAL else {"tiny_arith": 64}
 NEW_TOKENS = 16
+# Short and long prompts, short and long answers: what batches wait for their longest row with.
+MIXED = {"arc_c": 12, "absnarr": 12, "stratqa": 12, "disflqa": 12} if REAL else {"tiny_arith": 64, "tiny_choice": 64}
+MIXED_TOKENS = 64
 
 
 def rows_of(task: str, count: int, chat: ChatFormat) -> list[Example]:
@@ -88,11 +91,30 @@ class LmEval:
         pairs = [(self.chat.prompt_text(e.row), text) for e in examples for text in e.row.choices or ()]
         self.model.loglikelihood(self._instances("loglikelihood", pairs), disable_tqdm=True)
 
-    def generate(self, examples: Sequence[Example]) -> None:
+    def generate(self, examples: Sequence[Example], tokens: int) -> None:
         """Return nothing; ask for greedy continuations."""
-        until = {"until": [self.chat.tokenizer.eos_token], "max_gen_toks": NEW_TOKENS, "do_sample": False}
+        until = {"until": [self.chat.tokenizer.eos_token], "max_gen_toks": tokens, "do_sample": False}
         pairs = [(self.chat.prompt_text(e.row), until) for e in examples]
         self.model.generate_until(self._instances("generate_until", pairs), disable_tqdm=True)
+
+
+class GenerateBatch:
+    """The continuous batching of transformers, as many rows at once. On CPUs it has to be told how much memory."""
+
+    def __init__(self, model: Any, chat: ChatFormat, batch_size: int, tokens: int) -> None:
+        from transformers import ContinuousBatchingConfig, GenerationConfig
+
+        self.model = model
+        self.generation = GenerationConfig(
+            max_new_tokens=tokens, do_sample=False, eos_token_id=sorted(chat.stop_ids), pad_token_id=chat.pad_id
+        )
+        self.batching = ContinuousBatchingConfig(
+            num_blocks=8 * batch_size, max_batch_tokens=512, max_requests_per_batch=batch_size
+        )
+
+    def generate(self, examples: Sequence[Example]) -> None:
+        """Return nothing; ask for greedy continuations."""
+        self.model.generate_batch([list(e.prompt_ids) for e in examples], self.generation, self.batching)
 
 
 def compare(sides: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -131,7 +153,7 @@ def print_peak(count: int) -> None:
     for batches in (
         teacher_forced(model, examples, chat, 16),
         choice(model, examples, chat, 16),
-        generate(model, examples, chat, 16, NEW_TOKENS),
+        generate(model, examples, chat, 16, NEW_TOKENS, continuous=True),
     ):
         for _ in batches:
             pass
@@ -179,12 +201,22 @@ def main() -> None:
             report(f"choice, {count} rows of {task}", compare(sides, args.turns), count, {"lm-eval": ">= 3"})
     for task, count in GENERATED.items():
         examples = rows_of(task, count, chat)
-        sides = {"ours": lambda e=examples: list(generate(model, e, chat, size, NEW_TOKENS))}  # type: ignore[misc]
+        sides = {"ours": lambda e=examples: list(generate(model, e, chat, size, NEW_TOKENS, continuous=True))}  # type: ignore[misc]
         if other is not None:
-            sides["lm-eval"] = lambda e=examples: other.generate(e)  # type: ignore[misc]
+            sides["lm-eval"] = lambda e=examples: other.generate(e, NEW_TOKENS)  # type: ignore[misc]
         sides["the naive way"] = lambda e=examples: naive_generate(model, e, chat)  # type: ignore[misc]
         goals = {"the naive way": ">= 10", "lm-eval": ">= 1"}
         report(f"generate, {count} rows of {task}", compare(sides, args.turns), count, goals)
+    mixed = [example for task, count in MIXED.items() for example in rows_of(task, count, chat)]
+    batching = GenerateBatch(model, chat, size, MIXED_TOKENS)
+    sides = {
+        "ours": lambda: list(generate(model, mixed, chat, size, MIXED_TOKENS, continuous=True)),
+        "generate_batch": lambda: batching.generate(mixed),
+    }
+    if other is not None:
+        sides["lm-eval"] = lambda: other.generate(mixed, MIXED_TOKENS)
+    goals = {"generate_batch": ">= 1", "lm-eval": ">= 1.8"}
+    report(f"generate, {len(mixed)} rows of mixed lengths", compare(sides, args.turns), len(mixed), goals)
     few, many = peak_of(50), peak_of(500)
     print(
         f"{'peak memory, 500 rows / 50 rows (tiny)':<46} {many / few:8.2f}   goal {'<= 1.00':<8} "

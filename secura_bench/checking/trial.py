@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import multiprocessing
@@ -195,6 +196,7 @@ def _victim(folder: Path, plugin: Path, results: str, when: When, ours: Connecti
     """Be the process that is killed; what keeps it from getting there is said in a line."""
     from secura_bench.methods.plugins import load_plugin
 
+    gc.freeze()  # what was imported, at which each collection of a run would look again
     with contextlib.redirect_stderr(io.StringIO()):  # what libraries warn of was read in the undisturbed run
         try:
             load_plugin(plugin)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Plugins, Set, include_tasks, load_plugins
+
+if TYPE_CHECKING:
+    from secura_bench.estimates.forecast import Forecast
 
 LoadCode = Annotated[
     bool,
@@ -29,10 +32,19 @@ def plan(
     plugins: Plugins = NO_FILES,
     includes: Includes = NO_FILES,
     allow_code: LoadCode = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="Say what differences the plan would tell, by records of the same methods.")
+    ] = False,
+    difference: Annotated[
+        float, typer.Option(metavar="POINTS", help="With --power: of what difference to say which seeds and rows tell.")
+    ] = 2.0,
 ) -> None:
     """Show what a spec stands for and takes: runs, parameters, memory, disk, time. Works offline and writes nothing."""
+    from secura_bench.foundation.errors import BenchError
     from secura_bench.spec.load import load_specs
 
+    if not 0 < difference < 100:
+        raise BenchError(f"--difference {difference:g}: must be above 0 and below 100.")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything reads it
     load_plugins(plugins)
     include_tasks(includes)
@@ -46,6 +58,29 @@ def plan(
     forecasts = forecast([*stages(loaded, results, allow_code)], results, device, probe, allow_code)
     for line in (*plan_text(forecasts, device), *tuning_text(loaded, forecasts)):
         typer.echo(line)
+    if power:
+        names = {spec.experiment for spec in loaded}
+        _show_power([each for each in forecasts if each.spec.experiment in names], results, difference)
+
+
+def _show_power(forecasts: list[Forecast], results: Path, points: float) -> None:
+    """Print what each forecast's seeds and rows would tell, by the records below ``results``."""
+    from secura_bench.cli.report import tell
+    from secura_bench.report.comparing.planned import foresee
+    from secura_bench.report.comparing.show_planned import power_text
+    from secura_bench.report.study.group import make_studies
+    from secura_bench.report.study.read import read_runs
+
+    runs, problems = read_runs([results] if results.exists() else [])
+    tell(problems)
+    studies = make_studies(runs)
+    for each in forecasts:
+        rows = {each.spec.probe_name: each.rows.probing, **each.rows.testing} if each.rows.exact else {}
+        counts = {name: {protocol: round(reads.rows) for protocol, reads in by.items()} for name, by in rows.items()}
+        found, without = foresee(each.spec, each.model, studies, counts, points)
+        typer.echo()
+        for line in power_text(found, without, each.model, points, f"{results}/"):
+            typer.echo(line)
 
 
 def validate(

@@ -7,6 +7,7 @@ from collections import Counter
 from secura_bench.cli.listing import Listing
 from secura_bench.publications.flaws import Flaw, kinds
 from secura_bench.publications.publication import Publication, publication, shipped_publications
+from secura_bench.report.against.unmatched import unmatched
 
 
 def publications() -> Listing:
@@ -39,6 +40,7 @@ def one_publication(name: str) -> Listing:
         source = found.source(id_) if table.file is not None else ""
         rows.append((id_, table.caption, "" if table.layout == "listed" else "yes", *counted, source))
     notes = [f"{file.title}. {file.source}.", *file.notes]
+    notes += unmatched(found)
     notes += [line for flaw in found.flaws for line in _lines(found, flaw)]
     return Listing(("table", "", "--against", "numbers", "wrong", "noted", "from"), rows, notes)
 

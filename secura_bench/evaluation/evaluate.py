@@ -31,6 +31,7 @@ def evaluate(
     on_batch: OnBatch = lambda batch: None,
     metrics: Sequence[UserMetric] = (),
     why_not: Mapping[str, str] | None = None,
+    company: bool = True,
 ) -> Evaluation:
     """Score ``model`` on ``examples`` of one task. Examples that the protocol cannot score are not counted.
 
@@ -38,10 +39,11 @@ def evaluate(
     ``known`` holds predictions by position, which an interrupted evaluation of the same examples has made. They are
     taken as they are. A batch of known predictions alone is not computed again.
     ``on_batch`` is called after each batch that was scored, with the batch's predictions.
-    ``why_not`` allows ``execute`` to run programs, and says which it cannot: ``Asked``.
+    ``why_not`` allows ``execute`` to run programs, and says which it cannot; ``company`` says whether what stands
+    beside a row may move its numbers: ``Asked``.
     """
     way = PROTOCOLS[protocol]
-    asked = Asked(model, file, examples, chat, batch_size, context, known, why_not)
+    asked = Asked(model, file, examples, chat, batch_size, context, known, why_not, company)
     wanted = way.scorable(file.kind, examples)
     found = dict(known)
     if not found.keys() >= set(wanted):  # else the model, which may be one of shapes alone, is not asked

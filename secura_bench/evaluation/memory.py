@@ -25,6 +25,7 @@ from secura_bench.evaluation.prompt_cache import (
     read_opening,
     read_uncached,
 )
+from secura_bench.evaluation.slots import Rows
 from secura_bench.foundation.errors import DataError
 
 _LONG, _SHORT, _SHARED, _MORE = 24, 15, 8, 3  # tokens: of the two prompts, of their beginning, and after them
@@ -41,13 +42,15 @@ class Memory:
     Attributes:
         cached: prompts are read once, in batches padded on the left, and answers go on from the cache.
         opening: what all prompts begin with is read once, padding behind it.
+        joins: rows are put beside others that are further on, each with its part of the cache.
     """
 
     cached: bool
     opening: bool
+    joins: bool
 
 
-PLAIN = Memory(True, True)
+PLAIN = Memory(True, True, True)
 _KNOWN: WeakKeyDictionary[nn.Module, Memory] = WeakKeyDictionary()
 
 
@@ -100,7 +103,8 @@ def _ask(model: nn.Module) -> Memory:
             )
         cached = _agrees(lambda: _by_cache(model, prompts, more), truth, allowed)
         opening = cached and _agrees(lambda: _after_opening(model, prompts, more), truth, allowed)
-        return Memory(cached, opening)
+        joins = cached and _agrees(lambda: _by_joining(model, prompts, more), truth[:, 1:], allowed)
+        return Memory(cached, opening, joins)
     finally:
         model.train(was_training)
 
@@ -174,6 +178,26 @@ def _after_opening(model: nn.Module, prompts: Sequence[tuple[int, ...]], more: S
     """Return the logits (2, 1, vocabulary) of the token after each prompt, what they begin with read once."""
     opening = Opening.of(model, prompts[0][:_SHARED])
     return read(model, prompts, _PAD, opening).logits[:, None]
+
+
+def _by_joining(model: nn.Module, prompts: Sequence[tuple[int, ...]], more: Sequence[tuple[int, ...]]) -> Tensor:
+    """Return the logits (2, more, vocabulary) after each further token; the longer row comes beside the shorter one.
+
+    That has its first token by then, and leaves before the other's last.
+    """
+    long, short = (Rows.read(model, prompts, [number], _PAD, NO_OPENING) for number in (0, 1))
+
+    def step(*tokens: int) -> Tensor:
+        short.tokens = torch.tensor(tokens, device=short.mask.device)
+        return short.step(model)
+
+    first = step(more[1][0])
+    short.join(long)
+    both = [step(more[1][n + 1], more[0][n]) for n in range(_MORE - 1)]
+    short.keep([1])
+    last = step(more[0][-1])
+    shorts, longs = zip(*both, strict=True)
+    return torch.stack([torch.stack([*longs, last[0]]), torch.stack([first[0], *shorts])])
 
 
 def _agrees(say: Callable[[], Tensor], truth: Tensor, allowed: float) -> bool:

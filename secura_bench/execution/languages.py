@@ -1,7 +1,8 @@
 """The languages whose programs can be run: what each needs, and how its programs are built and run.
 
 They are run as MultiPL-E runs them (https://github.com/nuprl/MultiPL-E, ``evaluation/src``), but that Go is compiled
-without ``go vet``: a program passes where its last step ends with status 0.
+without ``go vet``, and that a program passes where it ends with status 0 *behind* its tests: what stands there writes a
+mark. Go needs none, since its ``testing`` can be told to let no program end itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Language:
         packages: those of Debian that have what the steps need. settings: what they read outside of ``/usr``.
         keeps: what of an answer that writes the function anew is kept beside it: ``all``, what stands ``above`` it, or
             ``nothing``, where that would stand twice (a package's name, a class).
+        mark: what writes ``MARK`` to standard error, behind the tests. inside: how many braces close behind it.
+        above: what stands above the program for it.
     """
 
     id: str
@@ -30,13 +33,40 @@ class Language:
     packages: str
     keeps: Literal["all", "above", "nothing"]
     settings: tuple[str, ...] = ()
+    mark: str = ""
+    inside: int = 0
+    above: str = ""
+
+    def marked(self, source: str, mark: str) -> str:
+        """Return a program that writes ``mark`` to standard error once its tests are through."""
+        if not self.mark:
+            return source
+        behind = ""
+        for _ in range(self.inside):
+            source, brace, rest = source.rpartition("}")
+            behind = f"{brace}{rest}{behind}"
+        return f"{self.above}{source}\n{self.mark.replace('MARK', mark)}\n{behind}"
 
 
 LANGUAGES = {
     language.id: language
     for language in (
-        Language("python", "main.py", ("python3 -B main.py",), "python3", "all"),
-        Language("javascript", "main.js", ("node main.js",), "nodejs", "all"),
+        Language(
+            "python",
+            "main.py",
+            ("python3 -B main.py",),
+            "python3",
+            "all",
+            mark="__import__('os').write(2, b'MARK')",
+        ),
+        Language(
+            "javascript",
+            "main.js",
+            ("node main.js",),
+            "nodejs",
+            "all",
+            mark="require('node:fs').writeSync(2, 'MARK');",
+        ),
         Language(
             "java",
             "Main.java",
@@ -47,13 +77,32 @@ LANGUAGES = {
             "default-jdk-headless libjavatuples-java",
             "nothing",
             settings=tuple(f"/etc/java-{version}-openjdk" for version in (11, 17, 21, 25)),
+            mark='System.err.print("MARK");',
+            inside=2,
         ),
-        Language("cpp", "main.cpp", ("g++ -std=c++17 main.cpp -o main", "./main"), "g++", "above"),
-        Language("rust", "main.rs", ("rustc -A warnings main.rs -o main", "./main"), "rustc", "above"),
+        Language(
+            "cpp",
+            "main.cpp",
+            ("g++ -std=c++17 main.cpp -o main", "./main"),
+            "g++",
+            "above",
+            mark='std::fputs("MARK", stderr);',
+            inside=1,
+            above="#include <cstdio>\n",
+        ),
+        Language(
+            "rust",
+            "main.rs",
+            ("rustc -A warnings main.rs -o main", "./main"),
+            "rustc",
+            "above",
+            mark='eprint!("MARK");',
+            inside=1,
+        ),
         Language(
             "go",
             "main_test.go",
-            ("GOCACHE=/tmp/cache go test -c -o main main_test.go", "(./main >&2)"),
+            ("GOCACHE=/tmp/cache go test -c -o main main_test.go", "(./main -test.paniconexit0 >&2)"),
             "golang-go",
             "nothing",
         ),

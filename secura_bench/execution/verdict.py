@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from secura_bench.execution.languages import LANGUAGES, Language
@@ -20,6 +21,7 @@ _TELLING = re.compile(
     r"(Error|Exception)\b|\berror(\[\w+\])?:|panicked at|Assertion|(?i:fatal error)|^panic:|\.go:\d+: "
 )
 _SHOWN = 300  # characters of a line
+BEFORE_ITS_TESTS = "it ended itself, with status 0, before its tests were through"
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Verdict:
     said: str = ""
 
 
-def judge(language: Language, ended: Ended) -> Verdict:
-    """Return the verdict on a program that ended: it passed where the last step ended with status 0."""
+def judge(language: Language, ended: Ended, through: bool) -> Verdict:
+    """Return the verdict on a program that ended: it passed where it came ``through`` its tests, and with status 0."""
     said = telling_line(ended.errors)
     if ended.stopped is not None:
         return Verdict(ended.stopped, said)
     if ended.status == 0 and ended.steps == len(language.steps):
-        return Verdict("passed")
+        return Verdict("passed") if through else Verdict("failed", BEFORE_ITS_TESTS)
     if ended.status == _TOO_LONG:
         return Verdict("timed_out", said)
     if _OUT_OF_MEMORY.search(ended.errors):
@@ -57,4 +59,7 @@ def run_program(language: str, source: str, limits: Limits | None = None) -> Ver
         SandboxError: There is no sandbox; nothing was run.
     """
     known = LANGUAGES[language]
-    return judge(known, run_guarded(source, known.file, known.steps, known.settings, limits or Limits()))
+    mark = f"through-{secrets.token_hex(16)}"  # which no program can know beforehand
+    ended = run_guarded(known.marked(source, mark), known.file, known.steps, known.settings, limits or Limits())
+    through = not known.mark or mark in ended.errors
+    return judge(known, replace(ended, errors=ended.errors.replace(mark, "")), through)

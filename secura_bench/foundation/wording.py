@@ -1,4 +1,4 @@
-"""Words for what every room says: times and errors, each in a line."""
+"""Words for what every room says: times, errors and numbers that are not known well, each in a line."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def about(count: int) -> str:
+    """Return a number that is not known better than to two digits, rounded up: ``1,700`` for 1,623."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // step) * step:,}"

@@ -11,6 +11,8 @@ from secura_bench.foundation.errors import SpecError
 from secura_bench.spec.experiment import ExperimentSpec
 
 EXECUTE = "execute"
+PASSES = "behind its tests"
+"""Another word whenever another program passes, so that older records of programs are not taken for new ones."""
 
 
 def check_allowed(spec: ExperimentSpec, allow_code: bool) -> None:
@@ -33,5 +35,7 @@ def languages_here(spec: ExperimentSpec, scored: Iterable[Example]) -> Mapping[s
 
 
 def run_mark(why_not: Mapping[str, str] | None) -> dict[str, Any]:
-    """Return what a fingerprint holds of the languages that are run: which they are."""
-    return {} if why_not is None else {"run": sorted(language for language, reason in why_not.items() if not reason)}
+    """Return what a fingerprint holds of the languages that are run: which they are, and by what a program passes."""
+    if why_not is None:
+        return {}
+    return {"run": sorted(language for language, reason in why_not.items() if not reason), "passes": PASSES}

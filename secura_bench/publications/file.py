@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from secura_bench.foundation.errors import unknown_name
 from secura_bench.foundation.schema import Explained, Slug
+from secura_bench.publications.kinds import Protocol, Scale, Shares
 from secura_bench.spec.each_task import by_task
 from secura_bench.spec.sections import EACH_TASK, DataSpec, EvaluateSpec, TrainSpec
 from secura_bench.spec.types import as_list
@@ -60,7 +61,7 @@ class Measured(Explained):
     mean: Names = ()
     """Several metrics whose mean it is, instead of ``metric``."""
 
-    protocol: str | None = None
+    protocol: Protocol | None = None
     """The protocol that scores it; unset, the publication's."""
 
     of: Literal["task", "probe"] | None = None
@@ -217,13 +218,13 @@ class PublishedTable(Explained):
     interval: str | None = None
     """The column with a number's interval, or standard deviation; unset, the table prints none."""
 
-    scale: float = 1.0
+    scale: Scale = 1.0
     """By what the printed numbers are multiplied to be in this bench's unit (100, where they are shares)."""
 
-    scales: dict[str, float] = Field(default_factory=dict)
+    scales: dict[str, Scale] = Field(default_factory=dict)
     """The same by metric, where the table's metrics are in several units."""
 
-    digits: int | None = None
+    digits: Annotated[int, Field(ge=0, le=15)] | None = None
     """How many digits after the point are printed; unset, as many as the file's longest number has."""
 
     tolerance: float | None = None
@@ -281,7 +282,7 @@ class PublicationFile(Explained):
     kind: Literal["primary", "secondary"] = "primary"
     """Whether the numbers are from the publication itself, or from somebody's copy of them."""
 
-    protocol: str
+    protocol: Protocol
     """The protocol that scores what it printed."""
 
     models: Annotated[dict[Slug, Names], Field(min_length=1)]
@@ -314,7 +315,7 @@ class PublicationFile(Explained):
     tables: dict[str, PublishedTable]
     """Its tables by number or name."""
 
-    shares: dict[str, tuple[tuple[int, int], ...]] = Field(default_factory=dict)
+    shares: dict[str, Shares] = Field(default_factory=dict)
     """By task, the classes' shares of the rows that are scored, each as ``[rows, of all]``: what a constant answer
     scores."""
 

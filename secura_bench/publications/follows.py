@@ -25,7 +25,7 @@ class Followed:
 
 def followed(file: PublicationFile, numbers: Numbers, place: Place) -> Followed | None:
     """Return what a number must be by the others; None where it follows from nothing, or some of them are missing."""
-    follows = next((each for each in file.tables[place.table].follows if _is_at(place, each)), None)
+    follows = next((each for each in file.tables[place.table].follows if is_at(place, each)), None)
     weighted = _parts(numbers, place, follows) if follows else []
     if follows is None or not weighted:
         return None
@@ -37,7 +37,8 @@ def followed(file: PublicationFile, numbers: Numbers, place: Place) -> Followed 
     return Followed(value, tolerance, f"{whose}: their {_CALLED[follows.formula]} is {value:.{digits}f}")
 
 
-def _is_at(place: Place, follows: Follows) -> bool:
+def is_at(place: Place, follows: Follows) -> bool:
+    """Return whether a number is one of those that follow so."""
     return all(str(getattr(place, key)) == value for key, value in follows.where.items())
 
 

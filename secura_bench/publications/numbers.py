@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 from secura_bench.foundation.errors import SpecError, quoted, unknown_name
+from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.regular import read_regular
 from secura_bench.foundation.yaml_file import YamlFile
 from secura_bench.publications.file import PublicationFile, PublishedTable
@@ -15,6 +17,7 @@ from secura_bench.publications.place import Place, Printed
 from secura_bench.tasks.pattern import compile_pattern
 
 _LARGEST = 1 << 22  # bytes: a thousand numbers are some 50,000
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _MISSING = ("", "-", "–", "—")
 
 
@@ -66,10 +69,19 @@ class _Reader:
             text = read_regular(self.path, _LARGEST).decode("utf-8-sig")
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or "is no UTF-8 text, or too large"
-            raise self.yaml.error(("tables", self.name, "file"), f"{self.path}: {said}.") from None
+            near = nearest_path(self.path, (".csv",)) if not self.path.exists() else ""
+            raise self.yaml.error(("tables", self.name, "file"), f"{self.path}: {said}.{near}") from None
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        there = reader.fieldnames or ()
         table = self.table
+        try:
+            there = reader.fieldnames or ()
+            lines = [(reader.line_num, row) for row in reader]
+        except csv.Error as error:
+            raise self._wrong(reader.line_num + 1, f"is no CSV: {error}") from None
+        if not there:
+            raise self._wrong(1, "has no heading: a line with the names of the columns")
+        if twice := next((name for i, name in enumerate(there) if name in there[:i]), None):
+            raise self._wrong(1, f"the column {quoted(twice)} stands here twice")
         for key, wanted in (
             *((("columns", key), names) for key, names in table.columns.items()),
             *((("patterns", name), (name,)) for name in table.patterns),
@@ -82,11 +94,11 @@ class _Reader:
                     raise self.yaml.error(
                         ("tables", self.name, *key), f"{self.path}: {unknown_name('column', name, there)}"
                     )
-        for row in reader:
+        for line, row in lines:
             if None in row or None in row.values():
-                raise self._wrong(reader.line_num, f"has not as many fields as the heading's {len(there)}")
+                raise self._wrong(line, f"has not as many fields as the heading's {len(there)}")
             if all(row[name] in wanted for name, wanted in table.only.items()):
-                yield reader.line_num, row
+                yield line, row
 
     def _said(self, row: Mapping[str, str], line: int) -> dict[str, str]:
         said: dict[str, str] = {key: " ".join(row[name] for name in names) for key, names in self.table.columns.items()}
@@ -117,12 +129,9 @@ class _Reader:
         )
 
     def _value(self, text: str, line: int, column: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+        value = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
         if not math.isfinite(value):
-            raise self._wrong(line, f"{column} {quoted(text)} is no number")
+            raise self._wrong(line, f"{column} {quoted(text)} is no number; write it as 81.2, or leave the field empty")
         return value
 
     def _beside(self, row: Mapping[str, str]) -> tuple[bool | None, bool]:

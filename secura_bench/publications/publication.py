@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from secura_bench.foundation.errors import BenchError, SpecError, unknown_name
+from secura_bench.foundation.errors import BenchError, unknown_name
 from secura_bench.foundation.nearest import nearest_path
 from secura_bench.foundation.resources import shipped
 from secura_bench.foundation.yaml_file import YamlFile
-from secura_bench.publications.file import PublicationFile, train_value
+from secura_bench.publications.checks import check_names, check_numbers
+from secura_bench.publications.file import PublicationFile
 from secura_bench.publications.flaws import Flaw, flaws_of
 from secura_bench.publications.follows import followed
 from secura_bench.publications.numbers import read_numbers
@@ -109,55 +110,7 @@ def read(path: Path) -> Publication:
     """
     yaml = YamlFile.read(path)
     file = yaml.validate_as(PublicationFile)
-    _check(yaml, file)
-    return Publication(path.stem, file, read_numbers(yaml, file))
-
-
-def _check_lists(yaml: YamlFile, file: PublicationFile) -> None:
-    """Refuse lists in ``train`` that have not one value for each task of an experiment."""
-    for name, of in file.experiments.items():
-        at = ("experiments", name)
-        held = [(("train",), file.train), ((*at, "train"), of.train)]
-        held += [(("methods", row, "train"), method.train) for row, method in file.methods.items()]
-        held += [((*at, "methods", row, "train"), method.train) for row, method in of.methods.items()]
-        for place, values in held:
-            for key, value in values.items():
-                try:
-                    train_value(key, value, of.sequence)
-                except SpecError as error:
-                    raise yaml.error((*place, key), f"{error} Experiment {name} has {len(of.sequence)}.") from None
-
-
-def _check(yaml: YamlFile, file: PublicationFile) -> None:
-    """Refuse tables that name what is not there, or that nothing could be set beside."""
-    _check_lists(yaml, file)
-    for name, of in file.experiments.items():
-        for metric in of.metrics:
-            if metric not in file.metrics:
-                raise yaml.error(("experiments", name, "metrics"), unknown_name("metric", metric, file.metrics))
-    for name, table in file.tables.items():
-        at = ("tables", name)
-        if table.layout == "counts":
-            continue
-        if table.file is None or not table.values:
-            missing = "file" if table.file is None else "values"
-            raise yaml.error((*at, missing), "this key is required and missing.")
-        if table.layout != "listed" and not table.parts:
-            raise yaml.error((*at, "layout"), f"{table.layout} needs 'parts': the experiment that its numbers are of.")
-        for index, part in enumerate(table.parts):
-            below = (*at, "parts", index)
-            if part.experiment not in file.experiments:
-                said = unknown_name("experiment", part.experiment, file.experiments)
-                raise yaml.error((*below, "experiment"), said)
-            for metric in part.metrics:
-                if metric not in file.metrics:
-                    raise yaml.error((*below, "metrics"), unknown_name("metric", metric, file.metrics))
-        for method in table.methods:
-            if method not in file.methods:
-                raise yaml.error((*at, "methods"), unknown_name("method", method, file.methods))
-        for model in table.models:
-            if model not in file.models:
-                raise yaml.error((*at, "models"), unknown_name("model", model, file.models))
-        for index, follows in enumerate(table.follows):
-            if follows.table is not None and follows.table not in file.tables:
-                raise yaml.error((*at, "follows", index, "table"), unknown_name("table", follows.table, file.tables))
+    check_names(yaml, file)
+    numbers = read_numbers(yaml, file)
+    check_numbers(yaml, file, numbers)
+    return Publication(path.stem, file, numbers)

@@ -196,6 +196,7 @@ class Scorer:
                 on_batch=on_batch,
                 metrics=self.inputs.metrics,
                 why_not=self.inputs.why_not,
+                company=self.run.train.precision != "fp32" or self.run.spec.load.bits is not None,
             )
         except torch.OutOfMemoryError:
             # In bf16 the company of a row changes its numbers, so there the batch stays what the spec says.

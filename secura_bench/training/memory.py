@@ -20,8 +20,12 @@ _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 def set_aside() -> Iterator[None]:
     """Within this context ``release_memory`` looks at what was made in it alone.
 
-    What was there before are libraries, hundreds of thousands of objects that stay, and that are slow to walk.
+    What was there before are libraries, hundreds of thousands of objects that stay, and that are slow to walk. Within
+    another such context it does nothing.
     """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield

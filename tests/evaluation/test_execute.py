@@ -15,6 +15,7 @@ from secura_bench.evaluation.protocols.execute import EXECUTE
 from secura_bench.execution import ready
 from secura_bench.execution.ready import why_not
 from secura_bench.foundation.errors import DataError, SpecError
+from secura_bench.plan.running import run_mark
 from secura_bench.tasks.catalog import load_task
 from secura_bench.tasks.code import read_code
 from secura_bench.tasks.row import Code
@@ -141,6 +142,11 @@ def test_a_run_without_a_sandbox_ends_and_says_so(spec: Path, tmp_path: Path, mo
         again = secura_bench("run", str(spec), "--allow-code", cwd=tmp_path)
         assert again.returncode == 0, again.stderr
         assert len(list((tmp_path / "results").glob("*/*base*"))) == 2
+
+
+def test_a_fingerprint_says_what_is_run_and_by_what_a_program_passes() -> None:
+    assert run_mark(None) == {}
+    assert run_mark({"python": "", "go": "not here"}) == {"run": ["python"], "passes": "behind its tests"}
 
 
 def test_programs_are_never_trained_on(spec: Path, tmp_path: Path) -> None:

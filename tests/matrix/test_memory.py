@@ -25,7 +25,8 @@ COUNTS_PADDING = ("mpt", "gpt-neo", "gemma3", "gemma3-vision")
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_what_may_be_used_of_a_memory(name: str) -> None:
     model = build(name)
-    assert memory_of(model) == Memory(name not in UNTRUSTED, name not in (*UNTRUSTED, *COUNTS_PADDING))
+    cached = name not in UNTRUSTED
+    assert memory_of(model) == Memory(cached, name not in (*UNTRUSTED, *COUNTS_PADDING), joins=cached)
     assert bool(note_of(model)) == (name in UNTRUSTED)
     assert memory_of(model) is memory_of(model)  # asked once
 
@@ -85,6 +86,21 @@ def test_scores_are_those_of_each_row_alone_without_a_cache(name: str, batch_siz
         for i, prediction in batch:
             truth = -nats(model, given[i].prompt_ids, given[i].answer_ids) / len(given[i].answer_ids)
             assert prediction.loss == pytest.approx(truth, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@torch.no_grad()
+def test_rows_that_take_the_place_of_others_say_what_they_say_alone(name: str) -> None:
+    """Two slots, five rows that end after different times: each comes beside one that is further on."""
+    model, chat, given = build(name), Chat(), rows()
+    told = [alone(model, row.prompt_ids, 9) for row in given]
+    chat.stop_ids = frozenset({1, told[0][2], told[1][5]})  # the other rows end there too, or at the limit
+    ends = [next((n for n, token in enumerate(ids) if token in chat.stop_ids), len(ids) - 1) for ids in told]
+    said = {i: p for batch in generate(model, given, chat, 2, 9, continuous=True) for i, p in batch}
+    assert len(set(ends)) > 1
+    for i, (ids, end) in enumerate(zip(told, ends, strict=True)):
+        assert said[i].text == chat.decode(ids[: end + 1])
+        assert said[i].cut == (ids[end] not in chat.stop_ids)
 
 
 def test_a_model_that_reads_ahead_is_refused() -> None:

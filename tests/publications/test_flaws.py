@@ -45,7 +45,7 @@ def test_a_constant_answer_scores_a_classs_share(value: float, constant: bool, b
 
 
 def test_a_share_is_met_to_the_printed_digit_alone() -> None:
-    file = _file(shares={"one": [[279, 408]]})
+    file = _file(shares={"one": [[279, 408], [129, 408]]})
     assert flaws.constant_answers(file, {_at(): Printed(68.0, 1.0)})
     assert not flaws.constant_answers(file, {_at(): Printed(67.0, 1.0)})
 

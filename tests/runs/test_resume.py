@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, secura_bench
+from conftest import secura_bench
+from forked import Forked
 from interrupted import METHODS_OF_ALL_KINDS, SEQUENCE, assert_same, kill_test, signal_me
 
 from secura_bench.evaluation.prediction_file import PredictionFile
@@ -30,7 +29,8 @@ def test_every_method_goes_on_as_if_it_had_never_stopped(tmp_path: Path, at_step
     from secura_bench.runs.stopping import Stopped
     from secura_bench.spec.load import load_spec
 
-    (tmp_path / "spec.yaml").write_text(SEQUENCE.replace("methods: [{name: lora, r: 2}]\n", METHODS_OF_ALL_KINDS))
+    spec = SEQUENCE.replace("methods: [{name: lora, r: 2}]\n", METHODS_OF_ALL_KINDS)
+    (tmp_path / "spec.yaml").write_text(spec.replace("limit: 3", "limit: 2").replace("probe_rows: 6", "probe_rows: 3"))
     plan = make_plan(load_spec(str(tmp_path / "spec.yaml")))
     execute([plan], tmp_path / "peace", progress="quiet")
     at_step(5, signal_me(signal.SIGTERM))
@@ -46,6 +46,10 @@ def test_every_method_goes_on_as_if_it_had_never_stopped(tmp_path: Path, at_step
     assert_same(tmp_path / "peace", tmp_path / "war")
 
 
+def kills(spec: str) -> None:
+    kill_test.kill_test(Path.cwd(), 4, 1, spec, 20)
+
+
 @pytest.mark.slow
 def test_four_kills(tmp_path: Path) -> None:
     """SIGKILL in processes of their own; ``make kill-test`` does it twenty times, with every kind of method.
@@ -56,12 +60,9 @@ def test_four_kills(tmp_path: Path) -> None:
     few = "methods: [{name: secura, r: 8, m: 16, merge: m2, fusion_step: 3}, {name: er}]\n"
     spec = re.sub(r"methods:\n(  - .*\n)+", few, spec)
     spec = spec.replace("seeds: [1, 2]", "seeds: [1]")
-    code = f"import kill_test, pathlib; kill_test.kill_test(pathlib.Path.cwd(), 4, 1, {spec!r}, 20)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts")))}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("kill ") == 4
+    code, out, err = Forked(kills, spec, cwd=tmp_path).end()
+    assert code == 0, err
+    assert out.count("kill ") == 4
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

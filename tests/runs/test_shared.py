@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, secura_bench
+from forked import Forked, command
 from interrupted import SEQUENCE, assert_same
 
 from secura_bench.evaluation.prediction_file import PredictionFile
@@ -51,16 +52,11 @@ def test_base_scores_are_computed_once_for_all_specs(work: Path, monkeypatch) ->
 @pytest.mark.slow
 def test_two_processes_do_every_run_once(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SEQUENCE.replace("[{name: lora, r: 2}]", "[{name: lora, r: 2}, seq, er, mtl]"))
-    command = [sys.executable, "-m", "secura_bench", "run", "spec.yaml", "--json-lines"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    both = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    outs = [process.communicate(timeout=240) for process in both]
-    assert {process.returncode for process in both} <= {0, 3}, outs
-    assert 0 in {process.returncode for process in both}
-    events = [json.loads(line) for out, _ in outs for line in out.splitlines()]
+    both = [Forked(command, "run", "spec.yaml", "--json-lines", cwd=tmp_path) for _ in range(2)]
+    ends = [process.end() for process in both]
+    codes = {code for code, _, _ in ends}
+    assert 0 in codes <= {0, 3}, ends
+    events = [json.loads(line) for _, out, _ in ends for line in out.splitlines()]
     ended = [event["run"] for event in events if event["event"] == "end"]
     assert len(ended) == len(set(ended)) == 5
     assert len(list(find_records(tmp_path / "results"))) == 5

@@ -1,4 +1,4 @@
-"""The shipped smoke spec, run from a checkout and from a wheel."""
+"""The shipped smoke spec, run from a wheel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, secura_bench
+from conftest import ROOT
 
 QUICK = [
     "--set",
@@ -20,14 +20,9 @@ QUICK = [
     "data.rows=40",
     "--set",
     "threads=1",
+    "--set",
+    "evaluate.protocols=[teacher_forced]",
 ]
-
-
-@pytest.mark.slow
-def test_smoke_spec_runs_in_a_checkout(tmp_path: Path) -> None:
-    done = secura_bench("run", "configs/smoke.yaml", "--results", str(tmp_path / "r"), *QUICK, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert "secura-fusion-20" in done.stdout
 
 
 @pytest.mark.slow
@@ -43,7 +38,9 @@ def test_smoke_runs_from_a_wheel_in_an_empty_folder(tmp_path: Path) -> None:
     wheel = next(wheels.glob("*.whl"))
     assert wheel.stat().st_size < 6 * 2**20
     subprocess.run(
-        [*pip, "install", "-q", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True
+        [*pip, "install", "-q", "--no-compile", "--no-deps", "--target", str(site), str(wheel)],
+        check=True,
+        capture_output=True,
     )
     environment = {**os.environ, "PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1"}
     where = "import secura_bench; print(secura_bench.__file__)"

@@ -1,10 +1,9 @@
-"""What each process of a run does in a few steps, written to a folder: started by tests, alone or under torchrun."""
+"""What each process of a run does in a few steps, written to a folder: started by tests, alone or together."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +87,3 @@ def do_divided_steps(folder: Path) -> None:
             torch.save([*done["gradients"], done["weights"]], folder / f"{key}-{rank}.pt")
             said[key] = {"fed": done["fed"], "losses": done["losses"]}
     (folder / f"{rank}.json").write_text(json.dumps(said))
-
-
-if __name__ == "__main__":
-    do_divided_steps(Path(sys.argv[1]))

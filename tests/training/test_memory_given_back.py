@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
+
+import pytest
 
 from secura_bench.training.memory import release_all_memory, release_memory, set_aside
 
@@ -19,19 +22,32 @@ def gone() -> weakref.ref[Cycle]:
     return weakref.ref(Cycle())
 
 
-def test_what_was_made_within_is_given_back_and_all_where_memory_ran_out() -> None:
+@pytest.fixture(autouse=True)
+def nothing_aside() -> Iterator[None]:
+    gc.unfreeze()
     gc.disable()
-    try:
-        before = gone()
-        with set_aside():
-            within = gone()
-            release_memory()
-            assert within() is None and before() is not None
-            release_all_memory()
-            assert before() is None
-        assert gc.get_freeze_count() == 0
-        after = gone()
+    yield
+    gc.enable()
+
+
+def test_what_was_made_within_is_given_back_and_all_where_memory_ran_out() -> None:
+    before = gone()
+    with set_aside():
+        within = gone()
         release_memory()
-        assert after() is None
-    finally:
-        gc.enable()
+        assert within() is None and before() is not None
+        with set_aside():  # a plan's trials within a plan
+            pass
+        release_memory()
+        assert before() is not None
+        release_all_memory()
+        assert before() is None
+    after = gone()
+    release_memory()
+    assert after() is None
+
+
+def test_nothing_stays_set_aside() -> None:
+    with set_aside():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, secura_bench
+from conftest import secura_bench
 from divided_steps import CUT, METHODS, do_divided_steps
+from forked import together
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.training import processes
 
 LAUNCHED = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29511"}
-TOGETHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: Any) -> dict[str, Path]:
     """Return the folders in which one process, and two, wrote what they did."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'support'}",
-        "OMP_NUM_THREADS": "1",
-    }
     folders = {name: tmp_path_factory.mktemp(name) for name in ("one", "two")}
     do_divided_steps(folders["one"])
-    command = [sys.executable, *TOGETHER, str(ROOT / "tests" / "support" / "divided_steps.py"), str(folders["two"])]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ends = together(2, do_divided_steps, folders["two"], cwd=folders["two"])
+    assert [code for code, _, _ in ends] == [0, 0], ends
     return folders
 
 

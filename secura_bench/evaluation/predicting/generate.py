@@ -1,8 +1,13 @@
-"""Scoring by generation: greedy, batched, left-padded, with a KV cache; each row stops at its end of turn."""
+"""Scoring by generation: greedy, batched, left-padded, with a KV cache; each row stops at its end of turn.
+
+A row's place is taken by the next one where that moves no answer: in fp32. In 16 bits the likeliest of two tokens that
+are nearly as likely depends on which rows stand beside it, so there batches stay as they were put together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import nn
@@ -12,6 +17,7 @@ from secura_bench.data.example import Example
 from secura_bench.evaluation.memory import memory_of, opening_of
 from secura_bench.evaluation.predictions import Prediction, Scored, long_first
 from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, read
+from secura_bench.evaluation.slots import answer
 from secura_bench.evaluation.uncached import greedy_uncached
 
 
@@ -23,22 +29,35 @@ def generate(
     batch_size: int,
     max_new_tokens: int,
     known: Collection[int] = (),
+    continuous: bool = False,
 ) -> Iterator[Scored]:
-    """Yield the predictions of every example, batch by batch; the batch size changes memory and time alone."""
+    """Yield the predictions of every example, about ``batch_size`` at a time, which changes memory and time alone.
+
+    ``continuous``: a row that is finished is replaced by a waiting one, and what is ``known`` is not asked again.
+    """
     model.eval()
-    cached = memory_of(model).cached
+    memory = memory_of(model)
     opening = opening_of(model, [example.prompt_ids for example in examples])
-    for numbers in long_first(examples, batch_size, known, length=lambda example: len(example.prompt_ids)):
+
+    def scored(numbers: Sequence[int], answers: Sequence[list[int]]) -> Scored:
+        pairs = zip(numbers, answers, strict=True)
+        return [(i, Prediction(chat.decode(ids), cut=not ids or ids[-1] not in chat.stop_ids)) for i, ids in pairs]
+
+    batches = long_first(examples, batch_size, known, length=lambda example: len(example.prompt_ids))
+    if continuous and memory.joins:
+        waiting = [i for numbers in batches for i in numbers if i not in known]
+        prompts = [examples[i].prompt_ids for i in waiting]
+        ended = answer(model, prompts, chat.pad_id, chat.stop_ids, batch_size, max_new_tokens, opening)
+        while some := sorted(islice(ended, batch_size)):
+            yield scored([waiting[number] for number, _ in some], [ids for _, ids in some])
+        return
+    for numbers in batches:
         prompts = [examples[i].prompt_ids for i in numbers]
-        if cached:
+        if memory.cached:
             answers = greedy(model, prompts, chat, max_new_tokens, opening)
         else:
             answers = greedy_uncached(model, prompts, chat, max_new_tokens)
-        scored = []
-        for i, answer in zip(numbers, answers, strict=True):
-            stopped = bool(answer) and answer[-1] in chat.stop_ids
-            scored.append((i, Prediction(text=chat.decode(answer), cut=not stopped)))
-        yield scored
+        yield scored(numbers, answers)
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ class Execute(Protocol):
         places = [i for i in range(len(asked.examples)) if i not in skipped]
         known = {n for n, i in enumerate(places) if i in asked.known}
         examples, tokens = [asked.examples[i] for i in places], asked.file.max_new_tokens
-        for batch in generate(asked.model, examples, asked.chat, asked.batch_size, tokens, known):
+        for batch in generate(asked.model, examples, asked.chat, asked.batch_size, tokens, known, not asked.company):
             yield [(places[n], prediction) for n, prediction in _run(batch, examples, why_not)]
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:

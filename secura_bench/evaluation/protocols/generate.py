@@ -20,8 +20,8 @@ class Generate(TextProtocol):
         """Return what the model writes, up to its end of turn or the task's ``max_new_tokens``."""
         from secura_bench.evaluation.predicting.generate import generate
 
-        tokens = asked.file.max_new_tokens
-        return generate(asked.model, asked.examples, asked.chat, asked.batch_size, tokens, asked.known)
+        tokens, replaces = asked.file.max_new_tokens, not asked.company
+        return generate(asked.model, asked.examples, asked.chat, asked.batch_size, tokens, asked.known, replaces)
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
         """Read an answer out of each text by the task's rule, and compare it with the reference's."""

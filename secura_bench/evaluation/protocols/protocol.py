@@ -24,7 +24,7 @@ class Asked:
 
     ``context`` is the longest window in tokens. ``known`` are the predictions that are there already, by position.
     ``why_not`` says of each language why its programs are not run, "" where they are (``execution.ready``); None where
-    nobody allowed any.
+    nobody allowed any. ``company`` says whether what stands beside a row in a batch may move its numbers.
     """
 
     model: nn.Module
@@ -35,6 +35,7 @@ class Asked:
     context: int
     known: Mapping[int, Prediction]
     why_not: Mapping[str, str] | None = None
+    company: bool = True
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def not_its_settings(record: RunRecord, part: Part, varied: Mapping[str, object]
     if row:
         own = settings.resolved(settings.options_of(part.publication, row), options)
         reasons += _other("settings", options, {**own, **_alone(varied)})
+        strange = [key for key in own if key not in options and key not in settings.KEPT_ALIKE]
+        reasons += [f"published options that it does not have here ({', '.join(strange)})"] if strange else []
     return reasons
 
 

@@ -18,7 +18,7 @@ from secura_bench.report.tables.table import Column, Row, Table
 def stages(shape: Shape, source: Source, against: bool) -> Table:
     """Return a table with a row a stage of the sequence, and a column a method and metric."""
     model, part = model_of(shape, source), source.part
-    wanted, protocol = part.tasks, part.protocols[0]
+    wanted = part.tasks
     sequence = max(source.studies[model].sequences, key=lambda s: (s == wanted, len(set(s) & set(wanted)), len(s)))
     source = on_sequence(source, model, sequence)
     study = source.studies[model]
@@ -49,12 +49,13 @@ def stages(shape: Shape, source: Source, against: bool) -> Table:
                 odd.append(left)
             at: WhenScored = "end" if line.name == "base" else moment
             for metric in part.metrics:
+                (scored, *_), protocol = part.scored_by(metric), part.protocol(metric)
                 why = partial(
-                    unscored, protocol=protocol, metrics=(metric,), role="probe", task=study.probe_name, at=at
+                    unscored, protocol=protocol, metrics=(scored,), role="probe", task=study.probe_name, at=at
                 )
                 mine, left = without(arm, why) if arm else (None, {})
                 odd.append(left)
-                cell = study.probe(mine, protocol, metric, at)
+                cell = study.probe(mine, protocol, scored, at)
                 place = Place(shape.id, shape.models[0], str(moment.after), line.name, metric, step)
                 behind = [(study, run) for run in mine.runs] if mine else []
                 entries.append(number_of(cell, place, behind, source.part, line, against, others))
@@ -62,7 +63,7 @@ def stages(shape: Shape, source: Source, against: bool) -> Table:
         section = str(moment.after) if several else ""
         rows.append(Row((str(moment.after), str(moment.step), *entries), of, section))
     rows, notes = told(shape, [source], rows, columns, against, [], odd)
-    of = {"protocol": protocol, "model": model}
+    of = {"protocol": part.protocols[0], "model": model}
     return Table(shape.id, f"{shape.title} · {model}", tuple(columns), tuple(rows), notes, of)
 
 

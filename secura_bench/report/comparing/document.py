@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.words import sentence
 from secura_bench.report.formats.document import finite
+from secura_bench.report.statistics import POWER
 from secura_bench.report.statistics.frontier import Level
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.frontier import Line
@@ -84,6 +86,21 @@ def _side(side: Side) -> dict[str, Any]:
         "margin": side.margin,
         "p_equal": side.equal,
         "equal": side.within,
+        "takes": _takes(side),
+    }
+
+
+def _takes(side: Side) -> dict[str, Any] | None:
+    """Return what it takes where the question is open; of one seed, of how many answers it takes more."""
+    if side.takes is None or not (side.unanswered or side.told == "one seed"):
+        return None
+    several = side.takes.known
+    return {
+        "points": side.takes.points,
+        "power": POWER,
+        "to_tell": side.takes.to_tell and asdict(side.takes.to_tell),
+        "to_equate": side.takes.to_equate and asdict(side.takes.to_equate),
+        "answers_at_least": None if several else side.takes.answers,
     }
 
 

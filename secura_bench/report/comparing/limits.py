@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
+from secura_bench.report.comparing.takes import IN_MOST, design
 from secura_bench.report.comparing.words import listed, probability
 from secura_bench.report.study.placing import Placing
 
@@ -55,12 +56,18 @@ def _of(side: Side, pair: Pair) -> Iterator[str]:
     elif side.told == "open" and not side.within and side.equal is not None:
         yield (
             f"that they {same} the same: not told apart is not equal, and equality within ±{side.margin:g} {side.unit} "
-            f"is not shown ({probability(side.equal)})"
+            f"is not shown ({probability(side.equal)}){_to_equate(side)}"
         )
     elif side.told == "open" and side.within:
         yield f"that they {same} exactly the same: less than {side.margin:g} {side.unit} apart is not ruled out"
     elif side.within:
         yield f"that the difference in what they {same} matters: it is within ±{side.margin:g} {side.unit}"
+
+
+def _to_equate(side: Side) -> str:
+    if side.takes is None or not side.takes.known:
+        return ""
+    return f"; of two that are alike it is shown {IN_MOST} by {design(side.takes.to_equate)}"
 
 
 def of_the_rows(pair: Pair | Curves) -> Iterator[str]:

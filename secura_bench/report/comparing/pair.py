@@ -8,6 +8,7 @@ from typing import Literal
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.report import statistics
+from secura_bench.report.comparing.takes import Takes
 from secura_bench.report.statistics import Comparison, Interval
 from secura_bench.report.study.arms import sequence_name
 from secura_bench.report.study.cells import Cell, compare, sample_of
@@ -32,6 +33,7 @@ class Side:
         one: the first method's. other: the second's.
         comparison: one − other in ``unit``, on the same items; None where they are too few, or not recorded.
         equal: p of the two one-sided tests that the difference lies within ±``margin``; None as above.
+        takes: what it takes to tell ``margin``, or to show it; None as above.
         among: how many methods the study has, of which these are two.
     """
 
@@ -40,6 +42,7 @@ class Side:
     other: Cell
     comparison: Comparison | None
     equal: float | None
+    takes: Takes | None
     margin: float
     unit: str
     among: int
@@ -64,6 +67,11 @@ class Side:
     def within(self) -> bool:
         """Whether the two are shown to be equal within the margin."""
         return self.equal is not None and self.equal < ALPHA and self.told not in ("one seed", "untested")
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the two are neither told apart nor shown to be equal, by tests that could have done it."""
+        return self.told == "open" and not self.within
 
 
 @dataclass(frozen=True)
@@ -159,14 +167,10 @@ def _pair(
     learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}", among)
     in_percent = not (one.retention.missing or other.retention.missing)
     scale = 100 / alone.probe(alone.base, protocol.id, metric.id).value if in_percent else 1.0
-    kept = Side(
-        "kept",
-        *((one.retention, other.retention) if in_percent else (one.probe, other.probe)),
-        *_tests(alone, one, other, protocol.id, metric, "probe", margin, scale),
-        margin,
-        "percent points" if in_percent else f"points of {metric.heading}",
-        among,
-    )
+    held = (one.retention, other.retention) if in_percent else (one.probe, other.probe)
+    tests = _tests(alone, one, other, protocol.id, metric, "probe", margin, scale)
+    unit = "percent points" if in_percent else f"points of {metric.heading}"
+    kept = Side("kept", held[0], held[1], *tests, margin, unit, among)
     if learned.missing and kept.missing:
         return None
     return Pair(alone, protocol, metric, instead, one, other, learned, kept)
@@ -181,8 +185,8 @@ def _tests(
     what: Literal["learned", "probe"],
     margin: float,
     scale: float = 1.0,
-) -> tuple[Comparison | None, float | None]:
-    """Return one − other times ``scale``, and p of their being equal within ``margin`` on that scale.
+) -> tuple[Comparison | None, float | None, Takes | None]:
+    """Return one − other times ``scale``, p of their being equal within ``margin`` on that scale, and what that takes.
 
     Kept is on the scale of percent of the base's score, which counts as exact: its own uncertainty moves both alike.
     """
@@ -190,7 +194,9 @@ def _tests(
     samples = [sample_of(each) for each in keys]
     found = compare(*keys)
     if found is None or samples[0] is None or samples[1] is None:
-        return None, None
+        return None, None, None
     interval = Interval(scale * found.interval.low, scale * found.interval.high)
     scaled = replace(found, difference=scale * found.difference, interval=interval)
-    return scaled, statistics.equivalence(samples[0], samples[1], margin / scale)
+    equal = statistics.equivalence(samples[0], samples[1], margin / scale)
+    components = statistics.components_of(samples[0], samples[1])
+    return scaled, equal, Takes(components, margin, scale) if components else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
+from secura_bench.report.comparing.takes import IN_MOST, design
 from secura_bench.report.study.cells import Cell
 
 
@@ -49,11 +50,17 @@ def gap(side: Side) -> str:
 
 
 def equality(side: Side) -> str:
-    """Return whether both are shown to be equal within the margin, by which tests; of what is not judged nothing."""
+    """Return whether both are shown to be equal within the margin, by which tests; of what is not judged nothing.
+
+    Where they are not told apart either: what it takes to tell as much.
+    """
     if side.equal is None or side.told == "one seed":
         return ""
     shown = "equal" if side.within else "not shown to be equal"
-    return f"{shown} within ±{side.margin:g} {side.unit} (two one-sided tests, {probability(side.equal)})"
+    takes = ""
+    if side.unanswered and side.takes and side.takes.known:
+        takes = f"; {side.margin:g} points apart are told {IN_MOST} by {design(side.takes.to_tell)}"
+    return f"{shown} within ±{side.margin:g} {side.unit} (two one-sided tests, {probability(side.equal)}{takes})"
 
 
 def sentence(pair: Pair) -> str:

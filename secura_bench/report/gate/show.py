@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from secura_bench.foundation.wording import about
 from secura_bench.report.gate.verdict import Verdict
 
 WRONG, NOT_TOLD = 4, 5
@@ -39,10 +40,4 @@ def _measured(verdict: Verdict) -> str:
         return f"{said}; more seeds and rows would tell"
     if verdict.rows is None:
         return f"{said}; no number of rows is likely to tell: it lies on the bound"
-    return f"{said}; about {_rounded(verdict.rows):,} would likely tell"
-
-
-def _rounded(rows: int) -> int:
-    """Return a number of rows to two digits, rounded up: it is not known better."""
-    step = 10 ** max(0, len(str(rows)) - 2)
-    return -(-rows // step) * step
+    return f"{said}; about {about(verdict.rows)} would likely tell"

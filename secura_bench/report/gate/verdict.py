@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 from secura_bench.foundation.errors import BenchError
 from secura_bench.report.gate.requirement import Requirement
-from secura_bench.report.statistics import Interval
+from secura_bench.report.statistics import POWER, Interval
 from secura_bench.report.study.arms import Arm, sequence_name
 from secura_bench.report.study.cells import Cell, ScoreKey, compare, one_seed
 from secura_bench.report.study.choosing import check_names, one_method
@@ -18,8 +18,6 @@ from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables.general import protocol_of
 
-POWER = 0.8
-"""How likely so many rows would tell, where a number of rows is given."""
 _WORTH_NAMING = 1_000_000
 
 
