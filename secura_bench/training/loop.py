@@ -163,7 +163,8 @@ class TrainingLoop:
         while (done := self._accumulate(examples)) is None:
             self._halve(examples, step)
         total, terms = done
-        total = self.accelerator.reduce(total, reduction="sum")
+        if self.accelerator.num_processes > 1:
+            total = self.accelerator.reduce(total, reduction="sum")
         if not math.isfinite(total.item()) or not all(math.isfinite(term) for term in terms.values()):
             self.optimizer.zero_grad(set_to_none=True)
             raise Diverged(step)
