@@ -132,7 +132,7 @@ def compare_generate(table: Table, model: Any, chat: ChatFormat, task: str, coun
     data, examples = rows_of(task, count, chat)
     file = data.file.model_copy(update={"max_new_tokens": NEW_TOKENS})
     began = time.monotonic()
-    ours = evaluate("generate", model, file, examples, chat, BATCH_SIZE, CONTEXT)
+    ours = evaluate("generate", model, file, examples, chat, BATCH_SIZE, CONTEXT, company=False)
     between = time.monotonic()
     same = 0
     for example, prediction in zip(examples, ours.predictions, strict=True):

@@ -92,7 +92,9 @@ def test_the_page_names_them_all() -> None:
 @pytest.mark.slow
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     use, refused = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    printed = in_a_process(use, tmp_path).splitlines()
+    few = use.replace('"evaluate.limit=5"', '"evaluate.limit=5", "probe_rows=9"')
+    assert few != use
+    printed = in_a_process(few, tmp_path).splitlines()
     assert {line.split()[0] for line in printed} == {"base", "lora"}
     assert {line.split()[1] for line in printed} == {"generate", "teacher_forced"}
     assert {line.split()[3] for line in printed} >= {"tiny_group", "tiny_f_task"}

@@ -41,7 +41,10 @@ class Rows:
         cls, model: nn.Module, prompts: Sequence[Sequence[int]], numbers: list[int], pad_id: int, opening: Opening
     ) -> Rows:
         """Let ``model`` read the prompts that are numbered, and say the first token of each answer."""
+        from secura_bench.evaluation.roomy_cache import make_roomy
+
         said = read(model, [prompts[number] for number in numbers], pad_id, opening)
+        make_roomy(said.cache)
         return cls(numbers, said.logits.argmax(dim=-1), said.lengths, said.cache, said.mask, len(opening.ids))
 
     def step(self, model: nn.Module) -> Tensor:

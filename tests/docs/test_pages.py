@@ -161,8 +161,8 @@ def test_the_readme_and_the_tutorial_do_what_they_say(tmp_path: Path, monkeypatc
     save_adapter(tmp_path / "out/lora", steps=2)
     rows = [json.dumps({"prompt": prompt, "completion": answer}) for prompt, answer in ROWS]
     (tmp_path / "my_rows.jsonl").write_text("\n".join(rows))
-    readme = text_of(ROOT / "README.md").replace("--probe f_task", "--probe tiny_f_task")  # whose rows are here
-    run_pages.run_page(readme, tmp_path, run)
+    probe = "--probe tiny_f_task --set probe_rows=9"  # whose rows are here, and a few of them
+    run_pages.run_page(text_of(ROOT / "README.md").replace("--probe f_task", probe), tmp_path, run)
     assert len(list(tmp_path.glob("results/score-my_rows/*/record.json"))) == 2
     pulls = [yaml.safe_load(blocks(page, "yaml")[0]) for page in (ROOT / "README.md", run_pages.TUTORIAL)]
     assert pulls[0] == pulls[1] | {"seeds": [1, 2, 3, 4, 5]}  # so that the runs are done once

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from secura_bench.data.dataset import load_data
-from secura_bench.evaluation.predicting.generate import generate, greedy
+from secura_bench.evaluation.evaluate import evaluate
+from secura_bench.evaluation.predicting import generate as generating
+from secura_bench.evaluation.predicting.generate import TOGETHER, generate, greedy
+from secura_bench.evaluation.predictions import Prediction, long_first
 from secura_bench.evaluation.prompt_cache import NO_OPENING, read_opening
 from secura_bench.evaluation.slots import Rows, answer
 from secura_bench.spec.sections import DataSpec
@@ -70,15 +73,66 @@ def test_a_waiting_prompt_takes_the_place_of_a_row_that_ends(asked: Any, monkeyp
     assert sum(steps) == sum(len(ids) - 1 for ids in alone)
 
 
-def test_what_is_known_is_not_asked_again(asked: Any) -> None:
-    """A restart goes on with the rows that were not finished, and says of them what it would have said."""
+def test_a_restart_repeats_what_is_answered_together(asked: Any) -> None:
+    """Twelve rows, eight of them together: a row has the same company after a restart, and says the same."""
     model, chat, _, _ = asked
     examples = load_data("tiny_arith", DataSpec(rows=120), chat).test
-    batches = list(generate(model, examples, chat, 3, LIMIT, continuous=True))
-    assert all(len(batch) == 3 for batch in batches[:-1])
-    whole = dict(each for batch in batches for each in batch)
-    assert whole == dict(each for batch in generate(model, examples, chat, 3, LIMIT) for each in batch)
-    known = dict(batches[0])
-    rest = dict(each for batch in generate(model, examples, chat, 3, LIMIT, known, continuous=True) for each in batch)
-    assert {**known, **rest} == whole
-    assert not known.keys() & rest.keys()
+    order = [i for numbers in long_first(examples, TOGETHER, length=lambda e: len(e.prompt_ids)) for i in numbers]
+    assert len(order) == 12
+
+    def said(known: Any, continuous: bool = True) -> dict[int, Prediction]:
+        batches = generate(model, examples, chat, 1, LIMIT, known, continuous)
+        return {i: prediction for batch in batches for i, prediction in batch}
+
+    whole = said({})
+    assert whole == said({}, continuous=False)
+    for known, wanted in ((TOGETHER, order[TOGETHER:]), (TOGETHER - 1, order), (TOGETHER + 1, order[TOGETHER:])):
+        assert said(order[:known]) == {i: whole[i] for i in wanted}
+
+
+def test_batches_stay_together_where_a_row_s_company_may_move_it(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, chat, _, _ = asked
+    data = load_data("tiny_arith", DataSpec(rows=120), chat)
+    sizes: list[int] = []
+
+    def heard(batch: Any) -> None:
+        sizes.append(len(batch))
+
+    taken: list[int] = []
+
+    def answering(*given: Any) -> Any:
+        taken.append(1)
+        return answer(*given)
+
+    monkeypatch.setattr(generating, "answer", answering)
+    kept = evaluate("generate", model, data.file, data.test, chat, 5, 600, on_batch=heard)
+    assert sizes == [5, 5, 2] and not taken
+    replaced = evaluate("generate", model, data.file, data.test, chat, 5, 600, on_batch=heard, company=False)
+    assert sizes[3:] == [5, 5, 2] and taken
+    assert replaced.predictions == kept.predictions
+
+
+def test_a_cache_with_room_holds_what_transformers_own_holds() -> None:
+    """Columns come one by one and by more than there is room for, and rows leave in between."""
+    from transformers.cache_utils import DynamicLayer
+
+    from secura_bench.evaluation.roomy_cache import RoomyLayer
+
+    mine, theirs = RoomyLayer(), DynamicLayer()
+    torch.manual_seed(0)
+    for layer in (mine, theirs):
+        layer.lazy_initialization(torch.zeros(1), torch.zeros(1))
+    begin = torch.randn(3, 2, 5, 4), torch.randn(3, 2, 5, 4)
+    for layer in (mine, theirs):
+        layer.keys, layer.values = (tensor.clone() for tensor in begin)
+    for columns in (1, 1, 40, 1, 0, 1):
+        if not columns:  # rows leave
+            for layer in (mine, theirs):
+                layer.batch_select_indices(torch.tensor([2, 0]))
+            continue
+        new = torch.randn(len(mine.keys), 2, columns, 4), torch.randn(len(mine.keys), 2, columns, 4)
+        before = mine.keys.data_ptr()
+        for said, wanted in zip(mine.update(*new), theirs.update(*new), strict=True):
+            assert torch.equal(said, wanted)
+        moved = mine.keys.data_ptr() != before
+        assert mine.get_seq_length() == theirs.get_seq_length() and moved == (mine.keys.shape[2] in (6, 47, 49))

@@ -110,7 +110,8 @@ def test_targets_alone_are_trained(llama) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16_pure", "bf16_stochastic"])
 def test_runs_held_in_bf16(tmp_path, precision: str) -> None:
-    methods = "[seq, lora, {name: secura, r: 4, m: 6}, {name: cur_lora, r: 4}, {name: ewc, device: cpu}]"
+    ewc = "{name: ewc, device: cpu, fisher_samples: 3}"
+    methods = f"[seq, lora, {{name: secura, r: 4, m: 6}}, {{name: cur_lora, r: 4}}, {ewc}]"
     text = SPEC.replace("[{name: lora, r: 2}]", methods).replace("separate", "sequence")
     text = text.replace("[tiny_group]", "[tiny_group, tiny_count]").replace(
         "[teacher_forced, generate]", "teacher_forced"

@@ -20,6 +20,8 @@ from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, read
 from secura_bench.evaluation.slots import answer
 from secura_bench.evaluation.uncached import greedy_uncached
 
+TOGETHER = 8  # batches, whose last rows wait for each other: more would save little, and a restart would repeat more
+
 
 @torch.no_grad()
 def generate(
@@ -33,7 +35,8 @@ def generate(
 ) -> Iterator[Scored]:
     """Yield the predictions of every example, about ``batch_size`` at a time, which changes memory and time alone.
 
-    ``continuous``: a row that is finished is replaced by a waiting one, and what is ``known`` is not asked again.
+    ``continuous``: a row that is finished is replaced by a waiting one, of those in the same ``TOGETHER`` batches. So
+    a row has the same company whatever is known of the others, and whichever of them another process asks.
     """
     model.eval()
     memory = memory_of(model)
@@ -43,21 +46,18 @@ def generate(
         pairs = zip(numbers, answers, strict=True)
         return [(i, Prediction(chat.decode(ids), cut=not ids or ids[-1] not in chat.stop_ids)) for i, ids in pairs]
 
-    batches = long_first(examples, batch_size, known, length=lambda example: len(example.prompt_ids))
-    if continuous and memory.joins:
-        waiting = [i for numbers in batches for i in numbers if i not in known]
-        prompts = [examples[i].prompt_ids for i in waiting]
-        ended = answer(model, prompts, chat.pad_id, chat.stop_ids, batch_size, max_new_tokens, opening)
-        while some := sorted(islice(ended, batch_size)):
-            yield scored([waiting[number] for number, _ in some], [ids for _, ids in some])
-        return
-    for numbers in batches:
+    replaces = continuous and memory.joins
+    size = batch_size * TOGETHER if replaces else batch_size
+    for numbers in long_first(examples, size, known, length=lambda example: len(example.prompt_ids)):
         prompts = [examples[i].prompt_ids for i in numbers]
-        if memory.cached:
-            answers = greedy(model, prompts, chat, max_new_tokens, opening)
+        if replaces:
+            ended = answer(model, prompts, chat.pad_id, chat.stop_ids, batch_size, max_new_tokens, opening)
+            while some := sorted(islice(ended, batch_size)):
+                yield scored([numbers[row] for row, _ in some], [ids for _, ids in some])
+        elif memory.cached:
+            yield scored(numbers, greedy(model, prompts, chat, max_new_tokens, opening))
         else:
-            answers = greedy_uncached(model, prompts, chat, max_new_tokens)
-        yield scored(numbers, answers)
+            yield scored(numbers, greedy_uncached(model, prompts, chat, max_new_tokens))
 
 
 @torch.no_grad()
