@@ -51,6 +51,7 @@ check: setup
 
 bench: setup
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_padding.py
 	$(BIN)/python scripts/bench_scoring.py
 	$(BIN)/python scripts/bench_run.py
 

@@ -40,7 +40,9 @@ class Batch:
     heads: tuple[str | None, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on ``device``."""
+        """Return the batch on ``device``; the very batch, where it is there."""
+        if self.input_ids.device == device:
+            return self
         tensors = {name: held for name, held in vars(self).items() if isinstance(held, Tensor)}
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
         return replace(self, **moved)  # type: ignore[arg-type] # mypy takes all fields for one type

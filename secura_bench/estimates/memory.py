@@ -128,7 +128,9 @@ def memory_of(
     held += footprint.task_bytes * trained * (tasks - 1)
     optimizer = optimizer_bytes(trained, train, shape)
     drawn = math.ceil(train.batch_size * footprint.relative_rows - 1e-9)  # a part of a row is one now and then
-    rows = min(train.micro_batch_size or drawn, drawn)
+    said = train.micro_batch_size
+    rows = drawn if said == "auto" else min(said or drawn, drawn)  # cut by length, at most all of them at once
+    divided = rows < drawn or (said == "auto" and drawn > 1)
 
     def step(
         rows: int, accumulates: bool, pulls: bool, update: float, whole: bool
@@ -143,8 +145,8 @@ def memory_of(
         return *_step(kept, trained * bytes_, head, largest, accumulates, pulls, update), away
 
     references = max(footprint.memory_gradients(task) for task in range(tasks))
-    beside = trained * bytes_ * (references + (references > 0 and rows < drawn))
-    accumulates = rows < drawn or references > 0
+    beside = trained * bytes_ * (references + (references > 0 and divided))
+    accumulates = divided or references > 0
     gradients, kept, apart, away = step(
         rows, accumulates, footprint.anchors_weights, update_bytes(largest, train), references > 0
     )

@@ -39,13 +39,11 @@ def gradient_on(
     """
     parameters = trained(model)
     tokens = sum(row.supervised for row in rows)
-    size = step.micro_batch or len(rows)
     gradient: Gradient = {}
     device = next(iter(parameters.values())).device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(generator.getrandbits(63))
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
+        for part in step.parts(rows):
             batch = step.collate(part)
             logits = answer_logits(model, batch).float()
             total = (

@@ -67,12 +67,23 @@ class Loss:
 
 @dataclass(frozen=True)
 class StepContext:
-    """What the loop lends in ``after_backward``: collation, loss, the step's number, and how many rows go at once."""
+    """What the loop lends in ``after_backward``: collation, loss, the step's number, and how many rows go at once.
+
+    ``cut`` divides rows as a step's are: with ``micro_batch_size: auto`` by length, in another order then.
+    """
 
     step: int
     collate: Callable[[Sequence[Example]], Batch]
     loss: Callable[[nn.Module, Batch], Loss]
     micro_batch: int | None = None
+    cut: Callable[[Sequence[Example]], list[list[Example]]] | None = None
+
+    def parts(self, rows: Sequence[Example]) -> list[list[Example]]:
+        """Return ``rows`` as they go through the model: a micro-batch at once."""
+        if self.cut is not None:
+            return self.cut(rows)
+        size = self.micro_batch or len(rows)
+        return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
 class Method(Generic[OptionsT]):

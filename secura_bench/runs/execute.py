@@ -31,7 +31,7 @@ from secura_bench.runs.progress.lock_note import LockNoteProgress
 from secura_bench.runs.progress.machine import JsonLines
 from secura_bench.runs.progress.person import Reporter, retained
 from secura_bench.runs.stopping import Stop, Stopped
-from secura_bench.training.memory import release_memory
+from secura_bench.training.memory import release_memory, set_aside
 from secura_bench.training.processes import is_for_all, is_main, join, on_main
 
 ProgressMode = Literal["person", "machine", "quiet"]
@@ -60,9 +60,10 @@ def execute(
     chosen = {id(run) for run in chosen_runs([run for plan in plans for run in plan.runs], only)}
     order = _Order(results, progress, force, report_to)
     whole = Outcome()
-    for plan in plans:
-        if runs := [run for run in plan.runs if id(run) in chosen]:
-            whole.add(_execute(plan, runs, order))
+    with set_aside():
+        for plan in plans:
+            if runs := [run for run in plan.runs if id(run) in chosen]:
+                whole.add(_execute(plan, runs, order))
     return whole
 
 

@@ -32,7 +32,7 @@ from secura_bench.runs.divided import UNLIKE, ask, is_alike, unwrapped
 from secura_bench.runs.progress.events import Progress, RunActivity
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
-from secura_bench.training.memory import release_memory
+from secura_bench.training.memory import release_all_memory
 from secura_bench.training.processes import everywhere, on_main
 
 Role = Literal["part", "task"]
@@ -237,7 +237,7 @@ class Scorer:
         """Score half as many rows at once from now on, and say so."""
         self.batch_size = math.ceil(self.batch_size / 2)
         self.notes.append(f"out of memory while scoring: evaluate.batch_size halved to {self.batch_size}")
-        release_memory()
+        release_all_memory()
 
     def _file(
         self, role: Any, evaluation: Evaluation, after: str | None, step: int, finished: bool, into: list[Score] | None

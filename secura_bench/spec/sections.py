@@ -27,6 +27,7 @@ from secura_bench.spec.types import (
     OptimizerName,
     Precision,
     Protocol,
+    RowsAtOnce,
     Sampling,
     Seed,
     UserMetricName,
@@ -71,9 +72,10 @@ class TrainSpec(Explained):
     batch_size: Count = 1
     """How many rows make one optimizer step."""
 
-    micro_batch_size: Count | None = None
+    micro_batch_size: RowsAtOnce | None = None
     """How many rows of a batch go through the model at once (unset: all). It changes memory and time, and the result
-    only where there is dropout."""
+    only where there is dropout. ``auto`` sorts them by length and cuts where padding costs more than another pass: the
+    same gradient, summed in another order (in fp32 equal to 1e-6), and other draws of dropout."""
 
     sampling: Sampling = "replacement"
     """How rows are drawn: with ``replacement``, in ``epochs``, in each of which a row comes once, or ``sequential``, in

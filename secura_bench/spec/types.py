@@ -17,12 +17,19 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _rows_at_once(value: Any) -> Any:
+    if value != "auto" and (type(value) is not int or value <= 0):
+        raise ValueError(f"must be a whole number above 0, or auto (here: {quoted(value)})")
+    return value
+
+
 def as_list(value: Any) -> Any:
     """Let one value stand for a list of one."""
     return value if isinstance(value, (list, tuple)) else [value]
 
 
 Count = Annotated[int, Strict(), Field(gt=0, le=10**12)]
+RowsAtOnce = Annotated[Count | Literal["auto"], BeforeValidator(_rows_at_once)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)]

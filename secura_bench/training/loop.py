@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +21,8 @@ from secura_bench.models.task_heads import TaskHeads
 from secura_bench.spec.sections import LogSpec, Pace, TrainSpec
 from secura_bench.training.checkpoints import load_optimizer_state, optimizer_state
 from secura_bench.training.groups import check_order, groups_of, heads_group
-from secura_bench.training.memory import release_memory
+from secura_bench.training.memory import release_all_memory
+from secura_bench.training.micro_batches import PASS_TOKENS, PASS_TOKENS_ON_GPU, MicroBatches
 from secura_bench.training.norms import gradient_norms, total_norm
 from secura_bench.training.offload import offloaded
 from secura_bench.training.optimizers import new_optimizer, set_rates
@@ -85,7 +86,12 @@ class TrainingLoop:
         self.train = train
         self.pad_id = pad_id
         self.log = log or LogSpec()
-        self.micro_batch = train.micro_batch_size
+        self.micro_batches = MicroBatches(
+            train.micro_batch_size,
+            PASS_TOKENS if accelerator.device.type == "cpu" else PASS_TOKENS_ON_GPU,
+            accelerator.num_processes,
+            accelerator.process_index,
+        )
         self.notes: list[str] = []
         self.heads = {} if heads is None else heads.named_parameters()
         if self.heads and accelerator.num_processes > 1:
@@ -140,7 +146,7 @@ class TrainingLoop:
         return {
             "optimizer": optimizer_state(self.optimizer),
             "groups": [list(group.names) for group in self.groups],
-            "micro_batch": self.micro_batch,
+            "micro_batch": self.micro_batches.state,
             "notes": list(self.notes),
         }
 
@@ -153,20 +159,21 @@ class TrainingLoop:
         if "groups" in state:
             check_order(self.method, self.groups, state["groups"])
         load_optimizer_state(self.optimizer, state["optimizer"])
-        self.micro_batch, self.notes = state["micro_batch"], list(state["notes"])
+        self.micro_batches.state, self.notes = state["micro_batch"], list(state["notes"])
 
     def _step(self, examples: Sequence[Example], step: int, rate: float) -> StepReport:
         while (done := self._accumulate(examples)) is None:
-            self._halve(len(examples), step)
+            self._halve(examples, step)
         total, terms = done
-        total = self.accelerator.reduce(total, reduction="sum")
+        if self.accelerator.num_processes > 1:
+            total = self.accelerator.reduce(total, reduction="sum")
         if not math.isfinite(total.item()) or not all(math.isfinite(term) for term in terms.values()):
             self.optimizer.zero_grad(set_to_none=True)
             raise Diverged(step)
         inner = self.inner
-        self.method.after_backward(
-            inner, StepContext(step, self._collate, self.method.loss, self._micro_batch(examples))
-        )
+        at_once = self.micro_batches.at_once(examples)
+        cut = self.micro_batches.parts if self.train.micro_batch_size == "auto" else None
+        self.method.after_backward(inner, StepContext(step, self._collate, self.method.loss, at_once, cut))
         asked = step % self.log.every == 0
         figures = gradient_norms(inner) if asked and self.log.gradient_norms else {}
         grad_norm = float(
@@ -200,7 +207,7 @@ class TrainingLoop:
         None if memory ran out on the way, with the gradients dropped.
         """
         tokens = sum(example.weight * example.supervised for example in examples)
-        shares = self._shares(examples)
+        shares = self.micro_batches.shares(examples)
         total = torch.zeros((), device=self.accelerator.device)
         terms: dict[str, torch.Tensor] = {}
         try:
@@ -219,7 +226,7 @@ class TrainingLoop:
                     self.accelerator.backward(part * self.accelerator.num_processes)
                     total += loss.sum.detach() / tokens
         except torch.OutOfMemoryError:
-            if self.accelerator.num_processes > 1 or self._micro_batch(examples) == 1:
+            if self.accelerator.num_processes > 1 or self.micro_batches.at_once(examples) == 1:
                 raise
             self.optimizer.zero_grad(set_to_none=True)
             return None
@@ -229,27 +236,13 @@ class TrainingLoop:
                 joined[name] = joined.get(name, 0.0) + value
         return total, joined
 
-    def _halve(self, rows: int, step: int) -> None:
-        """Let half as many rows through the model at once: the step's gradient is the same sum."""
-        self.micro_batch = math.ceil(min(self.micro_batch or rows, rows) / 2)
-        self.notes.append(f"out of memory at step {step}: micro_batch_size halved to {self.micro_batch}")
-        release_memory()
-
-    def _micro_batch(self, examples: Sequence[Example]) -> int:
-        most = math.ceil(len(examples) / self.accelerator.num_processes)
-        return min(self.micro_batch or most, len(examples))
+    def _halve(self, examples: Sequence[Example], step: int) -> None:
+        """Let half as much through the model at once: the step's gradient is the same sum."""
+        self.notes.append(f"out of memory at step {step}: {self.micro_batches.halve(examples)}")
+        release_all_memory()
 
     def _collate(self, examples: Sequence[Example]) -> Batch:
         return collate(examples, self.pad_id).to(self.accelerator.device)
-
-    def _shares(self, examples: Sequence[Example]) -> list[list[Example]]:
-        """Return this process's micro-batches; every process gets as many, and empty ones weigh nothing."""
-        size = self._micro_batch(examples)
-        batches = [list(examples[start : start + size]) for start in range(0, len(examples), size)]
-        filler = [replace(examples[0], weight=0.0)]
-        while len(batches) % self.accelerator.num_processes:
-            batches.append(filler)
-        return batches[self.accelerator.process_index :: self.accelerator.num_processes]
 
 
 def learning_rate(pace: Pace, step: int, steps: int, lr: float | None = None) -> float:

@@ -244,6 +244,19 @@ def test_a_sum_counts_gradients_and_activations_as_they_meet() -> None:
     assert split.apart == 0
 
 
+def test_rows_that_are_cut_by_length_are_planned_as_all_of_them_beside_gradients() -> None:
+    """No part has more tokens than the step; others came before it, and their gradients are there."""
+    footprint, shape, train = build_method("seq").footprint(), shape_of("smollm2-135m"), TrainSpec(precision="fp32")
+    count, scoring = count_on_shape(footprint, shape), Scoring(1, 128, 16, 0, ("teacher_forced",))
+    whole, auto, one, one_auto = (
+        memory_of(footprint, count, shape, train.model_copy(update=changes), scoring, 1)
+        for rows in (8, 1)
+        for changes in ({"batch_size": rows}, {"batch_size": rows, "micro_batch_size": "auto"})
+    )
+    assert auto.activations >= whole.activations and auto.gradients == whole.gradients
+    assert whole.apart > 0 and auto.apart == 0 and one_auto == one
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16_pure"])
 def test_optimizer_state_is_as_large_as_estimated(optimizer: str, precision: str) -> None:

@@ -118,5 +118,5 @@ def test_memory_that_runs_out_halves_the_micro_batch(device: str) -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert math.isfinite(report.loss)
-    assert ours.loop.micro_batch < len(rows)
+    assert ours.loop.micro_batches.at_once(rows) < len(rows)
     assert "out of memory at step 1" in ours.loop.notes[0]

@@ -136,7 +136,7 @@ def by_the_loop(name: str, micro: int) -> tuple[torch.nn.Module, Any, list[float
     losses: list[float] = []
     for task in sequence():
         built.begin_task(model, task)
-        loop.micro_batch = math.ceil((ROWS + built.footprint().extra_rows(ROWS, task.index)) / micro)
+        loop.micro_batches.size = math.ceil((ROWS + built.footprint().extra_rows(ROWS, task.index)) / micro)
         loop.run_task(task, InOrder(), STEPS, lambda report: losses.append(report.loss + sum(report.terms.values())))
         built.end_task(model, task)
     return model, built, losses

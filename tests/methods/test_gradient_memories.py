@@ -28,6 +28,7 @@ from secura_bench.methods.parameters import ParameterCount
 from secura_bench.models.head import answer_logits
 from secura_bench.models.load import shape_of
 from secura_bench.spec.sections import TrainSpec
+from secura_bench.training.micro_batches import MicroBatches
 
 SCORING = Scoring(1, 64, 16, 0, ("teacher_forced",))
 STEP = StepContext(1, lambda rows: collate(rows, pad_id=0), Method().loss)
@@ -148,10 +149,11 @@ def test_the_memory_speaks_for_tasks_that_have_ended() -> None:
     assert method.count_parameters(model).held == method.buffer.tokens > 0
 
 
-@pytest.mark.parametrize("micro_batch", [None, 1, 2])
-def test_a_memorys_gradient_is_the_mean_over_its_tokens_however_it_is_cut(micro_batch: int | None) -> None:
+@pytest.mark.parametrize("micro_batch", [None, 1, 2, "auto"])
+def test_a_memorys_gradient_is_the_mean_over_its_tokens_however_it_is_cut(micro_batch: int | str | None) -> None:
     model, rows = build_model("llama"), rows_of(0, 5)
-    step = replace(STEP, micro_batch=micro_batch)
+    cut = MicroBatches("auto", pass_tokens=1).parts
+    step = replace(STEP, cut=cut) if micro_batch == "auto" else replace(STEP, micro_batch=micro_batch)
     before = torch.get_rng_state()
     found = gradient_on(model, rows, step, random.Random(0))
     assert torch.equal(torch.get_rng_state(), before)

@@ -150,6 +150,7 @@ def test_a_resolved_run_is_a_spec_again(spec_file: Path, tmp_path: Path) -> None
         ("train.lr", "2e-3", True),
         ("train.steps", "3", True),
         ("train.micro_batch_size", "1", True),  # dropout draws other masks
+        ("train.micro_batch_size", "auto", True),  # and a gradient is summed in another order
         ("train.kernels", "chunked", True),
         ("train.offload", "activations", False),
         ("methods", "[{name: lora, r: 2, alpha: 16}]", False),  # a default spelled out

@@ -54,9 +54,15 @@ SHARDED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Methods that train divided weights, by a name of their own."""
 
+CUT = ("er", "a_gem")
+"""Of which the rows are cut by length too, those of a memory among them."""
+
 
 def steps(
-    name: str, options: dict[str, Any], micro_batch: int | None, sharded: Literal["full"] | None = None
+    name: str,
+    options: dict[str, Any],
+    micro_batch: int | Literal["auto"] | None,
+    sharded: Literal["full"] | None = None,
 ) -> dict[str, Any]:
     """Train two tasks of two steps each; return the rows that this process fed, each step's gradients and losses."""
     torch.manual_seed(0)
@@ -72,6 +78,7 @@ def steps(
     if divides(train):
         shard(model, accelerator.device, train)
     loop = TrainingLoop(accelerator, model, method, train, pad_id=0)
+    loop.micro_batches.pass_tokens = 1  # rows of this few tokens would never be cut
     fed: list[list[str]] = []
     gradients: list[torch.Tensor] = []
     losses: list[float] = []
@@ -102,7 +109,7 @@ def steps(
 
 
 def do_divided_steps(folder: Path) -> None:
-    """Do it for all methods, with whole shares and in micro-batches of one."""
+    """Do it for all methods, with whole shares and in micro-batches of one; for some with such as are cut by length."""
     join()
     rank = os.environ.get("RANK", "0")
     said = {}
@@ -112,7 +119,8 @@ def do_divided_steps(folder: Path) -> None:
         said[key] = {"fed": done["fed"], "losses": done["losses"]}
 
     for name, options in METHODS.items():
-        for size in (None, 1):
+        sizes: list[int | Literal["auto"] | None] = [None, 1, *["auto"] * (name in CUT)]
+        for size in sizes:
             tell(f"{name}-{size}", steps(name, options, size))
     for key, (name, options) in SHARDED.items():
         tell(f"sharded-{key}", steps(name, options, 2, "full"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import secura_bench
-from divided_steps import METHODS, SHARDED, do_divided_steps
+from divided_steps import CUT, METHODS, SHARDED, do_divided_steps
 from forked import together
 
 from secura_bench.foundation.errors import BenchError
@@ -30,10 +30,11 @@ def done(tmp_path_factory: Any) -> dict[str, Path]:
     return folders
 
 
-@pytest.mark.parametrize("size", [None, 1])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    ("name", "size"), [(name, size) for name in METHODS for size in (None, 1)] + [(name, "auto") for name in CUT]
+)
 def test_two_processes_divide_a_step_and_take_the_one_that_one_takes(
-    done: dict[str, Path], name: str, size: int | None
+    done: dict[str, Path], name: str, size: int | str | None
 ) -> None:
     """Each feeds its own rows, together one process's; losses, gradients and weights agree to 1e-5 of the largest."""
     key = f"{name}-{size}"

@@ -253,12 +253,13 @@ def test_a_schedule_is_transformers(name: str, warmup: int) -> None:
 def test_every_process_takes_its_share(llama, examples, monkeypatch) -> None:
     """With two processes the micro-batches are dealt out; an odd one is matched by a batch that weighs nothing."""
     accelerator = Accelerator(cpu=True)
-    loop = TrainingLoop(accelerator, llama(), Method(), TrainSpec(batch_size=3, micro_batch_size=1), pad_id=0)
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    monkeypatch.setattr(Accelerator, "prepare_model", lambda self, model, **_: model)
     shares = []
     for index in (0, 1):
-        monkeypatch.setattr(Accelerator, "num_processes", 2)
         monkeypatch.setattr(Accelerator, "process_index", index)
-        shares.append(loop._shares(examples[:3]))
+        loop = TrainingLoop(accelerator, llama(), Method(), TrainSpec(batch_size=3, micro_batch_size=1), pad_id=0)
+        shares.append(loop.micro_batches.shares(examples[:3]))
     assert [len(share) for share in shares] == [2, 2]
     assert [[item.row.id for item in batch] for batch in shares[0]] == [["row-0"], ["row-2"]]
     assert shares[1][1][0].weight == 0.0
