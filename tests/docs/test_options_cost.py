@@ -14,7 +14,7 @@ from secura_bench.spec.loading import LoadSpec
 from secura_bench.spec.sections import EvaluateSpec, TrainSpec
 
 PAGE = (ROOT / "docs" / "options-cost.md").read_text(encoding="utf-8")
-ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if re.match(r"\| (`|several)", line)]
+ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if re.match(r"\| (`|several|a row)", line)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
