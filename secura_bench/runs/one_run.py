@@ -118,14 +118,12 @@ def do_run(
                 norms["moved"] = dict(relative_change(untrained, method.weights(model)))
             norms["before"] = {name: norm for name, norm in norms["before"].items() if name in norms["updated"]}
 
-    kept = None
     if method.trains and not outcome.diverged and run.spec.keeps(count.trainable, count.total):
-        with method.evaluating(model):  # as it was scored
+        with method.evaluating(model):  # as it was scored; and written so, since these are the model's own tensors
             kept = gathered(method.trained_state(model))
+            on_main(lambda: folder.keep(kept, None if heads is None else heads.state_dict()))
 
     def close() -> RunRecord:
-        if kept is not None:
-            folder.keep(kept, None if heads is None else heads.state_dict())
         record = record_of(run, inputs, method, count, norms, scorer, outcome, accelerator.device)
         folder.finish(record)
         return record
