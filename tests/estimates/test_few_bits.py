@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, secura_bench
+from llama3_70b import LLAMA3_70B, PARAMETERS
 
 from secura_bench.estimates.few_bits import quantised_savings, scalar_bytes
 from secura_bench.models.shape import Shape
 from secura_bench.spec.loading import LoadSpec
-
-LLAMA3_70B = {
-    "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
-    "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
-    "tie_word_embeddings": False,
-}  # fmt: skip
-PARAMETERS = 70_553_706_496  # as safetensors' count on the model's page of the Hub says
 
 
 def test_scales_take_what_qlora_says() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import example
-from test_plan_memory import saved_bytes
+from kept_bytes import kept_bytes
 
 from secura_bench.data.collate import collate
 from secura_bench.estimates.activations import Batch, activations
@@ -83,7 +83,7 @@ def test_activations_are_those_that_autograd_keeps(name: str, options: Any, prec
     prepare_training(model, train)
     model = new_accelerator(precision, cpu=True).prepare_model(model)
     batch = collate([example(30 - i, 8, seed=i) for i in range(3)], 0)
-    measured = saved_bytes(method, model, batch)
+    measured = kept_bytes(model, lambda: method.loss(model, batch))
     if precision == "bf16":
         measured -= 2 * sum(p.numel() for p in model.parameters() if p.requires_grad and p.dim() > 1)
     estimate = activations(method.footprint(), shape, train, name == "seq", Batch(3, 30, 8))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT, example
+from kept_bytes import kept_bytes
 from torch.profiler import ProfilerActivity, profile
 
 from secura_bench.data.collate import collate
@@ -40,22 +41,6 @@ CONFIGS = {
                "num_key_value_heads": 8, "vocab_size": 128},
 }  # fmt: skip
 RANKS = {"r": 8, "m": 12}
-
-
-def saved_bytes(method: Any, model: Any, batch: Any) -> int:
-    """Return the bytes of what a forward keeps for the backward pass, the model's own tensors left out."""
-    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        method.loss(model, batch)
-    return sum(storage.nbytes() for storage in kept.values())
 
 
 def built(family: str, config: dict[str, Any], precision: Any) -> Any:
@@ -117,7 +102,7 @@ def test_activations_are_those_that_autograd_keeps(
     length = 30
     batch = collate([example(length - i, 8, seed=i) for i in range(3)], 0)
     everything = name == "seq" and not settings.get("parameters")
-    measured = saved_bytes(method, model, batch)
+    measured = kept_bytes(model, lambda: method.loss(model, batch))
     if precision == "bf16":  # the cast weights, which a plan counts among the weights
         cast = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
         head = shape.embedding * everything

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, secura_bench
+from llama3_70b import LLAMA3_70B, PARAMETERS
 
 from secura_bench.estimates.device import this_device
 from secura_bench.estimates.formulas import count_on_shape
@@ -16,12 +17,6 @@ from secura_bench.methods.build import build_method
 from secura_bench.models.shape import Shape
 from secura_bench.spec.sections import TrainSpec
 
-LLAMA3_70B = {
-    "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
-    "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
-    "tie_word_embeddings": False,
-}  # fmt: skip
-PARAMETERS = 70_553_706_496  # as safetensors' count on the model's page of the Hub says
 LAYER = 2 * 8192 * (8192 + 1024) + 3 * 8192 * 28672 + 2 * 8192
 EMBEDDING = 128256 * 8192
 SHAPE = Shape.from_config("llama", LLAMA3_70B)

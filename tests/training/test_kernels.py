@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from conftest import SPEC, example, random_llama, secura_bench
+from kept_bytes import kept_bytes
 from pydantic import ValidationError
 from sessions import SMALL, Session, build_model, new_method, tasks
 
@@ -93,19 +94,8 @@ def test_a_loss_in_chunks_is_the_loss(kind: str, name: str, options: dict[str, A
 
 
 def saved(model: Any) -> int:
-    """Return the bytes that a loss keeps for its backward pass, the model's own tensors left out."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in model.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        answer_loss(model, batch())
-    return sum(storage.nbytes() for storage in kept.values())
+    """Return the bytes that a loss keeps for its backward pass."""
+    return kept_bytes(model, lambda: answer_loss(model, batch()))
 
 
 def test_of_a_loss_in_chunks_no_logits_are_kept() -> None:
