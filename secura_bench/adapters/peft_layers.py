@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secura_bench.adapters.conv1d import is_conv1d
+from secura_bench.adapters.conv1d import as_linear, is_conv1d
 from secura_bench.adapters.merging import Survival
-from secura_bench.models.quantised import dense_weight
+from secura_bench.models.quantised import dense_weight, is_quantised
 
 
 def lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -25,6 +25,23 @@ def tuner_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return ((path, module) for path, module in model.named_modules() if isinstance(module, BaseTunerLayer))
+
+
+@torch.no_grad()
+def linear_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the path and weight of every adapted linear module, h×d in fp32: what it makes of the identity.
+
+    So it needs no formula of the tuner's; h×d, and d×d numbers on the way.
+    """
+    for path, layer in tuner_layers(model):
+        base = layer.get_base_layer()
+        if isinstance(base, nn.Linear) or is_conv1d(base):
+            was_training = layer.training
+            layer.eval()
+            dtype = torch.float32 if is_quantised(base) else base.weight.dtype
+            unit = torch.eye(as_linear(base).in_features, device=base.weight.device, dtype=dtype)
+            yield path, (layer(unit) - layer(torch.zeros_like(unit[:1]))).T.float()
+            layer.train(was_training)
 
 
 @torch.no_grad()

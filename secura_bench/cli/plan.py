@@ -105,6 +105,7 @@ def validate(
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
     from secura_bench.models.quantised import missing_package
+    from secura_bench.plan.engine import refuse_on_engine
     from secura_bench.plan.limits import refuse_on_few_bits, refuse_on_shards, refuse_without_logits
     from secura_bench.plan.run import planned_runs
     from secura_bench.spec.experiment import ExperimentSpec
@@ -156,6 +157,7 @@ def validate(
             "model_load": few_bits,
             "train.shard": shards,
             "train.kernels": kernels,
+            "evaluate.engine": refuse_on_engine,
             "evaluate.metrics": metrics,
             "probe": suites,
             "methods": checkpoints,

@@ -21,6 +21,7 @@ from secura_bench.estimates.formulas import (
 )
 from secura_bench.estimates.memory import Memory, Scoring, memory_of
 from secura_bench.estimates.rows import Rows
+from secura_bench.evaluation.vllm_engine import missing_engine
 from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.methods.footprint import Footprint
 from secura_bench.methods.parameters import ParameterCount
@@ -28,6 +29,7 @@ from secura_bench.methods.plugins import plugin_fault
 from secura_bench.models.load import learn_shape, model_label, presets, shape_of, shapes_of
 from secura_bench.models.quantised import missing_package
 from secura_bench.models.shape import Shape
+from secura_bench.plan.engine import refuse_on_engine
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.limits import refuse_on_shards
 from secura_bench.plan.make import Plan, make_plans
@@ -118,6 +120,7 @@ def _forecast(spec: ExperimentSpec, results: Path, device: Device, trial_steps: 
     at_once = max((load_task(name).first_tokens or 0 for name in spec.own_parts), default=0)
     scoring = replace(Scoring.of(spec, rows.longest, rows.predicted, new_tokens), at_once=at_once)
     runs: Sequence[PlannedRun] = plan.runs if plan else planned_runs(spec)
+    refuse_on_engine(spec)
     for method in spec.methods:
         refuse_on_shards(spec, method)
     methods = []
@@ -248,7 +251,10 @@ def _of_method(
         left=0,
         checkpoint=0,
         tasks=len(planned.tasks),
-        needs=missing_package(spec.load) or missing_extra(train) or missing_kernels(train),
+        needs=missing_package(spec.load)
+        or missing_extra(train)
+        or missing_kernels(train)
+        or missing_engine(spec.evaluate),
     )
     try:
         footprint = method.footprint()

@@ -29,7 +29,8 @@ def _one(forecast: Forecast, device: Device) -> Iterator[str]:
     yield f"  tasks     {len(spec.task_names)}: {_shortened(', '.join(spec.task_names))}"
     every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
     yield f"  probe     {spec.probe_name}, {forecast.rows.probe} rows, after each task{every}"
-    yield f"  scoring   {', '.join(spec.protocols)}; trained tasks: {spec.evaluate.tasks}"
+    engine = "; texts by vLLM" * (spec.evaluate.engine == "vllm")
+    yield f"  scoring   {', '.join(spec.protocols)}; trained tasks: {spec.evaluate.tasks}{engine}"
     yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"
     if device.processes > 1:
         yield f"  processes {device.processes} a run; memory is that of each"
@@ -123,6 +124,8 @@ def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
                 f"{estimate.label}: its own code failed while it was estimated, and {unknown} is in no sum here: "
                 f"{estimate.fault}. A run goes on without an estimate."
             )
+    if forecast.spec.evaluate.engine == "vllm":
+        yield "vLLM takes what memory is free while it writes texts; its time is not counted, nor its weights on disk."
     yield "'paper': its Table 7, for a layer of two 4096×4096 modules."
     for estimate in methods:
         if estimate.memory and not fits(estimate.memory, device):

@@ -22,7 +22,8 @@ from secura_bench.adapters.stand_in import stand_ins
 from secura_bench.foundation.errors import SpecError
 from secura_bench.methods.method import Method
 
-_WRAPPED = "base_model.model."
+WRAPPED = "base_model.model."
+"""What PEFT puts before the names of a model."""
 
 
 @contextmanager
@@ -33,14 +34,14 @@ def interpolated(method: Method, model: nn.Module, base: nn.Module, alpha: float
     """
     adapted = dict(adapted_modules(model))
     own, theirs = dict(model.named_parameters()), dict(base.named_parameters())
-    trained = [name for name in method.trained_state(model) if name in own and not _is_below(name, adapted)]
+    trained = [name for name in method.trained_state(model) if name in own and not is_below(name, adapted)]
     with ExitStack() as stack:
         for path, module in adapted.items():
-            untouched = base.get_submodule(path.removeprefix(_WRAPPED)).to(own_device(model))
+            untouched = base.get_submodule(path.removeprefix(WRAPPED)).to(own_device(model))
             hook = module.register_forward_hook(_between(untouched, alpha))
             stack.callback(hook.remove)
         for name in trained if alpha != 1 else ():
-            _move(own[name], theirs[name.removeprefix(_WRAPPED)], alpha, stack)
+            _move(own[name], theirs[name.removeprefix(WRAPPED)], alpha, stack)
         yield
 
 
@@ -59,12 +60,16 @@ def refuse_without_between(method: Method, model: nn.Module, base: Iterable[str]
     Raises:
         SpecError: It has none, or trains a tensor that is neither the base's nor an adapted module's.
     """
+    if reason := not_weights(method, model, base):
+        raise SpecError(f"evaluate.interpolate: {reason}; leave interpolate out, or the method.")
+
+
+def not_weights(method: Method, model: nn.Module, base: Iterable[str]) -> str | None:
+    """Return why what an attached method trains is no weights in the places of the base's, None where it is."""
     names, adapted = set(base), dict(adapted_modules(model))
     trained = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
-    lost = [n for n in trained if not _is_below(n, adapted) and n.removeprefix(_WRAPPED) not in names]
-    reason = method.not_between or (f"it trains {lost[0]}, which the base has not" if lost else None)
-    if reason:
-        raise SpecError(f"evaluate.interpolate: {reason}; leave interpolate out, or the method.")
+    lost = [n for n in trained if not is_below(n, adapted) and n.removeprefix(WRAPPED) not in names]
+    return method.not_between or (f"it trains {lost[0]}, which the base has not" if lost else None)
 
 
 def own_device(model: nn.Module) -> torch.device:
@@ -72,7 +77,8 @@ def own_device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _is_below(name: str, modules: Iterable[str]) -> bool:
+def is_below(name: str, modules: Iterable[str]) -> bool:
+    """Return whether a tensor's name lies below one of the modules' paths."""
     return any(name.startswith(f"{path}.") for path in modules)
 
 

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from secura_bench.adapters.conv1d import as_linear, is_conv1d
+from secura_bench.adapters.conv1d import is_conv1d
 from secura_bench.adapters.corda import is_corda, refuse_corda, without_start
 from secura_bench.adapters.injection import DEFAULT_TARGETS, check_targets
 from secura_bench.adapters.merging import Survival, survival_from
 from secura_bench.adapters.osf_layers import take_off_frozen
-from secura_bench.adapters.peft_layers import tuner_layers
+from secura_bench.adapters.peft_layers import linear_weights, tuner_layers
 from secura_bench.adapters.renewal import COPIES, begin_from_rows, refuse_renewal, renew, renewable_layers, sharpen
 from secura_bench.adapters.towers import leave_other_towers
 from secura_bench.data.collate import Batch
@@ -43,7 +43,6 @@ from secura_bench.methods.peft_options import PeftOptions
 from secura_bench.methods.peft_quantised import not_on_few_bits
 from secura_bench.methods.peft_shapes import DRAWN, stand_in
 from secura_bench.methods.peft_sharded import not_on_shards
-from secura_bench.models.quantised import is_quantised
 from secura_bench.models.tensors import sharing, without_copies
 
 
@@ -239,21 +238,9 @@ class Peft(Method[PeftOptions]):
         figures = self.survival.figures if self.survival else {}
         return {f"merge_{name}_step": value for name, value in figures.items()}
 
-    @torch.no_grad()
     def weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-        """Yield the path and weight of every adapted linear module, in fp32: what it makes of the identity.
-
-        So it needs no formula of the tuner's; h×d, and d×d numbers on the way.
-        """
-        for path, layer in tuner_layers(model):
-            base = layer.get_base_layer()
-            if isinstance(base, nn.Linear) or is_conv1d(base):
-                was_training = layer.training
-                layer.eval()
-                dtype = torch.float32 if is_quantised(base) else base.weight.dtype
-                unit = torch.eye(as_linear(base).in_features, device=base.weight.device, dtype=dtype)
-                yield path, (layer(unit) - layer(torch.zeros_like(unit[:1]))).T.float()
-                layer.train(was_training)
+        """Yield the path and weight of every adapted linear module, in fp32."""
+        return linear_weights(model)
 
     def trained_state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return what is trained and what PEFT drew beside it; base weights too, where they may have been moved."""

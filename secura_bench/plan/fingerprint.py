@@ -62,6 +62,7 @@ def fingerprint_of(
         "device": device_kind(),
         **run_mark(inputs.why_not),
         **load_mark(spec, train),
+        **engine_mark(spec),
     }
     if inputs.classes and method.is_base:
         identity["heads"] = seed  # which draws the untrained ones
@@ -91,6 +92,11 @@ def load_mark(spec: ExperimentSpec, train: TrainSpec) -> dict[str, Any]:
     """Return what sets the numbers of a model that is loaded otherwise apart."""
     told = spec.load.told(train.precision)
     return {"load": told} if told else {}
+
+
+def engine_mark(spec: ExperimentSpec) -> dict[str, Any]:
+    """Return what sets texts apart that another engine wrote than the bench's own."""
+    return {} if spec.evaluate.engine == "transformers" else {"engine": spec.evaluate.engine}
 
 
 def _counted(file: TaskFile, protocols: Sequence[str]) -> list[str]:

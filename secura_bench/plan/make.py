@@ -13,6 +13,7 @@ from secura_bench.methods.build import build_method
 from secura_bench.methods.interpolation import refuse_without_between
 from secura_bench.models.load import shapes_of
 from secura_bench.plan.checkpoints import Loads, checkpoints_of
+from secura_bench.plan.engine import refuse_on_engine, refuse_without_weights
 from secura_bench.plan.fingerprint import fingerprint_of
 from secura_bench.plan.inputs import Inputs, load_metrics, read_inputs, sources_of
 from secura_bench.plan.limits import (
@@ -64,6 +65,7 @@ def make_plans(specs: Sequence[ExperimentSpec], allow_code: bool = False, *, fet
     for spec in specs:
         if spec.tune is not None:
             raise SpecError("tune: the settings are chosen of trials, which `secura-bench run` does before it plans.")
+        refuse_on_engine(spec)
         metrics = load_metrics(spec, allow_code)
         shared = spec.model_dump(include={"model", "model_load", "tasks", "probe", "probe_rows", "data"})
         read_for = [spec.evaluate.limit, spec.evaluate.metrics, EXECUTE in spec.protocols, sources_of(spec)]
@@ -135,6 +137,7 @@ def _try_methods(spec: ExperimentSpec, inputs: Inputs) -> None:
             names = [name for name, _ in shapes.named_parameters()]
             attached = built.attach(shapes)
             refuse_nothing_to_train(built, attached, inputs)
+            refuse_without_weights(spec, built, attached, names)
             if spec.evaluate.interpolate and not method.is_base:
                 refuse_without_between(built, attached, names)
         except SpecError as error:

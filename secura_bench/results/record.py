@@ -197,6 +197,30 @@ class Interpolated(Part):
     scores: tuple[Score, ...]
 
 
+Form = Literal["folder", "adapter", "weights"]
+"""As what an engine got a model: as its own folder, with an adapter beside it, or as weights that were written."""
+
+
+@with_config(_CLOSED)
+class Compared(TypedDict):
+    """How many of some texts, at one moment, another engine and the bench's own wrote alike."""
+
+    after: str | None
+    step: Whole
+    form: Form
+    texts: Whole
+    same: Whole
+
+
+@with_config(_CLOSED)
+class EngineNote(TypedDict):
+    """What wrote the texts in the bench's place, and every comparison with what the bench writes."""
+
+    name: str
+    version: str
+    compared: list[Compared]
+
+
 class RunRecord(Part):
     """One run, whole. Written last: a run counts only when its record is there.
 
@@ -207,7 +231,8 @@ class RunRecord(Part):
     another precision, which its training settings say.
     ``status``: ``diverged`` runs say at which step the loss stopped being a number. ``notes``: sentences that a reader
     of the numbers must know (how prompts differ from the tokenizer's own, a micro-batch that had to be halved, a run
-    that went on under other versions).
+    that went on under other versions). ``engine``: what wrote the texts of ``generate`` and ``execute``, where the
+    bench did not.
     """
 
     schema_version: int = SCHEMA
@@ -235,6 +260,7 @@ class RunRecord(Part):
     signatures: dict[str, dict[str, str]]
     scores: tuple[Score, ...]
     interpolated: tuple[Interpolated, ...] = ()
+    engine: EngineNote | None = None
     cost: Cost
     finished_at: str
 
@@ -249,6 +275,6 @@ class RunRecord(Part):
 
     @model_serializer(mode="wrap")
     def _without_what_was_not_asked(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``interpolated`` out where nothing was: earlier versions read no key that they do not know."""
+        """Leave out ``interpolated`` and ``engine`` where none was: earlier versions read no key they do not know."""
         told: dict[str, Any] = serialize(self)
-        return told if self.interpolated else {key: value for key, value in told.items() if key != "interpolated"}
+        return {key: value for key, value in told.items() if value or key not in ("interpolated", "engine")}

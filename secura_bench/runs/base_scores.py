@@ -14,8 +14,9 @@ from secura_bench.checkpoints.find import Checkpoint
 from secura_bench.checkpoints.heads import heads_identity
 from secura_bench.data.example import Example
 from secura_bench.evaluation.prediction_file import PredictionFile
+from secura_bench.evaluation.protocols import PROTOCOLS
 from secura_bench.models.config import memory_mark
-from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind, load_mark
+from secura_bench.plan.fingerprint import RESULTS_VERSION, device_kind, engine_mark, load_mark
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.plan.running import EXECUTE, run_mark
@@ -82,6 +83,7 @@ class BaseScores:
             **memory_mark(self.inputs.model.path),
             **load_mark(spec, self.run.train),
             **(run_mark(self.inputs.why_not) if protocol == EXECUTE else {}),
+            **(engine_mark(spec) if PROTOCOLS[protocol].generates else {}),
         }
         if protocol == "classify":
             identity["heads"] = self.run.seed  # which draws them

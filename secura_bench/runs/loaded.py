@@ -60,7 +60,7 @@ def score_loaded(
                 model = attached(method, everywhere(partial(_lend, phase, run, inputs, lender, scorer, lent)))
                 if divides(run.train):
                     shard(model, device, run.train)
-                scorer.score(method, model, phase.after, 0, True, phase.tasks, cache)
+                scorer.score(method, model, phase.after, 0, True, phase.tasks, cache, of=_folder(phase, inputs))
             del model
             release_memory()
     if divides(run.train) or (run.loads is None and not run.method.is_base):

@@ -24,7 +24,7 @@ def make_manifest(run: Run, inputs: Inputs, device: torch.device) -> Mapping[str
         "secura_bench": __version__,
         "code": commit(),
         "python": platform.python_version(),
-        "packages": versions(_PACKAGES),
+        "packages": versions((*_PACKAGES, *(["vllm"] if run.spec.evaluate.engine == "vllm" else []))),
         "machine": {
             "platform": platform.platform(),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),

@@ -21,8 +21,9 @@ from secura_bench.evaluation.outcome import Evaluation
 from secura_bench.evaluation.prediction_file import PredictionFile
 from secura_bench.evaluation.predictions import Prediction
 from secura_bench.evaluation.protocols import PROTOCOLS
-from secura_bench.evaluation.protocols.protocol import Asked
+from secura_bench.evaluation.protocols.protocol import Asked, Write
 from secura_bench.methods.method import Method
+from secura_bench.models.load import ModelFolder
 from secura_bench.models.sharded import has_shards
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
@@ -30,6 +31,7 @@ from secura_bench.results.folder import RunFolder, as_file
 from secura_bench.results.record import LARGEST, Score
 from secura_bench.runs.divided import UNLIKE, ask, is_alike, unwrapped
 from secura_bench.runs.progress.events import Progress, RunActivity
+from secura_bench.runs.text_engine import TextEngine
 from secura_bench.tasks.row import Row
 from secura_bench.tasks.ties import group_column
 from secura_bench.training.memory import release_all_memory
@@ -81,6 +83,8 @@ class Scorer:
 
     def __post_init__(self) -> None:
         self.batch_size = self.run.spec.evaluate.batch_size
+        self.engine = TextEngine.of(self.run, self.inputs, self.folder.path / "engine", self.check)
+        self._write: Write | None = None
         self._divide = True
 
     def score(
@@ -94,9 +98,11 @@ class Scorer:
         cache: PredictionCache,
         within: Callable[[nn.Module], AbstractContextManager[None]] = lambda view: nullcontext(),
         into: list[Score] | None = None,
+        of: ModelFolder | None = None,
     ) -> None:
         """Score the probe and ``tasks`` by every protocol, as one stage.
 
+        ``of`` is the folder of the model, without the adapter that may be on it; the run's base where it is not said.
         ``within`` alters the model as it is scored; such scores go ``into`` a list of their own, and nobody is told.
         """
         began = time.monotonic()
@@ -119,9 +125,16 @@ class Scorer:
                 view = unwrapped(everywhere(lambda: lent.enter_context(method.evaluating(model))))
                 everywhere(lambda: lent.enter_context(within(view)))
                 self._divide = is_alike(view)
-                for protocol in self.run.spec.protocols:
-                    parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
-                    own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
+                with ExitStack() as engine:
+                    if self.engine:
+                        asked = {**self.inputs.probe, **scored}
+                        lent_engine = self.engine.lent(method, view, of or self.inputs.model, (after, step), asked)
+                        self._write = engine.enter_context(lent_engine)
+                    for protocol in self._protocols:
+                        if not PROTOCOLS[protocol].generates:
+                            engine.close()  # its memory is free for what comes
+                        parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
+                        own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
                 self._note(note_of(view))
                 self._note(None if self._divide else UNLIKE)
             on_main(file)
@@ -145,15 +158,23 @@ class Scorer:
                                 return False
         return True
 
+    @property
+    def _protocols(self) -> list[str]:
+        """The protocols in the order in which they ask: with an engine of texts, what wants it first."""
+        return sorted(self.run.spec.protocols, key=lambda name: bool(self.engine) and not PROTOCOLS[name].generates)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what was scored so far as plain containers."""
         scores = [score.model_dump(mode="json") for score in self.scores]
-        return {"scores": scores, "signatures": self.signatures, "seconds": self.seconds, "stage": self.stage}
+        state = {"scores": scores, "signatures": self.signatures, "seconds": self.seconds, "stage": self.stage}
+        return {**state, "compared": self.engine.compared} if self.engine else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state``."""
         self.scores = [Score.model_validate(score) for score in state["scores"]]
         self.signatures, self.seconds, self.stage = state["signatures"], state["seconds"], state["stage"]
+        if self.engine:
+            self.engine.compared = state["compared"]
 
     def _evaluate_all(
         self, model: nn.Module, protocol: str, role: Role, rows: Mapping[str, Sequence[Example]], cache: PredictionCache
@@ -217,6 +238,7 @@ class Scorer:
             known=on_main(begin),
             why_not=inputs.why_not,
             company=self.run.train.precision != "fp32" or spec.load.bits is not None,
+            write=self._write,
         )
         try:
             if left(protocol, asked):

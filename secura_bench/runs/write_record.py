@@ -43,6 +43,7 @@ def record_of(
             *inputs.chat.differences,
             *(run.loads.notes_for(run.tasks) if run.loads else ()),
             *outcome.notes,
+            *([scorer.engine.sentence] if scorer.engine else []),
         ),
         model=_model(run, inputs),
         method={
@@ -64,6 +65,7 @@ def record_of(
         signatures=scorer.signatures,
         scores=tuple(scorer.scores),
         interpolated=tuple(Interpolated(alpha=a, scores=tuple(found)) for a, found in scorer.interpolated.items()),
+        engine=scorer.engine and scorer.engine.note,
         cost=Cost(
             train_seconds=round(outcome.seconds, 3),
             evaluate_seconds=round(scorer.seconds, 3),

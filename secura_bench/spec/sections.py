@@ -30,6 +30,7 @@ from secura_bench.spec.types import (
     RowsAtOnce,
     Sampling,
     Seed,
+    TextEngine,
     UserMetricName,
     as_list,
 )
@@ -239,6 +240,10 @@ class EvaluateSpec(Explained):
     batch_size: Count = 16
     """How many rows are scored at once. It changes memory and time alone."""
 
+    engine: TextEngine = "transformers"
+    """What writes the texts of ``generate`` and ``execute``: the bench by ``transformers``, or ``vllm``, some of whose
+    texts are compared with the bench's own first."""
+
     metrics: Annotated[tuple[UserMetricName, ...], BeforeValidator(as_list)] = ()
     """Metrics of the ``evaluate`` package, ``evaluate:<id>`` or ``evaluate:<folder>``, of what ``teacher_forced`` and
     ``generate`` wrote. They are code, and need ``--allow-code``."""
@@ -249,6 +254,11 @@ class EvaluateSpec(Explained):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"{twice} stands here twice")
         return names
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if key != "engine" or value != "transformers"}
 
 
 class DataSpec(Explained):

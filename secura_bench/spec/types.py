@@ -38,6 +38,7 @@ Sampling = Literal["replacement", "epochs", "sequential"]
 Precision = Literal["fp32", "bf16", "bf16_pure", "bf16_stochastic"]
 OptimizerName = Literal["adamw", "adamw_8bit", "adafactor"]
 Kernel = Literal["chunked", "liger"]
+TextEngine = Literal["transformers", "vllm"]
 
 if TYPE_CHECKING:
     Protocol = str

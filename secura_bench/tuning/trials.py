@@ -61,6 +61,7 @@ def trial_experiment(spec: ExperimentSpec) -> ExperimentSpec:
         m.model_copy(update={"train": {**{k: v for k, v in m.train.items() if k != "epochs"}, "steps": steps}})
         for m in tuned_methods(spec)
     ]
+    writes = any(PROTOCOLS[protocol].generates for protocol in protocols)
     changed: dict[str, Any] = {
         "experiment": f"{spec.experiment}{SUFFIX}",
         "tasks": on,
@@ -70,7 +71,13 @@ def trial_experiment(spec: ExperimentSpec) -> ExperimentSpec:
         "methods": tuple(methods),
         "train": spec.train.model_copy(update={"steps": steps, "epochs": None}),
         "evaluate": spec.evaluate.model_copy(
-            update={"protocols": tuple(dict.fromkeys(protocols)), "every": None, "tasks": "current", "metrics": ()}
+            update={
+                "protocols": tuple(dict.fromkeys(protocols)),
+                "every": None,
+                "tasks": "current",
+                "metrics": (),
+                "engine": spec.evaluate.engine if writes else "transformers",
+            }
         ),
         "data": spec.data.model_copy(update={"held_out": "validation" if tune.on == TRAINED else "test"}),
         "keep": "nothing",

@@ -12,6 +12,7 @@ from conftest import secura_bench
 from secura_bench.evaluation.evaluate import evaluate, pool
 from secura_bench.evaluation.predictions import Prediction
 from secura_bench.evaluation.protocols.execute import EXECUTE
+from secura_bench.evaluation.protocols.protocol import Asked
 from secura_bench.execution import ready
 from secura_bench.execution.ready import why_not
 from secura_bench.foundation.errors import DataError, SpecError
@@ -53,6 +54,19 @@ def examples(tiny) -> list:
 def score(tiny, examples, reasons, known=None):
     model, chat, _ = tiny
     return evaluate("execute", model, load_task("tiny_run"), examples, chat, 4, 600, known=known or {}, why_not=reasons)
+
+
+def test_what_writes_in_the_models_place_is_asked_for_programs_that_can_be_run(tiny, examples) -> None:
+    model, chat, _ = tiny
+    wanted = []
+
+    def write(asked, rows, known):
+        wanted.append((list(rows), set(known)))
+        yield [(0, Prediction("pass"))]
+
+    asked = Asked(model, load_task("tiny_run"), examples, chat, 4, 600, {1: Prediction()}, {"python": ""}, write=write)
+    assert list(EXECUTE.predict(asked)) == [[(0, Prediction("pass"))]]
+    assert wanted == [(list(examples), {1})]
 
 
 @needs_sandbox

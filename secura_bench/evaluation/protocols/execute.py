@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from secura_bench.evaluation.outcome import Judged
 from secura_bench.evaluation.predictions import Prediction, Scored, long_first
-from secura_bench.evaluation.protocols.protocol import Asked, Protocol
+from secura_bench.evaluation.protocols.protocol import Asked, Protocol, written
 from secura_bench.foundation.errors import SpecError
 
 if TYPE_CHECKING:
@@ -31,15 +31,12 @@ class Execute(Protocol):
         Raises:
             SpecError: Nobody allowed to run it.
         """
-        from secura_bench.evaluation.predicting.generate import generate
-
         skipped = _skipped(asked)
         if left := [(i, Prediction(verdict="skipped", said=why)) for i, why in skipped.items() if i not in asked.known]:
             yield left
         places = [i for i in range(len(asked.examples)) if i not in skipped]
         known = {n for n, i in enumerate(places) if i in asked.known}
-        examples, tokens = [asked.examples[i] for i in places], asked.file.max_new_tokens
-        for batch in generate(asked.model, examples, asked.chat, asked.batch_size, tokens, known, not asked.company):
+        for batch in written(asked, [asked.examples[i] for i in places], known):
             yield [(places[n], prediction) for n, prediction in batch]
 
     def length(self, example: Example) -> int:

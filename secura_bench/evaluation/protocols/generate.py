@@ -9,7 +9,7 @@ from secura_bench.data.example import Example
 from secura_bench.evaluation.named_metrics import named_columns, named_signatures
 from secura_bench.evaluation.outcome import Evaluation, Judged
 from secura_bench.evaluation.predictions import Prediction, Scored
-from secura_bench.evaluation.protocols.protocol import Asked
+from secura_bench.evaluation.protocols.protocol import Asked, written
 from secura_bench.evaluation.protocols.texts import TextProtocol, read_back, rouge_columns
 from secura_bench.evaluation.text_metrics import corpus_bleu, corpus_chrf
 
@@ -23,10 +23,7 @@ class Generate(TextProtocol):
 
     def predict(self, asked: Asked) -> Iterator[Scored]:
         """Return what the model writes, up to its end of turn or the task's ``max_new_tokens``."""
-        from secura_bench.evaluation.predicting.generate import generate
-
-        tokens, replaces = asked.file.max_new_tokens, not asked.company
-        return generate(asked.model, asked.examples, asked.chat, asked.batch_size, tokens, asked.known, replaces)
+        return written(asked, asked.examples, asked.known)
 
     def judge(self, asked: Asked, predictions: Sequence[Prediction]) -> Judged:
         """Read an answer out of each text by the task's rule, and compare it with the reference's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ class Asked:
 
     ``context`` is the longest window in tokens. ``known`` are the predictions that are there already, by position.
     ``why_not`` says of each language why its programs are not run, "" where they are (``execution.ready``); None where
-    nobody allowed any. ``company`` says whether what stands beside a row in a batch may move its numbers.
+    nobody allowed any. ``company`` says whether what stands beside a row in a batch may move its numbers. ``write``
+    is what writes texts in the model's place; None where the model does: ``written``.
     """
 
     model: nn.Module
@@ -36,11 +37,26 @@ class Asked:
     known: Mapping[int, Prediction]
     why_not: Mapping[str, str] | None = None
     company: bool = True
+    write: Write | None = None
 
     @property
     def answered_together(self) -> int:
         """How many rows are in one another's company while answers to them are written."""
         return self.batch_size if self.company else self.batch_size * TOGETHER
+
+
+Write = Callable[[Asked, "Sequence[Example]", Collection[int]], Iterator[Scored]]
+"""Writes greedy answers to examples, but for those at the positions that are known, batch by batch."""
+
+
+def written(asked: Asked, examples: Sequence[Example], known: Collection[int]) -> Iterator[Scored]:
+    """Yield what is written to ``examples`` of those asked, up to an end of turn or the task's ``max_new_tokens``."""
+    if asked.write is not None:
+        return asked.write(asked, examples, known)
+    from secura_bench.evaluation.predicting.generate import generate
+
+    tokens, replaces = asked.file.max_new_tokens, not asked.company
+    return generate(asked.model, examples, asked.chat, asked.batch_size, tokens, known, replaces)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from secura_bench.tasks.catalog import task_lists
 Allowed = Mapping[str, tuple[object, ...]]
 """What each key may be: first what the paper says, then what its code does otherwise."""
 
-SCORED_BESIDE = ("protocols", "every", "tasks", "metrics", "limit", "batch_size")
-"""Keys of ``evaluate`` that add scores and change none; of ``limit``, which leaves rows out, the record speaks."""
+SCORED_BESIDE = ("protocols", "every", "tasks", "metrics", "limit", "batch_size", "engine")
+"""Keys of ``evaluate`` that add scores and change none; of ``limit`` and ``engine``, which may, the record speaks."""
 TRAINED_ALIKE = ("gradient_checkpointing", "micro_batch_size", "kernels", "offload", "shard")
 """Keys of ``train`` that say how a step is computed; the step is the same."""
 KEPT_ALIKE = ("device",)

@@ -35,4 +35,5 @@ def _facts(study: Study) -> tuple[str, ...]:
         f"at most {study.limit} test rows" if study.limit is not None else "all test rows",
         record.precision,
         f"context {record.context}" if record.context is not None else "context not recorded",
+        f"texts by {record.engine['name'] if record.engine else 'the bench'}",
     )

@@ -36,7 +36,8 @@ def _group(record: RunRecord) -> tuple[str, ...]:
     """Return what records must share to be compared: experiment, model, how the base is scored, the probe's rows."""
     probe = [str(record.data[part].probe_hash) if part in record.data else "" for part in record.probe_parts]
     model = (record.model["label"], record.model["identity"])
-    scored = (record.probe, str(record.limit), record.precision, str(record.context))
+    engine = record.engine["name"] if record.engine else ""
+    scored = (record.probe, str(record.limit), record.precision, str(record.context), engine)
     return (record.experiment, *model, *scored, *probe)
 
 
