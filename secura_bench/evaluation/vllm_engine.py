@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +98,19 @@ def lent_engine(
     from vllm import LLM
 
     on_it: dict[str, Any] = {"enable_lora": True, "max_loras": 1, "max_lora_rank": room_for(adapter)} if adapter else {}
-    llm = LLM(
-        model=str(folder),
-        tokenizer=str(tokenizer),
-        dtype=str(dtype).rpartition(".")[2],
-        max_model_len=longest,
-        generation_config="vllm",  # and not the model's own, which may penalise repetitions
-        enforce_eager=True,  # compiling takes longer than a scoring's texts
-        use_tqdm_on_load=False,
-        seed=0,
-        **_memory(),
-        **on_it,
-    )
+    with _unsignalled():
+        llm = LLM(
+            model=str(folder),
+            tokenizer=str(tokenizer),
+            dtype=str(dtype).rpartition(".")[2],
+            max_model_len=longest,
+            generation_config="vllm",  # and not the model's own, which may penalise repetitions
+            enforce_eager=True,  # compiling takes longer than a scoring's texts
+            use_tqdm_on_load=False,
+            seed=0,
+            **_memory(),
+            **on_it,
+        )
     try:
         yield Engine(llm, adapter)
     finally:
@@ -140,6 +143,20 @@ def _memory() -> dict[str, Any]:
             f"{_LEFT / 2**30:.0f} are left to it; {WAY_OUT}."
         )
     return {"gpu_memory_utilization": (free - _LEFT) / total}
+
+
+@contextmanager
+def _unsignalled() -> Iterator[None]:
+    """Within this context processes are begun that are not told of SIGINT and SIGTERM, which go to a whole group.
+
+    A run that is stopped ends the engine itself; one that dies at its start would be waited for without an end.
+    """
+    resource_tracker.ensure_running()  # which lets the signals through again when it begins
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _is_of_cpus() -> bool:

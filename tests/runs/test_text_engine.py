@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ def test_the_texts_are_those_of_the_bench(method: Any, forms: list[str], tmp_pat
     assert [each["form"] for each in note["compared"]] == forms
     assert box.open == 0 and not (theirs / "engine").exists()
     assert all(made["dtype"] == "float32" and made["kv_cache_memory_bytes"] for made in box.made)
+    assert all({signal.SIGINT, signal.SIGTERM} <= made["blocked"] for made in box.made), "the run ends it itself"
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
 
 
 def test_an_engine_that_writes_something_else_is_refused(

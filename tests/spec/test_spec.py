@@ -153,6 +153,7 @@ def test_a_resolved_run_is_a_spec_again(spec_file: Path, tmp_path: Path) -> None
         ("train.micro_batch_size", "auto", True),  # and a gradient is summed in another order
         ("train.kernels", "chunked", True),
         ("train.offload", "activations", False),
+        ("evaluate.engine", "vllm", True),
         ("methods", "[{name: lora, r: 2, alpha: 16}]", False),  # a default spelled out
         ("tasks", "[tiny_group, tiny_count]", False),
         ("evaluate.batch_size", "5", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class LLM:
         from transformers import AutoModelForCausalLM
 
         files = {path.name for path in Path(model).iterdir()}
-        LLM.made.append({"model": model, "files": files, **settings})
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        LLM.made.append({"model": model, "files": files, "blocked": blocked, **settings})
         LLM.open += 1
         self.settings, self.path = settings, model
         if not (Path(settings["tokenizer"]) / "tokenizer.json").is_file():
