@@ -40,7 +40,8 @@ def divided(device: str, deadline: float) -> Path:
     """Have all steps taken with divided weights by ``deadline``; return the folder that has what they came to.
 
     Raises:
-        RuntimeError: The processes failed, or were late; it has their last words.
+        TimeoutError: There is no time for it.
+        RuntimeError: The processes failed; it has their last words.
     """
     folder = Path(tempfile.mkdtemp(prefix="gpu-check-"))
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes(device)), __file__]
@@ -53,11 +54,11 @@ def divided(device: str, deadline: float) -> Path:
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         )
         try:
-            code: int | str = process.wait(timeout=max(1.0, deadline - time.monotonic()))
+            code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.terminate()  # torchrun ends what it started
             process.wait()
-            code = "none: no time left"
+            raise TimeoutError from None
     if code:
         raise RuntimeError(f"exit code {code}\n{(folder / 'said').read_text(encoding='utf-8')[-4000:]}")
     return folder

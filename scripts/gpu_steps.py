@@ -130,7 +130,9 @@ def loaded(steps: Steps, precision: Any, device: str) -> Any:
 def base() -> Path:
     """Return the folder of a small Llama of random weights, alike on every machine."""
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     folder = Path(tempfile.mkdtemp(prefix="gpu-check-"))
     torch.manual_seed(0)
     config = LlamaConfig(

@@ -107,6 +107,8 @@ def test_divided_steps_that_fail_say_why(monkeypatch: Any) -> None:
     monkeypatch.setattr(gpu_shard, "__file__", "no-such-file.py")
     with pytest.raises(RuntimeError, match=r"exit code [12]\n(.|\n)*no-such-file"):
         gpu_shard.divided("cpu", time.monotonic() + 60)
+    with pytest.raises(TimeoutError):
+        gpu_shard.divided("cpu", time.monotonic())
 
 
 @pytest.mark.parametrize("bits", [4, 8])
