@@ -93,14 +93,14 @@ def test_a_failure_is_the_last_result_and_the_next_process_goes_on_behind_it(mon
 
 
 def test_weights_divided_among_one_are_the_whole_ones(tmp_path: Path, monkeypatch: Any) -> None:
-    """In fp32 bit for bit; in bf16 they are gathered in it, and rounded more."""
+    """In fp32 but for the order of sums, which the number of threads decides; in bf16 gathered in it."""
     ((code, _, said),) = together(1, gpu_shard.main, "cpu", tmp_path, cwd=tmp_path)
     assert code == 0, said
     monkeypatch.setattr(gpu_shard, "divided", lambda device, deadline: tmp_path)
     for method in gpu_shard.METHODS:
         for precision in gpu_options.PRECISIONS:
             found = gpu_options.in_parts(method, precision, "cpu", 0.0)
-            assert found["within"] and found["same"] >= (precision == "fp32")
+            assert found["within"] and found["gradient"] < (1e-5 if precision == "fp32" else 0.05), found
 
 
 def test_divided_steps_that_fail_say_why(monkeypatch: Any) -> None:
