@@ -162,7 +162,9 @@ def main() -> None:
         share(f"LoRA, 8 rows, {name}, all at once", 4, batches, before)
         share(f"LoRA, 8 rows, {name}, auto", 4, batches, after)
     before, after = compare([scoring(model, chat, 0.0), scoring(model, chat)], mixed)
-    report("padding through MLPs / scored without, 8 rows, mixed", before / after, "", f"{before:.2f} s / {after:.2f} s")
+    report(
+        "padding through MLPs / scored without, 8 rows, mixed", before / after, "", f"{before:.2f} s / {after:.2f} s"
+    )
     share("teacher-forced scoring, 8 rows, mixed, padding through MLPs", 2, mixed, before)
     share("teacher-forced scoring, 8 rows, mixed", 2, mixed, after)
     if find_spec("trl") is None:
