@@ -1,4 +1,5 @@
-"""Write docs/results from the records that this repository carries: the report as Markdown, its pictures as PNG.
+"""Write docs/results from the records that this repository carries: the report as Markdown, as one page that needs no
+network (page.html), and its pictures as PNG.
 
 ``python scripts/make_docs.py``. It is what ``secura-bench report results/`` prints in a fresh clone; a test holds the
 two together. Runs of your own in ``results/`` are left out: only records under version control count.
@@ -62,6 +63,7 @@ def make_reports(results: Path) -> dict[str, Report]:
         "differences.md": make_report(runs, ["differences"]),
         "norms.md": make_report(runs, ["norms"]),
         "against_paper.md": make_report(runs, against=publication("secura")),
+        "against_peft.md": make_report(runs, against=publication("peft")),
     }
 
 
@@ -118,6 +120,7 @@ def main() -> int:
         shutil.rmtree(DOCS, ignore_errors=True)
         for name, report in reports.items():
             write_atomically(DOCS / name, render(report, "markdown"))
+        write_atomically(DOCS / "page.html", render(reports["report.md"], "html"))
         for page in QUOTING:
             text = requoted(page.read_text(encoding="utf-8"), reports["report.md"].studies)
             page.write_text(with_rows(text, (DOCS / "report.md").read_text(encoding="utf-8")), encoding="utf-8")

@@ -29,9 +29,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("file", "options"),
     [
         ("report.md", []),
+        ("page.html", ["--format", "html"]),
         ("differences.md", ["--table", "differences"]),
         ("norms.md", ["--table", "norms"]),
         ("against_paper.md", ["--against", "paper"]),
+        ("against_peft.md", ["--against", "peft"]),
     ],
 )
 def test_docs_are_the_report_of_the_records(results: Path, file: str, options: list[str]) -> None:

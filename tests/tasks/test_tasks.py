@@ -23,12 +23,12 @@ def test_the_papers_lists() -> None:
     assert expand("exp1_mcq") == ("absnarr", "objcount", "playdiag", "colorreason")
     assert expand("exp1_qa") == ("gsm8k", "newsde", "newsit", "newses", "alpaca")
     assert len(expand("exp2")) == 8
-    texts = {"wikitext", "wikitext_256", "wikitext_10000", "cnndm_text"}
-    ours = {*expand("paper16"), *expand("f_task"), "commonsenseqa"}
+    texts = {"wikitext", "wikitext_256", "wikitext_10000", "cnndm_text", "cnndm_lead"}
+    ours = {*expand("paper16"), *expand("f_task"), "commonsenseqa", "csqa_cloze"}
     theirs = {*expand("trace"), *expand("olora_order4")}
     real = {name for name in task_files() if load_task(name).local and not load_task(name).labels}
     assert real == ours | theirs | texts
-    assert (len(ours), len(theirs)) == (20, 23)
+    assert (len(ours), len(theirs)) == (21, 23)
 
 
 def test_licences_that_bind_are_marked() -> None:
