@@ -1,8 +1,8 @@
-"""Write docs/results from the records that this repository carries: the report as Markdown, as one page that needs no
-network (page.html), and its pictures as PNG.
+"""Write docs/results from the records that this repository carries: report, page and pictures.
 
-``python scripts/make_docs.py``. It is what ``secura-bench report results/`` prints in a fresh clone; a test holds the
-two together. Runs of your own in ``results/`` are left out: only records under version control count.
+``python scripts/make_docs.py``. It is what ``secura-bench report results/`` prints in a fresh clone, as Markdown and as
+one page that needs no network (page.html); a test holds the two together. Runs of your own in ``results/`` are left
+out: only records under version control count.
 
 What other pages quote is written anew, too: what ``secura-bench compare`` says, between ``<!-- compared: EXPERIMENT
 PROTOCOL ONE OTHER -->`` (a task may follow; EXPERIMENT/MODEL where it was made of several) and ``<!-- end of compared

@@ -25,6 +25,9 @@ _STRANGE: Mapping[str, tuple[Coordinate, ...]] = {
     "methods": ("after", "step"),
 }
 """By layout, the coordinates without which no number finds its place, and those with which none does."""
+_MODES = {"scores": "separate", "stages": "sequence", "matrix": "sequence"}
+"""By layout, how the tasks of its experiments are trained; others take either."""
+_TRAINED = {"separate": "each alone", "sequence": "one after another"}
 
 
 def check_names(yaml: YamlFile, file: PublicationFile) -> None:
@@ -50,8 +53,9 @@ def check_names(yaml: YamlFile, file: PublicationFile) -> None:
         if table.layout == "counts":
             continue
         if table.file is None or not table.values:
-            missing = "file" if table.file is None else "values"
-            raise yaml.error((*at, missing), "this key is required and missing.")
+            means = f"the columns of {table.file} that hold numbers" if table.file else "the CSV with the numbers"
+            missing = "values" if table.file else "file"
+            raise yaml.error((*at, missing), f"this key is required and missing: {means}.")
         _check_layout(yaml, at, table)
         for metric in table.scales:
             if metric not in file.metrics:
@@ -63,6 +67,14 @@ def check_names(yaml: YamlFile, file: PublicationFile) -> None:
             if part.experiment not in file.experiments:
                 said = unknown_name("experiment", part.experiment, file.experiments)
                 raise yaml.error((*below, "experiment"), said)
+            if (mode := file.experiments[part.experiment].mode) != _MODES.get(table.layout, mode):
+                said = f"{table.layout} is of tasks that are trained {_TRAINED[_MODES[table.layout]]}"
+                fits = [name for name, of in _MODES.items() if of == mode]
+                raise yaml.error(
+                    (*below, "experiment"),
+                    f"{said}, and those of {part.experiment} are {_TRAINED[mode]} (mode: {mode}); "
+                    f"{', '.join(fits)} or methods would do.",
+                )
             for metric in part.metrics:
                 if metric not in file.metrics:
                     raise yaml.error((*below, "metrics"), unknown_name("metric", metric, file.metrics))

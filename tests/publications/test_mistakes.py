@@ -17,7 +17,7 @@ models: {tiny: Tiny-1B}
 tasks: {tiny_count: count, tiny_group: group}
 metrics: {accuracy: {}}
 methods: {lora: {printed: LoRA}, ewc: {printed: EWC}}
-experiments: {two: {sequence: [tiny_count, tiny_group]}}
+experiments: {two: {mode: separate, sequence: [tiny_count, tiny_group]}}
 tables:
   one:
     caption: accuracy
@@ -46,6 +46,13 @@ def _read(folder: Path, text: str = _YAML, numbers: bytes = _CSV) -> dict[str, f
         ("protocol: generate", "protocol: genarate", r":3: protocol: unknown protocol 'genarate'. Did you mean 'gen"),
         ("{accuracy: {}}\nm", "{accuracy: {protocol: generat}}\nm", r":6: metrics.accuracy.protocol: unknown protocol"),
         ("printed: EWC", "printed: LoRA", r":7: methods.ewc: 'LoRA' is what lora is printed as already\."),
+        (
+            "mode: separate, ",
+            "",
+            r":17: tables.one.parts.0.experiment: scores is of tasks that are trained each alone, and those of two are "
+            r"one after another \(mode: sequence\); stages, matrix or methods would do\.",
+        ),
+        ("    values: {accuracy: {}}\n", "", r"tables.one.values: this key is required and missing: the columns of"),
         ("scores", "matrix", r":12: tables.one.layout: matrix needs the after of each number: say it in 'columns'\."),
         ("task: task}", "after: task}", r":12: tables.one.layout: scores needs the task of each number"),
         ("task: task}", "task: task, step: task}", r"scores has no place for a number's step; stages has one"),

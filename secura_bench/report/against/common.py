@@ -89,5 +89,6 @@ _ORDERED = ("scores", "stages")
 
 def _reading(shape: Shape) -> str:
     how = " ".join(dict.fromkeys(part.of.about for part in shape.parts if part.of.about))
-    rows = "Rows of base and MTL are not in the paper; other methods' are yours."
+    lacking = [called for called, name in (("base", "base"), ("MTL", "mtl")) if not shape.row_of(name)]
+    rows = f"Rows of {' and '.join(lacking)} are not in the paper; other methods' are yours." if lacking else ""
     return f"{how} –: no record. {rows if shape.table.layout in ('scores', 'stages') else ''}".strip()

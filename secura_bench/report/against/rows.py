@@ -64,10 +64,11 @@ def lines_of(shape: Shape, sources: Sequence[Source], models: Sequence[str]) -> 
     was run on each.
     """
     parts = {source.studies[m]: source.part for source in sources for m in models if m in source.studies}
-    lines = [PaperRow("base", "base", dict.fromkeys(parts, BASE))]
-    lines += [] if "mtl" in shape.methods else _same_label(parts, "mtl")
+    untrained = shape.row_of("base")
+    lines = [PaperRow("base", untrained or "base", dict.fromkeys(parts, BASE))]
+    lines += [] if shape.row_of("mtl") else _same_label(parts, "mtl")
     instead: dict[tuple[Study, Key], str] = {}
-    for name in shape.methods:
+    for name in [name for name in shape.methods if name != untrained]:
         for varied in _variants(shape, name, parts):
             chosen: dict[Study, Key] = {}
             for study, part in parts.items():

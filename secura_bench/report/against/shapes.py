@@ -85,6 +85,11 @@ class Shape:
         named = f"Table {self.id}" if self.id[:1].isdigit() else self.id.replace("_", " ")
         return f"{self.publication.file.short} {named} · {self.table.caption}".lstrip()
 
+    def row_of(self, registered: str) -> str:
+        """Return which of its rows is of a registered method (``base``, ``mtl``); empty where none is."""
+        of = self.publication.file.methods
+        return next((name for name in self.methods if (of[name].method or name) == registered), "")
+
     @property
     def merged(self) -> bool:
         """Whether its numbers are averages over the models."""

@@ -121,7 +121,7 @@ def _table(shape: Shape, sources: Sequence[Source], against: bool) -> Table:
                         place = Place(shape.id, model, task, line.name, metric, variant=varied)
                         reasons = not_the_same(shape, of_models)
                         entries.append(number_of(cell, place, runs, source.part, line, against, reasons))
-            strong = line.name in ("base", "mtl")
+            strong = "base" in (line.name, line.label) or line.name == "mtl"
             shown = f"{line.name} {shape.vary}={line.variant}" if line.variant else line.label
             rows.append(Row((section, shown, *entries), {"model": section, "method": shown}, section, strong))
     without = [model for model in shape.publication.file.models if model in shape.models and model not in there]

@@ -66,6 +66,31 @@ def test_a_strangers_publication_stands_beside_cell_by_cell(strangers: Path) -> 
     assert "an invented paper, Table 1" in notes and "Published, and not run here: ewc." in notes
 
 
+@pytest.mark.parametrize("called", ["base", "zero_shot"])
+def test_a_published_row_of_the_base_is_the_bases(strangers: Path, called: str) -> None:
+    """Whatever it is called there, the untouched model has one row, with the published number in it."""
+    text = strangers.read_text(encoding="utf-8")
+    for old, new in (
+        ("methods:\n", f"methods:\n  {called}: {{method: base, printed: Untrained}}\n"),
+        ("sequence: [tiny_count", "mode: separate\n    sequence: [tiny_count"),
+        ("layout: matrix", "layout: scores"),
+        ("after: trained, ", ""),
+        ("mine.csv", "alone.csv"),
+        ("shares:", "#"),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    strangers.write_text(text, encoding="utf-8")
+    (strangers.parent / "alone.csv").write_text("method,scored,accuracy\nUntrained,count,12.0\nLoRA,count,81.2\n")
+    runs = [run_of("base", {(None, "tiny_count"): 10.0}, ("tiny_count",), mode="separate")]
+    runs += [run_of("lora", {("tiny_count", "tiny_count"): 81.2}, ("tiny_count",), mode="separate")]
+    (table,) = make_report(runs, against=publication(str(strangers))).tables
+    first = {row.of["method"]: row.entries[2] for row in table.rows}
+    assert [row.of["method"] for row in table.rows] == ["base", "lora"]
+    assert isinstance(first["base"], Number) and (first["base"].cell.value, first["base"].published) == (10.0, 12.0)
+    assert "Rows of MTL are not in the paper" in " ".join(table.notes)
+
+
 def test_what_does_not_hold_is_the_reason(strangers: Path) -> None:
     (table,) = make_report(_mine({"steps": 60}), against=publication(str(strangers))).tables
     reasons = {e.reason for method, *_, e in _beside(table) if method == "lora" and e.published and not e.cell.missing}
