@@ -69,7 +69,9 @@ agree: setup
 	$(BIN)/python scripts/agree.py
 	$(BIN)/python scripts/agree_answers.py
 
+# What cannot be brought is left out there, with the reason.
 gpu-check: setup
+	-$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[quantised,liger]'
 	$(BIN)/python scripts/gpu_check.py
 
 docs: setup

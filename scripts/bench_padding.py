@@ -27,6 +27,7 @@ from secura_bench.data.dataset import load_data
 from secura_bench.data.example import Example, Task
 from secura_bench.data.streams import RowStream
 from secura_bench.evaluation.predicting.teacher_forced import teacher_forced
+from secura_bench.models import unpadded
 from secura_bench.models.load import find_model, load_model, load_tokenizer
 from secura_bench.spec.sections import DataSpec, TrainSpec
 from secura_bench.training.loop import TrainingLoop
@@ -60,10 +61,11 @@ def training(model: nn.Module, method: Any, chat: ChatFormat, size: Any) -> Side
     return step
 
 
-def scoring(model: nn.Module, chat: ChatFormat) -> Side:
-    """Return teacher-forced scoring of a batch."""
+def scoring(model: nn.Module, chat: ChatFormat, worth_it: float = unpadded._WORTH_IT) -> Side:
+    """Return teacher-forced scoring of a batch; where it is never ``worth_it``, padding goes through the MLPs too."""
 
     def score(rows: Sequence[Example]) -> None:
+        unpadded._WORTH_IT = worth_it
         for _ in teacher_forced(model, rows, chat, BATCH):
             pass
 
@@ -159,7 +161,12 @@ def main() -> None:
         report(f"all rows at once / micro_batch_size: auto, 8 rows, {name}", before / after, goal, detail)
         share(f"LoRA, 8 rows, {name}, all at once", 4, batches, before)
         share(f"LoRA, 8 rows, {name}, auto", 4, batches, after)
-    share("teacher-forced scoring, 8 rows, mixed", 2, mixed, compare([scoring(model, chat)], mixed)[0])
+    before, after = compare([scoring(model, chat, 0.0), scoring(model, chat)], mixed)
+    report(
+        "padding through MLPs / scored without, 8 rows, mixed", before / after, "", f"{before:.2f} s / {after:.2f} s"
+    )
+    share("teacher-forced scoring, 8 rows, mixed, padding through MLPs", 2, mixed, before)
+    share("teacher-forced scoring, 8 rows, mixed", 2, mixed, after)
     if find_spec("trl") is None:
         print("TRL's SFTTrainer: not compared; trl is not installed: pip install 'secura-bench[trl]'")
         return

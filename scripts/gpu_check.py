@@ -1,4 +1,4 @@
-"""What only a GPU shows, in ten minutes: methods against the CPU, memory against the plan, the gpu tests, speed.
+"""What only a GPU shows, in ten minutes: methods against the CPU, options, memory, tests, speed.
 
     python scripts/gpu_check.py                   on CUDA where there is a device, else what a CPU can do of it
     python scripts/gpu_check.py --budget 420      in so many seconds: what does not fit is left out, and said
@@ -43,12 +43,15 @@ class Part:
     name: str
     title: str
     least: float
+    goes_on: bool = False
+    """Whether it is taken up again after a failure, which ends its process."""
 
 
 PARTS = (
     Part("environment", "The machine", 15),
     Part("runs", "Every method on CUDA against the CPU", 60),
-    Part("memory", "Peak memory against the plan's forecast", 90),
+    Part("options", "Each option beside the same steps without it", 60, goes_on=True),
+    Part("memory", "Peak memory against the plan's forecast", 90, goes_on=True),
     Part("tests", "The tests marked gpu", 60),
     Part("speed", "Speed", 25),
 )
@@ -64,6 +67,10 @@ def results(part: str, deadline: float, device: str, after: int) -> Iterator[dic
         from gpu_runs import results as runs
 
         yield from runs(deadline, device)
+    elif part == "options":
+        from gpu_options import results as options
+
+        yield from options(deadline, device, after)
     elif part == "memory":
         from gpu_memory import results as memory
 
@@ -116,7 +123,7 @@ def do(part: Part, seconds: float, device: str, keep: Any) -> None:
             done += 1
         elif not failed:
             return
-        if part.name != "memory" or done == before or end - time.monotonic() < 30:
+        if not part.goes_on or done == before or end - time.monotonic() < 30:
             return
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "datasets", "pydantic", "nltk", "sacrebleu")
+PACKAGES = (
+    "torch", "transformers", "peft", "accelerate", "numpy", "datasets", "pydantic", "nltk", "sacrebleu", "bitsandbytes",
+    "liger_kernel",
+)  # fmt: skip
 
 
 def results(device: str) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from gpu_few_bits import hold
 from measure_plan import LIMIT, Point, stages, train_of
 
 CONTEXT, STEPS = 600, 6
@@ -23,24 +26,33 @@ CONTEXT, STEPS = 600, 6
 LARGE: dict[str, Any] = {"precision": "bf16_stochastic", "gradient_checkpointing": True}
 
 
-def point(method: str, size: str, batch: int = 1, tasks: int = 1, **train: Any) -> Point:
+def point(
+    method: str, size: str, batch: int = 1, tasks: int = 1, bits: Literal[4, 8] | None = None, **train: Any
+) -> Point:
     """Return a point of whole rows, half of whose tokens are answers."""
     options = train.pop("options", {})
-    return Point(
-        method, size, batch, CONTEXT, options, {"steps": STEPS, "precision": "bf16", **train}, tasks, CONTEXT // 2
-    )
+    settings = {"steps": STEPS, "precision": "bf16", **train}
+    return Point(method, size, batch, CONTEXT, options, settings, tasks, CONTEXT // 2, bits)
 
+
+ON_FEW_BITS = {"boundary": "continue"}
 
 POINTS = (
     point("lora", "llama3-8b"),
     point("secura", "llama3-8b", options={"r": 150, "m": 200}),
     point("seq", "qwen2-1.5b"),
     point("seq", "llama3-8b", **LARGE),
+    point("lora", "llama3-8b", bits=4, options=ON_FEW_BITS),
+    point("secura", "llama3-8b", bits=4, options={"r": 150, "m": 200}),
+    point("lora", "llama3-8b", 4, kernels="chunked"),
+    point("lora", "llama3-8b", 4, offload="activations"),
     point("dora", "llama3-8b"),
     point("base", "llama3-8b", 16),
     point("lora", "llama3-8b", 4),
     point("cur_lora", "llama3-8b", options={"r": 150}),
     point("secura", "llama3-8b", options={"r": 150, "m": 200, "fusion_step": 20}),
+    point("lora", "llama3-8b", bits=8, options=ON_FEW_BITS),
+    point("ewc", "qwen2-1.5b", tasks=2, options={"fisher_samples": 2, "fisher_dtype": "bf16"}),
     point("i_lora", "llama3-8b"),
     point("cabr_lora", "llama3-8b"),
     point("lora", "llama3-8b", 8, gradient_checkpointing=True),
@@ -95,12 +107,18 @@ def context() -> dict[str, Any]:
 
 def held(chosen: Point, device: torch.device) -> dict[str, Any]:
     """Return a point's forecast, its measured peak by stage, and seconds a step; a failure is in ``error``."""
-    import traceback
+    from secura_bench.models.quantised import missing_package
+    from secura_bench.spec.loading import LoadSpec
 
     found: dict[str, Any] = {"name": chosen.name, "forecast": forecast(chosen), "bound": LIMIT}
     need = found["forecast"]["total"]
+    if chosen.bits:
+        if reason := missing_package(LoadSpec(bits=chosen.bits)):
+            return {**found, "skipped": reason}
+        whole = forecast(replace(chosen, bits=None))  # as it is made
+        need = max(need, whole["weights"] + whole["process"])
     if device.type == "cuda" and need > torch.cuda.mem_get_info()[1]:
-        return {**found, "skipped": f"{need / 2**30:.0f} GiB are forecast, more than the device has"}
+        return {**found, "skipped": f"{need / 2**30:.0f} GiB are needed, more than the device has"}
     try:
         found |= measured(chosen, device)
     except Exception as error:
@@ -111,7 +129,7 @@ def held(chosen: Point, device: torch.device) -> dict[str, Any]:
         if device.type == "cuda":
             torch.cuda.empty_cache()
     peak = max(found["stages"].values())
-    ratio = (need - found["forecast"]["process"]) / peak if peak else None
+    ratio = (found["forecast"]["total"] - found["forecast"]["process"]) / peak if peak else None
     return {**found, "measured": peak, "ratio": ratio, "within": ratio is not None and abs(ratio - 1) <= LIMIT}
 
 
@@ -121,6 +139,7 @@ def forecast(chosen: Point) -> dict[str, float]:
     from secura_bench.estimates.memory import PROCESS, Scoring, memory_of
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import shape_of, shapes_of
+    from secura_bench.spec.loading import LoadSpec
 
     shape, train = shape_of(chosen.size), train_of(chosen)
     if shape is None:
@@ -128,7 +147,8 @@ def forecast(chosen: Point) -> dict[str, float]:
     footprint = build_method(chosen.method, **chosen.options).footprint()
     scoring = Scoring(chosen.batch, chosen.context, chosen.answers, 0, ("teacher_forced",))
     count = restricted(count_on_shape(footprint, shape, lambda: shapes_of(chosen.size)), shape, train)
-    memory = memory_of(footprint, count, shape, train, scoring, chosen.answers, chosen.tasks, on_gpu=True)
+    load = LoadSpec(bits=chosen.bits)
+    memory = memory_of(footprint, count, shape, train, scoring, chosen.answers, chosen.tasks, on_gpu=True, load=load)
     parts = {name: float(getattr(memory, name)) for name in MEMORY}
     return {"total": memory.device, "process": float(PROCESS), **parts}
 
@@ -141,7 +161,7 @@ def measured(chosen: Point, device: torch.device) -> dict[str, Any]:
     from secura_bench.estimates.formulas import training_flops
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import shape_of
-    from secura_bench.training.precision import new_accelerator
+    from secura_bench.training.precision import new_accelerator, weights_dtype
 
     train = train_of(chosen)
     peaks: dict[str, int] = {}
@@ -159,6 +179,8 @@ def measured(chosen: Point, device: torch.device) -> dict[str, Any]:
     accelerator = new_accelerator(train.precision, cpu=device.type == "cpu")
     began = time.perf_counter()
     model = random_model(chosen.size, train.precision, device)
+    if chosen.bits:
+        hold(model, chosen.bits, weights_dtype(train.precision))
     built = time.perf_counter() - began
     reset(device)
     for stage in stages(chosen, model, accelerator, on_step):

@@ -38,7 +38,7 @@ def line(result: Result) -> str:
     return f"{verdict(result):<8} {result['name']}  {why or figures}"
 
 
-SHOWN = ("loss", "text", "ratio", "seconds", "seconds_a_step", "tokens_a_second", "outcome")
+SHOWN = ("loss", "gradient", "text", "ratio", "seconds", "seconds_a_step", "tokens_a_second", "outcome")
 
 
 def summary(found: Result) -> str:
@@ -62,6 +62,7 @@ def page(found: Result) -> Iterator[str]:
     writers: dict[str, Callable[[Sequence[Result]], Iterator[str]]] = {
         "environment": _environment,
         "runs": _runs,
+        "options": _options,
         "memory": lambda results: _memory(results, rate),
         "tests": _tests,
         "speed": lambda results: _speed(results, rate),
@@ -102,6 +103,31 @@ def _runs(results: Sequence[Result]) -> Iterator[str]:
             yield f"  other scores: {', '.join(result['different']) or 'none'}"
         elif "loss" not in result:
             yield f"- {result['name']}: all runs in {result['seconds']:.0f} s"
+
+
+def _options(results: Sequence[Result]) -> Iterator[str]:
+    yield from _table(
+        ("option", "loss apart", "at most", "gradient apart", "at most", "same bits", "verdict"),
+        [
+            (
+                r["name"], _short(r["loss"]), _bound(r, "loss"), _short(r["gradient"]), _bound(r, "gradient"),
+                "yes" if r["same"] else "no", verdict(r),
+            )
+            for r in results if "gradient" in r
+        ],
+    )  # fmt: skip
+    yield ""
+    for result in results:
+        if "joins" in result:
+            places = "taken by waiting ones" if result["joins"] else "left as they are"
+            yield f"- {result['name']}: places of rows that have ended are {places}; texts as of each row alone"
+            yield f"  {_short(result['text'])}, at least {result['bound']['text']}: {verdict(result)}"
+        if "processes" in result:
+            yield f"- {result['name']}: {result['processes']} processes"
+
+
+def _bound(result: Result, key: str) -> str:
+    return _short(result["bound"][key]) if result["bound"] else "0"
 
 
 def _memory(results: Sequence[Result], rate: float | None) -> Iterator[str]:

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 LIMIT = 0.15
 """How far an estimate may be off."""
@@ -53,13 +53,16 @@ class Point:
     train: dict[str, Any] = field(default_factory=dict)
     tasks: int = 1
     answers: int = 16
+    bits: Literal[4, 8] | None = None
+    """Of the base's linear weights, which ``gpu_memory`` holds so: on a CPU nothing does."""
 
     @property
     def name(self) -> str:
         """What the table calls it."""
         extras = [f"{key} {value}" for key, value in (*self.options.items(), *self.train.items())]
         tasks = [f"{self.tasks} tasks"] if self.tasks > 1 else []
-        return ", ".join([f"{self.method} {self.size}", f"{self.batch} × {self.context}", *extras, *tasks])
+        bits = [f"{self.bits} bits"] if self.bits else []
+        return ", ".join([f"{self.method} {self.size}", f"{self.batch} × {self.context}", *extras, *tasks, *bits])
 
 
 POINTS = (

@@ -56,11 +56,14 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 JobAcctGatherType=jobacct_gather/none
 MailProg=/bin/true
+GresTypes=gpu
 ReturnToService=2
 KillWait=30
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) Gres=gpu:2 State=UNKNOWN
 PartitionName=box Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
+  # GPUs in name alone: what asks for two is started as two processes, which find none and compute on the CPU.
+  printf '%s\n' AutoDetect=off 'Name=gpu File=/dev/null' 'Name=gpu File=/dev/zero' > "$box/gres.conf"
   export SLURM_CONF="$box/slurm.conf"
   slurmctld
   slurmd -N "$host"

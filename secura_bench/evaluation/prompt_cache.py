@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from secura_bench.models.head import head_at
+from secura_bench.models.unpadded import unpadded
 
 _WORTH_IT = 4  # tokens
 
@@ -103,16 +104,17 @@ def read(model: nn.Module, prompts: Sequence[Sequence[int]], pad_id: int, openin
         mask[row, longest - len(prompt) + done :] = 1
     ids, mask = ids.to(device), mask.to(device)
     positions = done + (mask.cumsum(dim=1) - 1).clamp(min=0)
-    mask = torch.cat([mask.new_ones((len(prompts), done)), mask], dim=1)
     cache = opening.begin(model, len(prompts))
-    output = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
+    with unpadded(model, mask):
+        mask = torch.cat([mask.new_ones((len(prompts), done)), mask], dim=1)
+        output = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
     return Prompts(cache, mask, mask.sum(dim=1), output.logits[:, -1])
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from sessions import forget_device
 
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic products want before CUDA begins
+sys.path.insert(0, str(ROOT / "scripts"))
+from gpu_steps import one_order
 
 DEVICE = "cuda"
 
@@ -34,14 +36,5 @@ def device() -> str:
 @pytest.fixture
 def deterministic() -> Iterator[None]:
     """Let everything be computed in one order, so that runs can be compared bit by bit."""
-    kernels = torch.backends.cuda
-    before = kernels.flash_sdp_enabled(), kernels.mem_efficient_sdp_enabled(), kernels.cudnn_sdp_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    for enable in (kernels.enable_flash_sdp, kernels.enable_mem_efficient_sdp, kernels.enable_cudnn_sdp):
-        enable(False)
-    yield
-    torch.use_deterministic_algorithms(False)
-    for enable, was in zip(
-        (kernels.enable_flash_sdp, kernels.enable_mem_efficient_sdp, kernels.enable_cudnn_sdp), before, strict=True
-    ):
-        enable(was)
+    with one_order():
+        yield

@@ -37,6 +37,22 @@ def test_the_script_is_as_it_was_read(file: str, gpus: int, extra: tuple[str, ..
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
 
 
+def test_each_process_of_a_run_is_told_what_torchrun_tells(tmp_path: Path, monkeypatch) -> None:
+    """By a srun that starts two processes, of which each writes what it was told."""
+    programs = {
+        "srun": 'for n in 0 1; do SLURM_PROCID=$n SLURM_LOCALID=$n SLURM_NTASKS=2 "$@"; done',
+        "python": 'echo "$RANK $LOCAL_RANK $WORLD_SIZE $MASTER_ADDR $MASTER_PORT ${@: -2}"',
+    }
+    for name, what in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{what}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    script = Slurm(["spec.yaml"], 2, 1, (), print).script("pair", ["pair/a", "pair/b c"], 1, tmp_path)
+    told = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "20007", "SLURM_ARRAY_TASK_ID": "1"}
+    done = subprocess.run(["bash"], input=script, env=told, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{n} {n} 2 127.0.0.1 20007 --only pair/b c" for n in (0, 1)]
+
+
 def test_the_page_shows_the_script() -> None:
     assert (GOLDEN / "cpu.sh").read_text() in (ROOT / "docs" / "launch" / "slurm.md").read_text()
 
@@ -166,6 +182,29 @@ def test_a_run_that_slurm_stops_is_queued_again_and_ends_equal(work: Path, peace
     assert "going on where it stopped" in log
     shutil.rmtree(work / "results" / ".slurm")
     assert_same(work / "results", peace)
+
+
+@pytest.mark.slow
+def test_two_processes_divide_a_runs_weights_and_find_what_one_finds(work: Path, box: None, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    spec = (work / "spec.yaml").read_text().replace("steps: 4", "shard: full, eps: 1.0e-4, steps: 2")
+    spec = spec.replace("r: 2}", "r: 2, dropout: 0.0}")  # whose draws are each process's own
+    scores = {}
+    for name, words in (("one", ()), ("two", ("--launcher", "slurm", "--gpus-per-run", "2"))):
+        (work / name).mkdir()
+        (work / name / "spec.yaml").write_text(spec)
+        sent = secura_bench("run", "spec.yaml", *words, cwd=work / name)
+        assert sent.returncode == 0, sent.stderr
+        until(lambda name=name: len(list(find_records(work / name / "results"))) == 2)  # type: ignore[misc]
+        records = {path.parent.name: json.loads(path.read_text()) for path in find_records(work / name / "results")}
+        scores[name] = {
+            (run, number, metric): value
+            for run, record in records.items()
+            for number, score in enumerate(record["scores"])
+            for metric, value in score["values"].items()
+            if value is not None
+        }
+    assert scores["one"] and scores["two"] == pytest.approx(scores["one"], rel=1e-5, abs=1e-5)
 
 
 STOPS_ONCE = '''

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from conftest import example, random_llama
+from mixtures import KINDS, mixture
 
 from secura_bench.data.example import Task
 from secura_bench.data.streams import RowStream
@@ -54,6 +57,9 @@ SHARDED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Methods that train divided weights, by a name of their own."""
 
+MIXTURES = {f"{kind}-{key}": (kind, *SHARDED[key]) for kind in KINDS for key in ("seq", "lora")}
+"""The same of mixtures of experts, by a name of their own."""
+
 CUT = ("er", "a_gem")
 """Of which the rows are cut by length too, those of a memory among them."""
 
@@ -63,6 +69,7 @@ def steps(
     options: dict[str, Any],
     micro_batch: int | Literal["auto"] | None,
     sharded: Literal["full"] | None = None,
+    make: Callable[[], torch.nn.Module] = random_llama,
 ) -> dict[str, Any]:
     """Train two tasks of two steps each; return the rows that this process fed, each step's gradients and losses."""
     torch.manual_seed(0)
@@ -73,7 +80,7 @@ def steps(
     if name == "ewc" and not sharded:  # which trains the head, and needs no logits
         train = train.model_copy(update={"kernels": ("chunked",)})
     accelerator = new_accelerator(train.precision)
-    model = method.attach(random_llama())
+    model = method.attach(make())
     prepare_training(model, train)
     if divides(train):
         shard(model, accelerator.device, train)
@@ -124,4 +131,6 @@ def do_divided_steps(folder: Path) -> None:
             tell(f"{name}-{size}", steps(name, options, size))
     for key, (name, options) in SHARDED.items():
         tell(f"sharded-{key}", steps(name, options, 2, "full"))
+    for key, (kind, name, options) in MIXTURES.items():
+        tell(f"sharded-{key}", steps(name, options, 2, "full", partial(mixture, kind)))
     (folder / f"{rank}.json").write_text(json.dumps(said))

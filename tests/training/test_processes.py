@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import secura_bench
-from divided_steps import CUT, METHODS, SHARDED, do_divided_steps
+from divided_steps import CUT, METHODS, MIXTURES, SHARDED, do_divided_steps
 from forked import together
 
 from secura_bench.foundation.errors import BenchError
@@ -53,7 +53,7 @@ def test_two_processes_divide_a_step_and_take_the_one_that_one_takes(
             assert torch.allclose(mine, other, atol=1e-5 * max(1.0, float(mine.abs().max())), rtol=0)
 
 
-@pytest.mark.parametrize("name", SHARDED)
+@pytest.mark.parametrize("name", [*SHARDED, *MIXTURES])
 def test_two_processes_that_divide_the_weights_take_the_step_that_one_takes(done: dict[str, Path], name: str) -> None:
     """Losses, gradients before they are clipped, and weights agree to 1e-5 of the largest, boundaries and all."""
     key = f"sharded-{name}"

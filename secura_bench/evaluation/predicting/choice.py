@@ -20,6 +20,7 @@ from secura_bench.evaluation.prompt_cache import NO_OPENING, Opening, Prompts, b
 from secura_bench.evaluation.uncached import log_likelihoods_uncached
 from secura_bench.foundation.errors import DataError
 from secura_bench.models.head import head_at
+from secura_bench.models.unpadded import unpadded
 
 Ids = Sequence[int]
 
@@ -111,7 +112,7 @@ def _continued(
         ids[row, : len(continuation) - 1] = torch.tensor(continuation[:-1])
         mask[row, : len(continuation) - 1] = 1
     ids, mask = ids.to(device), mask.to(device)
-    with head_at(model, mask.bool()):
+    with head_at(model, mask.bool()), unpadded(model, mask):
         output = model(
             input_ids=ids,
             attention_mask=torch.cat([prefix.mask[chosen], mask], dim=1),

@@ -11,6 +11,7 @@ from secura_bench.data.collate import collate
 from secura_bench.data.example import Example
 from secura_bench.evaluation.predictions import Prediction, Scored, long_first
 from secura_bench.models.head import answer_logits
+from secura_bench.models.unpadded import unpadded
 
 
 @torch.no_grad()
@@ -26,7 +27,9 @@ def classify(
     device = next(model.parameters()).device
     for numbers in long_first(examples, batch_size, known):
         mine = [examples[i] for i in numbers]
-        likely = answer_logits(model, collate(mine, pad_id).to(device)).float().log_softmax(dim=-1).tolist()
+        batch = collate(mine, pad_id).to(device)
+        with unpadded(model, batch.attention_mask):
+            likely = answer_logits(model, batch).float().log_softmax(dim=-1).tolist()
         scored = []
         for i, example, values in zip(numbers, mine, likely, strict=True):
             best, right = values.index(max(values)), example.answer_ids[0]  # the first of equals, as NumPy's argmax

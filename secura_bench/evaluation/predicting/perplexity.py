@@ -21,6 +21,7 @@ from secura_bench.data.example import Example
 from secura_bench.evaluation.predictions import Prediction, Scored, long_first
 from secura_bench.evaluation.prompt_cache import config_of
 from secura_bench.models.head import answer_logits
+from secura_bench.models.unpadded import unpadded
 
 
 @torch.no_grad()
@@ -46,7 +47,9 @@ def perplexity(
         for start in range(0, len(pieces), batch_size):
             chunk = pieces[start : start + batch_size]
             batch = collate([piece for _, piece in chunk], chat.pad_id).to(device)
-            losses = F.cross_entropy(answer_logits(model, batch).float(), batch.targets, reduction="none").double()
+            with unpadded(model, batch.attention_mask):
+                logits = answer_logits(model, batch).float()
+            losses = F.cross_entropy(logits, batch.targets, reduction="none").double()
             for row, (i, _) in enumerate(chunk):
                 mine = losses[batch.rows == row]
                 nats[i] += mine.sum().item()

@@ -21,6 +21,7 @@ from secura_bench.evaluation.memory import opening_of
 from secura_bench.evaluation.predictions import Prediction, Scored, long_first
 from secura_bench.evaluation.prompt_cache import Opening
 from secura_bench.models.head import answer_logits, head_at
+from secura_bench.models.unpadded import unpadded
 
 
 @torch.no_grad()
@@ -39,7 +40,8 @@ def teacher_forced(
     for numbers in long_first(examples, batch_size, known):
         rest = [replace(examples[i], prompt_ids=examples[i].prompt_ids[done:]) for i in numbers]
         batch = collate(rest, chat.pad_id).to(device)
-        logits = (_logits_after(model, opening, batch) if done else answer_logits(model, batch)).float()
+        with unpadded(model, batch.attention_mask):
+            logits = (_logits_after(model, opening, batch) if done else answer_logits(model, batch)).float()
         guesses = logits.argmax(dim=-1)
         losses = F.cross_entropy(logits, batch.targets, reduction="none")
         scored = []
