@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from secura_bench.foundation.files import write_atomically
@@ -65,6 +65,12 @@ def make_reports(results: Path) -> dict[str, Report]:
         "against_paper.md": make_report(runs, against=publication("secura")),
         "against_peft.md": make_report(runs, against=publication("peft")),
     }
+
+
+def written(reports: Mapping[str, Report]) -> dict[str, str]:
+    """Return the texts of docs/results by file: the reports, and the page of the first."""
+    texts = {name: render(report, "markdown") for name, report in reports.items()}
+    return texts | {"page.html": render(reports["report.md"], "html")}
 
 
 def requoted(page: str, studies: Sequence[Study]) -> str:
@@ -118,9 +124,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         reports = make_reports(tracked_results(Path(folder)))
         shutil.rmtree(DOCS, ignore_errors=True)
-        for name, report in reports.items():
-            write_atomically(DOCS / name, render(report, "markdown"))
-        write_atomically(DOCS / "page.html", render(reports["report.md"], "html"))
+        for name, text in written(reports).items():
+            write_atomically(DOCS / name, text)
         for page in QUOTING:
             text = requoted(page.read_text(encoding="utf-8"), reports["report.md"].studies)
             page.write_text(with_rows(text, (DOCS / "report.md").read_text(encoding="utf-8")), encoding="utf-8")
