@@ -101,6 +101,7 @@ def validate(
     from secura_bench.estimates.tuning import added
     from secura_bench.evaluation.metric_there import check_metric
     from secura_bench.foundation.errors import SpecError
+    from secura_bench.foundation.wording import counted
     from secura_bench.harness.load import check_installed, load
     from secura_bench.methods.build import build_method
     from secura_bench.models.load import model_label
@@ -163,8 +164,6 @@ def validate(
             "methods": checkpoints,
         }
         for spec in load_specs(name, overrides, checks):
-            runs = len(planned_runs(spec))
-            typer.echo(
-                f"{name}: valid; {spec.experiment} on {spec.model}: {runs} runs of {len(spec.methods)} methods on "
-                f"{len(spec.task_names)} tasks{', and before them ' * bool(spec.tune)}{added(spec)}"
-            )
+            runs, methods = counted(len(planned_runs(spec)), "run"), counted(len(spec.methods), "method")
+            tasks = counted(len(spec.task_names), "task") + ", and before them " * bool(spec.tune) + added(spec)
+            typer.echo(f"{name}: valid; {spec.experiment} on {spec.model}: {runs} of {methods} on {tasks}")

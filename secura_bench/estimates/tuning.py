@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secura_bench.estimates.forecast import Forecast
 from secura_bench.foundation.errors import DataError
-from secura_bench.foundation.wording import duration
+from secura_bench.foundation.wording import counted, duration
 from secura_bench.plan.make import make_plans
 from secura_bench.plan.run import planned_runs
 from secura_bench.spec.experiment import ExperimentSpec
@@ -41,7 +41,7 @@ def added(spec: ExperimentSpec) -> str:
     if spec.tune is None:
         return ""
     trials = trial_experiment(spec)
-    return f"{len(planned_runs(trials))} runs of {trials.experiment}"
+    return f"{counted(len(planned_runs(trials)), 'run')} of {trials.experiment}"
 
 
 def tuning_text(specs: Sequence[ExperimentSpec], forecasts: Sequence[Forecast]) -> Iterator[str]:

@@ -29,6 +29,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: ``1 run``, ``1,200 runs``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def about(count: int) -> str:
     """Return a number that is not known better than to two digits, rounded up: ``1,700`` for 1,623."""
     step = 10 ** max(0, len(str(count)) - 2)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.wording import counted
 from secura_bench.launch.jobs import missing_jobs, refuse_open_threads
 from secura_bench.launch.slurm_queue import folder_of, note_job, queued
 from secura_bench.plan.make import Plan
@@ -102,8 +103,9 @@ class Slurm:
         job = _send(script, folder_of(results))
         note_job(results, job, [run.address for run in runs])
         self.say(
-            f"SLURM job {job}: {_runs(len(runs))}, {self.at_a_time} at a time; `secura-bench status {results}` says "
-            f"where they are, and the same command prints the report when they are done"
+            f"SLURM job {job}: {counted(len(runs), 'run')}, {self.at_a_time} at a time; "
+            f"`secura-bench status {results}` says where they are, and the same command prints the report when they "
+            "are done"
         )
         return outcome
 
@@ -112,7 +114,7 @@ class Slurm:
         command = shlex.join([sys.executable, "-m", "secura_bench", "run", *self.words])
         processes = max(1, self.gpus_per_run)
         return _SCRIPT.format(
-            count=_runs(len(runs)),
+            count=counted(len(runs), "run"),
             notice=NOTICE,
             name=name,
             last=len(runs) - 1,
@@ -126,10 +128,6 @@ class Slurm:
             runs="\n".join(f"  {shlex.quote(run)}" for run in runs),
             launch=(_ALONE if processes == 1 else _TOGETHER).format(command=command),
         )
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _send(script: str, folder: Path) -> str:

@@ -61,5 +61,5 @@ def test_validate(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC)
     done = secura_bench("validate", "spec.yaml", "smoke", cwd=tmp_path)
     assert done.returncode == 0
-    assert "spec.yaml: valid; trial on tiny: 2 runs of 1 methods on 1 tasks" in done.stdout
+    assert "spec.yaml: valid; trial on tiny: 2 runs of 1 method on 1 task" in done.stdout
     assert secura_bench("validate", "none.yaml", cwd=tmp_path).returncode == 2

@@ -113,7 +113,7 @@ def test_trials_are_planned_validated_and_done_one_by_one(work: Path) -> None:
     folder = work.with_name("planned")
     shutil.copytree(work, folder)
     said = secura_bench("validate", "spec.yaml", cwd=folder).stdout
-    assert "4 runs of 3 methods on 1 tasks, and before them 7 runs of trial-tune" in said
+    assert "4 runs of 3 methods on 1 task, and before them 7 runs of trial-tune" in said
     shutil.rmtree(next((folder / "results/trial-tune").glob("tiny-seq-lr-0.001-*")))
     plan = secura_bench("run", "spec.yaml", "--dry-run", cwd=folder).stdout
     assert "runs      7, of them 6 done" in plan and "Settings: to be chosen by trials" in plan
