@@ -103,6 +103,8 @@ def _entry(entry: str | Number) -> str | dict[str, Any]:
 
 
 def _study(study: Study) -> dict[str, Any]:
+    protocols = [_protocol(study, PROTOCOLS[name]) for name in study.protocols if name in PROTOCOLS]
+    protocols.sort(key=lambda each: all(placing["learned"]["v"] is None for placing in each["placings"]))
     return {
         **study.names,
         "title": study.title,
@@ -110,7 +112,7 @@ def _study(study: Study) -> dict[str, Any]:
         "averaged": averaged(study),
         "methods": list(study.methods),
         "tasks": list(dict.fromkeys(task for sequence in study.sequences for task in sequence)),
-        "protocols": [_protocol(study, PROTOCOLS[name]) for name in study.protocols if name in PROTOCOLS],
+        "protocols": protocols,  # first those by which it is known who learned: the page opens with the first
         "forgetting": [{"method": method, **vars(found)} for method, found in every_forgetting(study)],
         "caveats": [_sentence(each) for each in caveats(study)],
     }

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from browser import chromium, drawn
+from conftest import ROOT
 from synthetic import CHARACTERS, Character, write_records
 
 from secura_bench.report.make import make_report, render
 from secura_bench.report.page.assemble import embed
+from secura_bench.report.page.payload import make_payload
 from secura_bench.report.page.texts import LONGEST, _asked, make_texts
 from secura_bench.report.page.words import averaged, caveats, summary
 from secura_bench.report.plots.style import COLOURS
@@ -120,6 +122,14 @@ def test_over_what_the_summary_is_a_mean_is_said(records: Path, tmp_path: Path) 
     found = placings(study, "generate", PROTOCOLS["generate"].main)
     assert averaged(study) == "mean of 3 tasks" and averaged(study_of(records)) == ""
     assert {each.method: averaged(study, each) for each in found if averaged(study, each)} == {"lora": "2 of 3 tasks"}
+
+
+def test_the_page_opens_with_what_says_who_learned() -> None:
+    runs, _ = read_runs([ROOT / "results" / "curlora"])
+    payload = make_payload(make_studies(runs), [], [], [])
+    assert [[each["id"] for each in study["protocols"]] for study in payload["studies"]] == [
+        ["classify", "perplexity"]
+    ] * 2
 
 
 def test_one_seed_leads_nobody(records: Path) -> None:
