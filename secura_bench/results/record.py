@@ -64,7 +64,8 @@ class ModelNote(TypedDict):
 class MethodNote(TypedDict):
     """A method: as registered, as labelled, as tables call it if not so, its options and its training settings.
 
-    ``tuned`` is how these were chosen, where ``tune`` chose them: ``secura_bench.spec.tune.Tuned``.
+    ``tuned`` is how these were chosen, where ``tune`` chose them: ``secura_bench.spec.tune.Tuned``. ``code`` hashes
+    the file that defines it, of a stack those of its parts, where it is not this package's: other code, other method.
     """
 
     name: str
@@ -72,6 +73,7 @@ class MethodNote(TypedDict):
     title: NotRequired[str]
     options: Settings
     train: Settings
+    code: NotRequired[str | list[str]]
     tuned: NotRequired[Settings]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -28,7 +29,11 @@ def test_the_readmes_method_runs(plugin: Path, tmp_path: Path) -> None:
     (run,) = tmp_path.glob("results/trial/*l2_to_start*")
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert log[0]["terms"]["l2"] == 0.0 and log[1]["terms"]["l2"] > 0
-    held = json.loads((run / "record.json").read_text())["parameters"]
+    record = json.loads((run / "record.json").read_text())
+    assert record["method"]["code"] == hashlib.sha256(plugin.read_bytes()).hexdigest()
+    (ours,) = tmp_path.glob("results/trial/*seq*")
+    assert "code" not in json.loads((ours / "record.json").read_text())["method"]
+    held = record["parameters"]
     assert held["held"] == held["trainable"] == held["total"]
 
 

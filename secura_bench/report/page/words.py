@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from secura_bench.foundation.wording import counted
 from secura_bench.report.comparing.pair import pair_of
 from secura_bench.report.comparing.words import equality, gap, listed, value
 from secura_bench.report.page.at_equal_learning import at_equal_learning
@@ -195,6 +196,11 @@ def _gaps(study: Study) -> Iterator[Sentence]:
             yield Sentence("missing", f"{method}: no run on {listed(absent_tasks)}.")
     if study.superseded:
         yield Sentence("missing", f"{study.superseded} older records of the same settings and seed are left aside.")
+    if study.other_rows:
+        said = (
+            f"Left aside: {counted(study.other_rows, 'older record')} on other rows of the tasks than the newest one's."
+        )
+        yield Sentence("missing", said)
 
 
 def _limits(study: Study) -> Iterator[Sentence]:

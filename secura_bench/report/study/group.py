@@ -42,7 +42,8 @@ def _group(record: RunRecord) -> tuple[str, ...]:
 
 
 def _study(runs: Sequence[Run]) -> Study:
-    kept, superseded = _newest(runs)
+    newest, superseded = _newest(runs)
+    kept = _on_the_newest_rows(newest)
     bases = [run for run in kept if not trained(run.record)]
     others = sorted((run for run in kept if trained(run.record)), key=ended)
     names = method_names([run.record for run in others])
@@ -64,6 +65,7 @@ def _study(runs: Sequence[Run]) -> Study:
         base=Arm("base", "base", base_tasks, tuple(reversed(bases))) if bases else None,
         arms=tuple(arms),
         superseded=superseded,
+        other_rows=len(newest) - len(kept),
     )
 
 
@@ -78,3 +80,18 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], int]:
         settings = (settings_of(record), record.tasks, record.seed) if trained(record) else ("base", record.tasks)
         newest[settings] = run
     return list(newest.values()), len(runs) - len(newest)
+
+
+def _on_the_newest_rows(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs without those whose tasks had other rows than in the newest run of the same settings and tasks.
+
+    Runs on other rows are no seeds of one thing.
+    """
+    newest = {(settings_of(run.record), run.record.tasks): _rows(run.record) for run in sorted(runs, key=ended)}
+    return [run for run in runs if _rows(run.record) == newest[settings_of(run.record), run.record.tasks]]
+
+
+def _rows(record: RunRecord) -> list[tuple[str, str]]:
+    """Return the hashes of the rows that a run's tasks trained and tested on."""
+    notes = [record.data[task] for task in record.tasks if task in record.data]
+    return [(note.train_hash, note.test_hash) for note in notes]

@@ -29,6 +29,7 @@ def method_names(records: Sequence[RunRecord]) -> dict[str, str]:
     titles: dict[str, str | None] = {}
     for record in records:
         flat = {**record.method["options"], **record.method["train"], "name": record.method["name"]}
+        flat["code"] = _short(record.method.get("code"))
         by_label.setdefault(record.method["label"], {})[settings_of(record)] = flat
         titles[settings_of(record)] = record.method.get("title")
     names, labels = {}, {}
@@ -44,3 +45,8 @@ def method_names(records: Sequence[RunRecord]) -> dict[str, str]:
         settings: name if taken[name] == 1 or not titles[settings] else f"{titles[settings]} ({labels[settings]})"
         for settings, name in names.items()
     }
+
+
+def _short(code: str | list[str] | None) -> str | None:
+    """Return the beginning of a hash of code, as version control shows it; of several, each."""
+    return "+".join(each[:8] for each in ([code] if isinstance(code, str) else code)) if code else None

@@ -72,7 +72,8 @@ class Matrix:
 class Study:
     """Runs that may be compared: of one experiment, model, mode and limit, scored on the very same probe rows.
 
-    ``superseded``: older records of the same settings and seed, left aside. ``left_out``: methods that are not shown.
+    ``superseded``: older records of the same settings and seed, left aside; ``other_rows``: those of other seeds on
+    other rows than the newest had, left aside too. ``left_out``: methods that are not shown.
     ``apart``: what tells it from others of its experiment and model, nothing where it is alone.
     """
 
@@ -84,6 +85,7 @@ class Study:
     base: Arm | None
     arms: tuple[Arm, ...]
     superseded: int = 0
+    other_rows: int = 0
     left_out: tuple[str, ...] = ()
     apart: str = ""
     _cells: dict[tuple[ScoreKey, ...], Cell] = field(default_factory=dict, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from secura_bench.foundation.version import __version__
+from secura_bench.foundation.wording import counted
 from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, RESAMPLES
 from secura_bench.report.study.protocols import PROTOCOLS, metric
 from secura_bench.report.study.study import Study
@@ -237,6 +238,8 @@ def _runs(studies: Sequence[Study], records: Sequence[RunRecord]) -> list[str]:
     superseded = sum(study.superseded for study in studies)
     if superseded:
         lines.append(unsaid(f"Left aside: {superseded} older records of the same settings and seed."))
+    if others := sum(study.other_rows for study in studies):
+        lines.append(f"Left aside: {counted(others, 'older record')} on other rows of the tasks than the newest one's.")
     return lines
 
 

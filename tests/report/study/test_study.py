@@ -55,6 +55,27 @@ def test_diverged_runs_have_no_final_scores() -> None:
     assert table.rows[1].entries[1] == "mine (1 of 1 diverged)" and any("u step 3" in note for note in table.notes)
 
 
+@pytest.mark.parametrize("side", ["train_hash", "test_hash"])
+def test_runs_on_other_rows_are_no_seeds_of_one_thing(side: str) -> None:
+    """The newest rows count; what was trained or tested on others is left aside, and said."""
+    newer = run(2, data={"q": note(), "t": {**note(), side: "z"}, "u": note()})
+    records = [BASE, run(1), newer]
+    study = study_of(records)
+    assert arm_of(study).seeds == (2,) and study.other_rows == 1
+    said = [line for line in table_of(records, "retention").notes if "on other rows of the tasks" in line]
+    assert said == ["Left aside: 1 older record on other rows of the tasks than the newest one's."]
+    assert study_of([BASE, run(1), run(2)]).other_rows == 0
+
+
+def test_other_code_is_another_method() -> None:
+    def by(code: str | list[str], seed: int) -> RunRecord:
+        return run(seed, method={**run(seed).method, "code": code})
+
+    assert study_of([BASE, by("a" * 64, 1), by("a" * 64, 2)]).methods == ("mine",)
+    study = study_of([BASE, by("a" * 64, 1), by(["b" * 64, "c" * 64], 2)])
+    assert study.methods == ("mine code=aaaaaaaa", "mine code=bbbbbbbb+cccccccc")
+
+
 def test_other_rows_are_another_study() -> None:
     other = run(3, data={"q": {**note(), "probe_hash": "z"}, "t": note(), "u": note()})
     assert len(make_studies([Run(BASE), Run(run(1)), Run(other)])) == 2
