@@ -11,8 +11,8 @@ from typing import Any
 
 from secura_bench.data.dataset import examples_hash
 from secura_bench.evaluation.named_metrics import named_by
-from secura_bench.foundation.registry import METHODS
 from secura_bench.methods.build import build_method
+from secura_bench.methods.method import Method
 from secura_bench.methods.stack import Stack
 from secura_bench.models.config import memory_mark
 from secura_bench.plan.checkpoints import Loads
@@ -121,17 +121,21 @@ def resolved_options(method: MethodSpec) -> Any:
 
 
 def foreign_code(method: MethodSpec) -> str | list[str] | None:
+    """Return ``code_of`` the method that a spec names."""
+    return code_of(build_method(method.name, **method.options))
+
+
+def code_of(method: Method) -> str | list[str] | None:
     """Return a hash of the file that defines a method which is not ours: another text may be another method.
 
     Of a stack, the hashes of its parts that are not ours.
     """
-    built = build_method(method.name, **method.options)
-    if isinstance(built, Stack):
-        return [code for part in built.parts if (code := _code_of(type(part)))] or None
-    return _code_of(METHODS.get(method.name))
+    if isinstance(method, Stack):
+        return [code for part in method.parts if (code := _file_of(type(part)))] or None
+    return _file_of(type(method))
 
 
-def _code_of(method: Any) -> str | None:
+def _file_of(method: type[Method]) -> str | None:
     if method.__module__.startswith("secura_bench.") or (file := inspect.getsourcefile(method)) is None:
         return None
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

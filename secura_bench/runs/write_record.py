@@ -10,7 +10,7 @@ import torch
 from secura_bench.foundation.version import __version__
 from secura_bench.methods.method import Method
 from secura_bench.methods.parameters import ParameterCount
-from secura_bench.plan.fingerprint import foreign_code
+from secura_bench.plan.fingerprint import code_of
 from secura_bench.plan.inputs import Inputs
 from secura_bench.plan.run import Run
 from secura_bench.results.record import Cost, Interpolated, ModelNote, Parameters, RunRecord
@@ -51,7 +51,7 @@ def record_of(
             **run.method.named,
             "options": run.loads.told if run.loads else method.options.model_dump(mode="json"),
             "train": run.train.model_dump(mode="json") if method.trains else {},
-            **({"code": code} if method.trains and run.loads is None and (code := foreign_code(run.method)) else {}),
+            **({"code": code} if method.trains and run.loads is None and (code := code_of(method)) else {}),
             **({} if run.method.tuned is None else {"tuned": run.method.tuned.told}),
         },
         tasks=run.tasks,
