@@ -79,7 +79,7 @@ def test_there_is_one_run_whatever_the_seeds(tmp_path: Path) -> None:
 def test_validate_looks_whether_it_is_there(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     for path, code, said in (
-        ("org/on-the-hub", 0, "3 runs of 1 methods"),
+        ("org/on-the-hub", 0, "3 runs of 1 method on"),
         ("out", 2, "holds neither"),
         ("o", 2, "no "),
     ):
