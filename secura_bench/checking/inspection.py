@@ -144,7 +144,8 @@ def _respelled(rows: Sequence[Row], chat: ChatFormat, shown: int = 2) -> Iterato
 
 def _overlap(name: str, rows: Sequence[Row], probe: str) -> str:
     others: list[Row] = []
-    looked, missing = [], []
+    looked: list[str] = []
+    missing: dict[str, DataError] = {}
     for part in expand(probe):
         if part == name:
             continue
@@ -152,10 +153,13 @@ def _overlap(name: str, rows: Sequence[Row], probe: str) -> str:
             others += read_rows(load_task(part), DataSpec().rows)[0]
             looked.append(part)
         except DataError as error:
-            missing.append(f"{part} not looked at ({error})")
-    found = quality.overlap(rows, others)
-    said = f"{found} rows share 13 words in a row with {', '.join(looked)}" if looked else "not looked at"
-    return _line("overlap", "; ".join([said, *missing]))
+            missing[part] = error
+    said = []
+    if looked:
+        said.append(f"{quality.overlap(rows, others)} rows share 13 words in a row with {', '.join(looked)}")
+    if missing:  # one reason: it is most often the same, a network that is not there
+        said.append(f"not looked at: {', '.join(missing)} ({next(iter(missing.values()))})")
+    return _line("overlap", "; ".join(said or ["not looked at"]))
 
 
 def _options(rows: Sequence[Row], labels: Sequence[str] = ()) -> Iterator[str]:

@@ -16,7 +16,7 @@ from secura_bench.checkpoints.find import find_checkpoint, is_hub_id
 from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.files import write_atomically
 from secura_bench.foundation.home import from_home, without_home
-from secura_bench.foundation.schema import slug
+from secura_bench.foundation.schema import SLUG, SLUG_WORDS, slug
 from secura_bench.models.load import presets
 from secura_bench.spec.checkpoint import NAME
 from secura_bench.spec.probe import PREFIX
@@ -32,7 +32,7 @@ _BATCH = 64
 _OF_TINY = {"probe_rows": 90, "threads": 1}
 """What is asked of the model that is there to try things out, so that it answers in seconds."""
 
-_LABELLED = re.compile(r"([a-z0-9][a-z0-9._-]*)=(.+)", re.DOTALL)
+_LABELLED = re.compile(r"([^/=]+)=(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ def read_models(models: Sequence[str]) -> list[Wanted]:
     """Return what ``label=MODEL`` or ``MODEL`` mean; else the label is the folder's name, or with its parent's.
 
     Raises:
-        SpecError: Two have one label.
+        SpecError: Two have one label, or one's could be no folder.
     """
     found: list[Wanted] = []
     for given in models:
         labelled = None if from_home(given).exists() else _LABELLED.fullmatch(given)
         label, place = labelled.groups() if labelled else (None, given)
+        if label and not re.fullmatch(SLUG, label):
+            raise SpecError(f"{given}: a label must be of {SLUG_WORDS} (here: {label!r}).")
         names = _names(place)
         taken = {each.label for each in found} | {"base"}
         options = [label] if label else [slug("-".join(names[-count:]), "model") for count in (1, 2)]

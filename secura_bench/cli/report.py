@@ -95,6 +95,7 @@ def report(
         print_tables(made.tables, notes)
     else:
         typer.echo(render(made, format), nl=False)
+    tell_unfinished(results)
     status = judge(made.studies, required) if required else 0
     if status or problems:
         raise typer.Exit(status or 1)
@@ -153,6 +154,7 @@ def compare(
     if not (curves or pairs):
         note = f"{results}: no experiment there has both {one} and {other} on the same tasks, scored by one protocol"
         typer.echo(plain_note(note), err=True)
+    tell_unfinished([results])
     if problems or not (curves or pairs):
         raise typer.Exit(1)
 
@@ -173,6 +175,18 @@ def _read(paths: list[Path]) -> tuple[list[Run], list[str]]:
         where = ", ".join(map(str, paths))
         raise BenchError(f"{where}: no finished run was found there. `secura-bench run SPEC` makes them.")
     return runs, problems
+
+
+def tell_unfinished(paths: list[Path]) -> None:
+    """Say how many runs were begun and have no result yet, so that no table has them."""
+    from secura_bench.foundation.wording import counted
+    from secura_bench.results.status import unfinished
+
+    for path in filter(Path.is_dir, paths):
+        if states := [run.state for run in unfinished(path)]:
+            parts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+            note = f"{path}: {counted(len(states), 'run')} without a result ({parts}); `secura-bench status {path}`"
+            typer.echo(plain_note(note), err=True)
 
 
 def tell(problems: list[str]) -> None:

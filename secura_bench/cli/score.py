@@ -10,6 +10,7 @@ import typer
 from secura_bench.cli.options import NO_FILES, NONE, Includes, Set, hush, include_tasks, say
 from secura_bench.cli.report import Require, judge
 from secura_bench.cli.run import run
+from secura_bench.foundation.errors import DataError
 
 
 def score(
@@ -61,6 +62,7 @@ def score(
     from secura_bench.report.gate.requirement import requirements
     from secura_bench.report.study.group import make_studies
     from secura_bench.report.study.read import read_runs
+    from secura_bench.tasks.catalog import expand
 
     required = requirements(require)
     hush(quiet or json_lines)
@@ -69,16 +71,22 @@ def score(
     spec = score_spec(wanted, base or base_of(wanted), learned, probe)
     path = write_score_spec(spec, results)
     say(f"{path}: the spec that is run", quiet or json_lines)
-    done = run(
-        spec=str(path),
-        results=results,
-        overrides=overrides,
-        includes=NO_FILES,  # they are known by now
-        force=force,
-        quiet=quiet,
-        allow_code=allow_code,
-        json_lines=json_lines,
-        dry_run=dry_run,
-    )
+    try:
+        done = run(
+            spec=str(path),
+            results=results,
+            overrides=overrides,
+            includes=NO_FILES,  # they are known by now
+            force=force,
+            quiet=quiet,
+            allow_code=allow_code,
+            json_lines=json_lines,
+            dry_run=dry_run,
+        )
+    except DataError as error:
+        if probe is None and any(f"task {part!r}" in str(error) for part in expand(spec["probe"])):
+            way = "where --probe names none. It takes a task, a list, or a file, as in --probe rows.jsonl."
+            raise DataError(f"{error} {spec['probe']} is the probe {way}") from None
+        raise
     if required and done and (status := judge(make_studies(read_runs(done)[0]), required)):
         raise typer.Exit(status)

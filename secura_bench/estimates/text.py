@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from secura_bench.estimates.device import A_LARGE_GPU, Device
 from secura_bench.estimates.forecast import Forecast, MethodForecast, fits, way_out
@@ -11,6 +11,8 @@ from secura_bench.foundation.wording import duration
 from secura_bench.plan.run import threads_of
 
 _GIB = 2**30
+_FEW = 20
+"""Rows of a task below which a plan warns: of 20 the 95 % interval of a share of a half is 22 points to each side."""
 
 
 def plan_text(forecasts: Sequence[Forecast], device: Device) -> Iterator[str]:
@@ -27,6 +29,8 @@ def _one(forecast: Forecast, device: Device) -> Iterator[str]:
     size = f" ({forecast.parameters:,} parameters)" if forecast.parameters else ""
     yield f"{spec.experiment} · {forecast.model}{size} · {spec.mode}"
     yield f"  tasks     {len(spec.task_names)}: {_shortened(', '.join(spec.task_names))}"
+    if rows := _rows(forecast):
+        yield f"  rows      {rows}"
     every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
     yield f"  probe     {spec.probe_name}, {forecast.rows.probe} rows, after each task{every}"
     engine = "; texts by vLLM" * (spec.evaluate.engine == "vllm")
@@ -48,6 +52,28 @@ def _one(forecast: Forecast, device: Device) -> Iterator[str]:
     yield from _memory(forecast, device)
     for note in _notes(forecast, device):
         yield from textwrap.wrap(note, 79, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _rows(forecast: Forecast) -> str:
+    """Say how many rows a task is trained on and scored by, "" where that is not known."""
+    if not forecast.rows.exact:
+        return ""
+    trained = [reads.rows for reads in forecast.rows.trained.values()]
+    each = " a task" if len(trained) > 1 else ""
+    return f"{_span(trained)} to train on, {_span(_scored(forecast).values())} to score{each}"
+
+
+def _scored(forecast: Forecast) -> dict[str, int]:
+    """Return how many rows of each task are scored, by the protocol that scores most of them."""
+    return {
+        name: round(max((reads.rows for reads in by.values()), default=0)) for name, by in forecast.rows.testing.items()
+    }
+
+
+def _span(counts: Iterable[float]) -> str:
+    found = [round(count) for count in counts]
+    low, high = min(found), max(found)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _method_row(estimate: MethodForecast, forecast: Forecast, device: Device) -> str:
@@ -113,6 +139,11 @@ def _notes(forecast: Forecast, device: Device) -> Iterator[str]:
         yield "--probe 3 measures three steps of each method here, and refines the time."
     if not forecast.rows.exact:
         yield from _bounds(forecast)
+    elif few := [f"{name} {count}" for name, count in _scored(forecast).items() if count < _FEW]:
+        yield (
+            f"Few rows are scored: {_shortened(', '.join(few))}. Intervals will be wide. Of rows without a test side "
+            f"data.test_fraction ({forecast.spec.data.test_fraction:g}) is held out, and evaluate.limit scores no more."
+        )
     if forecast.spec.tune is not None:
         yield "Settings: to be chosen by trials; what the runs take is estimated with those that the spec has."
     if forecast.unknown:

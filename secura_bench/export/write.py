@@ -25,6 +25,7 @@ from secura_bench.export.merged import merged_model
 from secura_bench.export.pairs import pairs_as_lora
 from secura_bench.export.restore import restore
 from secura_bench.foundation.errors import BenchError
+from secura_bench.foundation.files import open_as_its_folder
 from secura_bench.foundation.nearest import nearest_path
 from secura_bench.methods.build import build_method
 from secura_bench.methods.method import Method
@@ -94,6 +95,8 @@ def export(run: Path, form: Form, target: Path, model_name: str | None = None) -
         if (heads := RunFolder(run).heads_file).is_file():
             shutil.copyfile(heads, folder / FILE)
         (folder / "README.md").write_text(_card(record, base, chat, form), encoding="utf-8")
+        for file in folder.glob("*.safetensors"):
+            open_as_its_folder(file)
         if target.exists():
             target.rmdir()
         shutil.move(str(folder), target)

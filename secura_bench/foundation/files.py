@@ -46,7 +46,13 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
             raise
         code = int(number[1] or number[2])
         raise OSError(code, os.strerror(code), str(path)) from None
+    open_as_its_folder(path)
     sync(path)
+
+
+def open_as_its_folder(path: Path) -> None:
+    """Let those read and write a file who may read and write its folder: safetensors leaves it to the owner alone."""
+    path.chmod(path.parent.stat().st_mode & 0o666)
 
 
 def sync(path: Path) -> None:

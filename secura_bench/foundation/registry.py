@@ -51,7 +51,8 @@ class Registry:
             elif name in (found := self._entry_points()):
                 self._objects[name] = found[name].load()
             else:
-                raise SpecError(unknown_name(self.kind, name, self.names()))
+                way = f" A {self.kind} of your own comes with --plugin FILE." if self._group else ""
+                raise SpecError(unknown_name(self.kind, name, self.names()) + way)
         return self._objects[name]
 
     def foreign_packages(self) -> set[str]:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+SLUG = r"^[a-z0-9][a-z0-9._-]*$"
+SLUG_WORDS = "small letters, digits, '.', '_' and '-', and begin with a letter or digit"
+Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=80)]
 """A name that becomes a folder: nothing in it can leave the results folder."""
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from secura_bench.foundation.errors import SpecError, quoted, unknown_name
 from secura_bench.foundation.regular import read_regular
+from secura_bench.foundation.schema import SLUG, SLUG_WORDS
 
 _LARGEST = 1 << 18  # bytes: a long experiment has some thousand, and reading a million takes half a minute
 Model = TypeVar("Model", bound=BaseModel)
@@ -196,6 +197,8 @@ def explain(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
     if kind == "literal_error":
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return key, unknown_name("value", value, allowed)
+    if kind == "string_pattern_mismatch" and item["ctx"]["pattern"] == SLUG:
+        return key, f"must be of {SLUG_WORDS} (here: {quoted(value)})."
     message = item["msg"].removeprefix("Value error, ").rstrip(".")
     shown = "" if isinstance(value, dict) or kind == "value_error" else f" (here: {quoted(value)})"
     return key, message[0].lower() + message[1:] + shown + "."

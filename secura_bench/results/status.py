@@ -74,6 +74,13 @@ def read_status(results: Path) -> list[RunStatus]:
     return sorted(found.values(), key=lambda run: run.experiment)
 
 
+def unfinished(results: Path) -> list[RunStatus]:
+    """Return the runs below ``results`` that were begun and have no record: at work, stopped or failed."""
+    folders = (RunFolder(folder) for folder, _ in _begun(results) if not (folder / RECORD).exists())
+    found = {folder.path: _status(folder, 0.0) for folder in folders}
+    return [run for run in found.values() if run.state != "missing"]
+
+
 def seconds_left(runs: list[RunStatus]) -> float | None:
     """Return the seconds until everything is done, at the pace of the processes at work. None without a pace."""
     now, pace = time.time(), 0.0

@@ -272,7 +272,8 @@ class DataSpec(Explained):
     to be classified."""
 
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
-    """The share of a task's rows that is tested on and never trained on."""
+    """The share of a task's rows that is tested on and never trained on. A probe begins with these of each of its
+    parts, so another share is another probe too."""
 
     held_out: Literal["test", "validation"] = "test"
     """Which rows are scored: the ``test`` rows, or ``validation`` rows in their place, as large a share of the training

@@ -157,28 +157,23 @@ class CompiledColumns:
         """
         sandbox = _sandbox()
         given = {name: text for name, text in columns.model_dump(exclude={"turns"}).items() if text is not None}
-        templates = {name: text for name, text in given.items() if name in TEMPLATES}
-        try:
-            with bounded():
-                compiled = cls(
-                    {name: sandbox.from_string(text) for name, text in templates.items()},
-                    {
-                        name: sandbox.compile_expression(text, undefined_to_none=False)
-                        for name, text in given.items()
-                        if name not in templates
-                    },
-                    {
-                        name: frozenset(used.name for used in sandbox.parse(text).find_all(Name))
-                        for name, text in templates.items()
-                    },
-                    columns.turns or "every",
-                )
-        except OF_TEMPLATES as error:  # constants are computed already
-            raise DataError(f"its columns cannot be read as Jinja2: {str(error).rstrip('.')}.") from None
-        for name, used in compiled.uses.items():
-            if not used:
-                raise DataError(f"{name}: {templates[name]!r} names no column, so it is the same for every row.")
-        return compiled
+        templates: dict[str, Any] = {}
+        expressions: dict[str, Any] = {}
+        uses: dict[str, frozenset[str]] = {}
+        for name, text in given.items():
+            try:
+                with bounded():
+                    if name in TEMPLATES:
+                        templates[name] = sandbox.from_string(text)
+                        uses[name] = frozenset(used.name for used in sandbox.parse(text).find_all(Name))
+                    else:
+                        expressions[name] = sandbox.compile_expression(text, undefined_to_none=False)
+            except OF_TEMPLATES as error:  # constants are computed already
+                why = str(error).rstrip(".")
+                raise DataError(f"its columns cannot be read as Jinja2: {name}: {text!r}: {why}.") from None
+            if not uses.get(name, True):
+                raise DataError(f"{name}: {text!r} names no column, so it is the same for every row.")
+        return cls(templates, expressions, uses, columns.turns or "every")
 
     def keeps(self, fields: Mapping[str, Any]) -> bool:
         """Return whether a row of the source belongs to the task."""

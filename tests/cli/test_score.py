@@ -85,6 +85,8 @@ def test_labels_tell_apart_what_trainers_call_alike(out: Path) -> None:
     assert [each["label"] for each in spec_of(out)["methods"]] == ["final", "run-b-final"]
     done = score(out, "a=out/lora", "a=out/merged", "--base", "tiny", "--learned", "tiny_group")
     assert done.returncode == 2 and "two are called 'a'" in done.stderr
+    done = score(out, "My=out/lora", "--base", "tiny", "--learned", "tiny_group")
+    assert done.returncode == 2 and "a label must be of small letters" in done.stderr
 
 
 def test_a_file_is_scored_whole(out: Path) -> None:
@@ -121,3 +123,15 @@ def test_what_is_not_there_is_said_in_a_line(out: Path, words: tuple[str, ...], 
     done = score(out, *words, "--base", "tiny", "--quiet")
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
     assert not list(out.glob("results/*/tiny-*"))
+
+
+def test_a_default_probe_that_is_not_here_is_one_that_may_be_named(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(out / "none"))
+    monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
+    shutil.copytree(TINY, out / "base")
+    words = ("out/lora", "--learned", "tiny_group", "--base", "base", "--quiet")
+    done = score(out, *words)
+    assert done.returncode == 2 and "f_task is the probe where --probe names none" in done.stderr
+    done = score(out, *words, "--probe", "arc_c")
+    assert done.returncode == 2 and "names none" not in done.stderr

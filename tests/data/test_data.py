@@ -15,6 +15,7 @@ from secura_bench.foundation.errors import DataError, SpecError
 from secura_bench.models.load import load_tokenizer
 from secura_bench.spec.sections import DataSpec
 from secura_bench.tasks.catalog import expand, load_task, task_files, task_lists
+from secura_bench.tasks.columns import Columns
 from secura_bench.tasks.file import TaskFile
 from secura_bench.tasks.generators import GENERATORS
 from secura_bench.tasks.row import Row
@@ -74,6 +75,11 @@ def test_every_task_file_is_valid(name: str) -> None:
     for source in (task.hub, task.local):
         if source is not None:
             CompiledColumns.compile(source.columns)
+
+
+def test_a_template_that_is_none_is_named() -> None:
+    with pytest.raises(DataError, match=r"as Jinja2: target: '\{\{ a': unexpected end"):
+        CompiledColumns.compile(Columns(prompt="{{ q }}", target="{{ a"))
 
 
 def test_every_list_and_generator_is_known() -> None:
@@ -158,8 +164,6 @@ def test_local_rows(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_prompts_are_rendered_in_the_sandbox() -> None:
-    from secura_bench.tasks.columns import Columns
-
     columns = CompiledColumns.compile(Columns(prompt="{{ q.__class__.__mro__ }}", target="{{ q }}"))
     with pytest.raises(DataError, match="unsafe"):
         make_rows("t", {"q": "x"}, columns, "here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -97,8 +98,6 @@ def test_the_work_of_a_method_is_in_its_time(name: str, times: float) -> None:
 
 def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
     """Steps and scored rows of the estimate are those of the record."""
-    import json
-
     overrides = ["mode=sequence", "tasks=[tiny_group, tiny_count]", "train.steps=5", "evaluate.every=2"]
     words = [word for override in overrides for word in ("--set", override)]
     assert secura_bench("run", str(spec_file), *words, cwd=tmp_path).returncode == 0
@@ -116,8 +115,6 @@ def test_work_is_counted_as_runs_do_it(spec_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("tasks", "counts"), [("current", [1, 1]), ("seen", [1, 2]), ("all", [2, 2])])
 def test_which_tasks_are_scored(spec_file: Path, tmp_path: Path, tasks: str, counts: list[int]) -> None:
-    import json
-
     overrides = ["mode=sequence", "tasks=[tiny_group, tiny_count]", f"evaluate.tasks={tasks}",
                  "evaluate.protocols=teacher_forced", "evaluate.limit=2"]  # fmt: skip
     words = [word for override in overrides for word in ("--set", override)]
@@ -126,6 +123,18 @@ def test_which_tasks_are_scored(spec_file: Path, tmp_path: Path, tasks: str, cou
     scores = [score for score in json.loads(path.read_text())["scores"] if score["role"] == "task"]
     assert [sum(s["after"] == after for s in scores) for after in ("tiny_group", "tiny_count")] == counts
     assert {score["n"] for score in scores} == {2}, "evaluate.limit"
+
+
+def test_a_plan_warns_of_few_rows_and_says_what_makes_more(spec_file: Path, tmp_path: Path) -> None:
+    """Of a file of 60 rows 6 are scored: it must be known before the runs, not after them."""
+    rows = [{"prompt": f"Count {i}.", "completion": f"{i}"} for i in range(60)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("plan", "spec.yaml", "--set", "tasks=mine.jsonl", "--set", "evaluate.limit=100")
+    said = " ".join(secura_bench(*words, cwd=tmp_path).stdout.split())
+    assert "rows 54 to train on, 6 to score" in said
+    assert "Few rows are scored: mine 6. " in said and "data.test_fraction (0.1)" in said
+    said = " ".join(secura_bench(*words, "--set", "data.test_fraction=0.5", cwd=tmp_path).stdout.split())
+    assert "rows 30 to train on, 30 to score" in said and "Few rows" not in said
 
 
 def test_plan_counts_what_is_done_and_measures(spec_file: Path, tmp_path: Path) -> None:

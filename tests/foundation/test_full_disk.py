@@ -34,3 +34,12 @@ def test_another_error_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(safetensors.torch, "save_file", wrong)
     with pytest.raises(SafetensorError, match="share memory"):
         save_tensors({"a": torch.zeros(1)}, tmp_path / "a")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o775])
+def test_who_may_read_a_folder_may_read_its_tensors(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(mode)
+    save_tensors({"a": torch.zeros(1)}, folder / "a")
+    assert (folder / "a").stat().st_mode & 0o777 == mode & 0o666

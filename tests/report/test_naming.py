@@ -199,3 +199,24 @@ def test_one_label_of_two_methods_is_two_arms(tmp_path: Path) -> None:
     write_records(tmp_path, {"lora": Character(0.8, 0.2)}, ("a",), seeds=(1, 2))
     change_methods(tmp_path, "lora-*-s2-*", name="my_lora")
     assert set(study_of(tmp_path).methods) == {"lora name=lora", "lora name=my_lora"}
+
+
+def test_what_the_registry_calls_a_method_means_it_where_no_label_does(results: Path) -> None:
+    change_methods(results, "lora-*", label="lora-r-8")
+    assert find_methods(study_of(results), "lora") == ("lora-r-8",)
+    change_methods(results, "seq-*", label="lora", name="seq")
+    assert find_methods(study_of(results), "lora") == ("lora",), "a label comes first"
+    change_methods(results, "seq-*", label="seq-fast", name="lora")
+    with pytest.raises(BenchError, match="2 settings of that name; say which"):
+        one_method(study_of(results), "lora", "")
+
+
+def test_runs_without_a_result_are_counted_beside_the_tables(results: Path) -> None:
+    done = secura_bench("report", str(results), "--table", "cost", cwd=results)
+    assert done.returncode == 0 and "without a result" not in done.stderr
+    begun = next(results.glob("*/lora-*")).parent / "lora-begun-0123456789"
+    (begun / "checkpoint").mkdir(parents=True)
+    (begun / "manifest.json").write_text("{}")
+    for words in (("report", str(results), "--table", "cost"), ("compare", str(results), "lora", "seq")):
+        done = secura_bench(*words, cwd=results)
+        assert "1 run without a result (1 stopped); `secura-bench status" in done.stderr, done.stderr

@@ -115,6 +115,15 @@ def test_a_task_of_choices_wants_options_that_can_be_told_apart(tmp_path: Path) 
     assert same_number(["5", "50", "five apples"]) is None
 
 
+def test_data_check_says_once_why_it_cannot_look_for_overlaps(tmp_path: Path, tiny, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "none"))
+    monkeypatch.delenv("SECURA_BENCH_DATA", raising=False)
+    (overlap,) = (line for line in inspect("tiny_arith", DataSpec(), tiny[1]) if line.startswith("  overlap"))
+    assert overlap.startswith("  overlap    not looked at: arc_c, gsm8k, multipl_e (task 'arc_c': ")
+    assert overlap.count("cannot be loaded") == 1
+
+
 def test_data_check_shows_how_references_are_read(tmp_path: Path, tiny, monkeypatch) -> None:
     from secura_bench.data import dataset
 

@@ -40,8 +40,8 @@ def said(curves: Curves) -> str:
     colon = "" if claim.endswith("kept") else ":"
     return (
         f"at equal learning {claim}{colon} {amount} {curves.frontier.unit} {of} {direction} "
-        f"({_how_sure(curves, sign)}), mean over learning {_reach(shared)}, by {_from(one)} of {one.name} and "
-        f"{_from(other)} of {other.name}{_n(found.n)}"
+        f"({_how_sure(curves, sign)}), mean over learning {_reach(shared)}{_told_by(curves)}, by {_from(one)} of "
+        f"{one.name} and {_from(other)} of {other.name}{_n(found.n)}"
     )
 
 
@@ -75,8 +75,7 @@ def limits_of(curves: Curves) -> Iterator[str]:
             yield f"anything of {', '.join(line.lacking)}: diverged, or not scored"
     if curves.frontier.instead:
         yield f"anything of {curves.protocol.main.heading}, the protocol's main metric: {curves.frontier.instead}"
-    if curves.protocol.no_claim:
-        yield curves.protocol.no_claim
+    yield from filter(None, dict.fromkeys((curves.protocol.no_claim, curves.frontier.learning.no_claim)))
     if curves.among > 2 and curves.told in ("more", "less"):
         yield (
             f"that one of them is the best: p is of these two alone of {curves.among} methods; "
@@ -104,6 +103,10 @@ def _probe(curves: Curves) -> str:
 
 def _reach(reach: tuple[float, float]) -> str:
     return f"{number(reach[0])} to {number(reach[1])}" if reach[0] < reach[1] else number(reach[0])
+
+
+def _told_by(curves: Curves) -> str:
+    return f" ({curves.frontier.elsewhere})" if curves.frontier.elsewhere else ""
 
 
 def _from(line: Line) -> str:

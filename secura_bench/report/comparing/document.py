@@ -119,6 +119,7 @@ def _curves(curves: Curves) -> dict[str, Any]:
         "protocol": curves.protocol.id,
         "metric": curves.metric.id,
         "metric_instead": found.instead,
+        "learned_by": {"protocol": found.learning.id, "metric": found.learned.id},
         "one": _line(curves.one),
         "other": _line(curves.other),
         "unit": found.unit,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from secura_bench.report import statistics
 from secura_bench.report.comparing.pair import Pair, Side, pair_of
 from secura_bench.report.comparing.takes import Takes
-from secura_bench.report.study.choosing import find_methods
+from secura_bench.report.study.choosing import labelled
 from secura_bench.report.study.study import Study
 from secura_bench.spec.experiment import ExperimentSpec
 from secura_bench.spec.method import MethodSpec
@@ -83,7 +83,7 @@ def _best(
         if study.mode != spec.mode or study.probe_name != spec.probe_name or protocol not in study.protocols:
             continue
         alone = replace(study, arms=tuple(arm for arm in study.arms if arm.sequence in sequences))
-        names = [find_methods(alone, method.label) for method in methods]
+        names = [labelled(alone, method.label) for method in methods]
         if len(names[0]) == len(names[1]) == 1 and names[0] != names[1]:
             pairs.append(pair_of(alone, protocol, (names[0][0], names[1][0]), points))
 

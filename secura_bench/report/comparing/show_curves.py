@@ -24,7 +24,8 @@ def table_of_curves(curves: Curves) -> Table:
     columns = [Column("at equal learning", "label"), *ends, Column("p", digits=4), *labels]
     kept = "kept %" if curves.frontier.in_percent else f"probe {curves.metric.heading}"
     shown, rows = with_numbers(columns, list(_rows(curves, kept)))
-    title = f"{curves.study.title} · {curves.protocol.heading} · {one.name} less {other.name} at equal learning"
+    by = f" by {curves.frontier.elsewhere}" if curves.frontier.elsewhere else ""
+    title = f"{curves.study.title} · {curves.protocol.heading} · {one.name} less {other.name} at equal learning{by}"
     grids = " · ".join(f"{line.name} {settings_in_words(line)}" for line in (one, other))
     notes = (f"Settings: {grids}.", *footnotes.marks())
     return Table("compare", title, tuple(shown), tuple(rows), notes, place_of(curves.study, curves.protocol))

@@ -8,6 +8,7 @@ from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.takes import IN_MOST, design
 from secura_bench.report.study.cells import Cell
+from secura_bench.report.study.protocols import Metric, Protocol
 
 
 def value(cell: Cell, unit: str = " %") -> str:
@@ -76,7 +77,12 @@ def where(pair: Pair | Curves) -> str:
     several = f" (means of {orders} orders)" if orders > 1 else ""
     after = f"each of {tasks} alone (means of {count})" if alone else tasks
     after += f" in sequence{several}" if pair.study.mode == "sequence" and count > 1 else ""
-    return f"On {pair.study.model} trained on {after}, by {pair.protocol.heading} {pair.metric.heading}"
+    return f"On {pair.study.model} trained on {after}, by {by(pair.protocol, pair.metric)}"
+
+
+def by(protocol: Protocol, metric: Metric) -> str:
+    """Return by what a score is: the protocol and the metric, once where both are called the same."""
+    return protocol.heading if metric.id == protocol.id else f"{protocol.heading} {metric.heading}"
 
 
 def _kept(pair: Pair) -> str:

@@ -21,7 +21,8 @@ def at_equal_learning(study: Study, protocol: Protocol) -> list[Sentence]:
         return []
     first = found.lines[0]
     of = f"{found.unit} of the base's {study.probe_of(protocol.id)}" if found.in_percent else found.unit
-    lead = f"At equal learning, beside {first.name}, in {of}: {'; '.join(map(_briefly, found.against_first))}."
+    by = f" ({found.elsewhere})" if found.elsewhere else ""
+    lead = f"At equal learning{by}, beside {first.name}, in {of}: {'; '.join(map(_briefly, found.against_first))}."
     pairs = [curves_of(study, protocol, each.line.family, first.family) for each in found.against_first]
     texts = [said(pair) for pair in pairs if pair]
     return [Sentence("lead", lead), *(Sentence("fact", f"{text[0].upper()}{text[1:]}.") for text in texts)]

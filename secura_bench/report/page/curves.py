@@ -11,13 +11,18 @@ from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.study import Study
 
 
-def curves(study: Study, protocol: Protocol) -> list[dict[str, Any]]:
+def curves(study: Study, protocol: Protocol) -> dict[str, Any]:
     """Return the curve of each method that was run in several settings, its points from gentle to strong.
 
-    Nothing where what was kept is not told in percent of the base's.
+    ``by`` is what tells of learning, ``before`` what the untouched model scores by it. There are no ``lines`` where
+    what was kept is not told in percent of the base's.
     """
     found = next((each for each in every_frontier(study) if each.protocol.id == protocol.id), None)
-    return [_line(line) for line in found.lines] if found and found.in_percent else []
+    if found is None or not found.in_percent:
+        return {"lines": [], "by": "", "before": _cell(Cell())}
+    before = found.lines[0].placings[0].before
+    by = found.elsewhere or found.learned.heading
+    return {"lines": [_line(line) for line in found.lines], "by": by, "before": _cell(before)}
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 // Methods at equal learning: each a line through its settings, what was learned across, what was kept up.
 
 function frontier(study, protocol, visible) {
-  const lines = protocol.curves.map((line, i) => ({ ...line, i, points: line.points.filter((p) => visible(p.method)) })).filter((line) => line.points.length);
+  const lines = protocol.curves.lines.map((line, i) => ({ ...line, i, points: line.points.filter((p) => visible(p.method)) })).filter((line) => line.points.length);
   if (!lines.length) return null;
-  const every = lines.flatMap((line) => line.points), before = protocol.placings[0]?.before;
+  const every = lines.flatMap((line) => line.points), before = protocol.curves.before;
   const ends = (cell) => [cell.v, cell.l ?? cell.v, cell.h ?? cell.v];
   const x = fitted([...every.flatMap((p) => ends(p.learned)), ...(known(before) ? [before.v] : [])]);
   const y = keptScale(every.map((p) => p.kept));
@@ -16,7 +16,7 @@ function frontier(study, protocol, visible) {
   }
   for (const t of ticks(x[0], Math.min(x[1], 100))) svg.append(s("text", { x: px(t), y: H - box[3] + 16, "text-anchor": "middle" }, String(t)));
   svg.append(s("line", { class: "axis", x1: box[0], x2: W - box[1], y1: H - box[3], y2: H - box[3] }),
-    s("text", { x: W - box[1], y: H - 6, "text-anchor": "end" }, `learned: ${protocol.metric} on the new tasks →`),
+    s("text", { x: W - box[1], y: H - 6, "text-anchor": "end" }, `learned: ${protocol.curves.by} on the new tasks →`),
     s("text", { x: box[0] + 4, y: box[2] + 2, "text-anchor": "start" }, `↑ kept, % of the base${y.logarithmic ? ", log around 100" : ""}`));
   // Straight between two settings in the numbers, which by a logarithmic scale is no straight line.
   const path = (points) => "M" + points.flatMap((p, i) => {

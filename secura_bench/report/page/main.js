@@ -112,7 +112,7 @@ function theme(wanted) {
 function foot() {
   return [
     DATA.problems.length ? [h("p", {}, `${DATA.problems.length} records could not be read and are left out:`), h("ul", {}, DATA.problems.map((each) => h("li", {}, each)))] : null,
-    h("p", {}, `Made by secura-bench ${DATA.version}${DATA.newest ? ` from records up to ${DATA.newest}` : ""}. Intervals are 95 %, by bootstrap over items and over seeds where there are several; methods are compared on the same items, Holm-corrected. Characters that cannot be seen, or that turn text around, are shown by their number.`),
+    h("p", {}, `Made by secura-bench ${DATA.version}${DATA.newest ? ` from records up to ${DATA.newest}` : ""}. Intervals are 95 %, by bootstrap over items and over seeds where there are several; methods are compared on the same items, and p are adjusted for their number where a sentence speaks of several. Characters that cannot be seen, or that turn text around, are shown by their number.`),
   ].flat().filter(Boolean);
 }
 

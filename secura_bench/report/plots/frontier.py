@@ -31,7 +31,7 @@ def _drawn(found: Frontier) -> Figure:
     before = found.lines[0].placings[0].before
     axes.margins(0.12)
     axes.set_xlim(left=max(0, axes.get_xlim()[0]))
-    axes.set_xlabel(f"learned: {found.metric.heading} on the new tasks")
+    axes.set_xlabel(f"learned: {found.elsewhere or found.learned.heading} on the new tasks")
     axes.set_title(f"{label(found.study.model)} · {found.protocol.heading} · at equal learning")
     probe = label(found.study.probe_of(found.protocol.id))
     cells = [cell for line in found.lines for cell in line.kept]

@@ -148,13 +148,45 @@ def held_at(line: tuple[Floats, Floats], at: float) -> Floats:
     return np.asarray(kept_at(learned, kept, level)[0])
 
 
-def level(curves: Sequence[Curve], base: Sample | None, of: Callable[[Lines], Floats]) -> Level | None:
+@dataclass(frozen=True)
+class Scale:
+    """How what was kept is told of the probe's score: itself, or in percent of that of the ``base``.
+
+    ``nats``: the score is nats a token, better the lower it is, and kept is the base's perplexity as percent of it.
+    """
+
+    base: Sample | None
+    nats: bool = False
+
+    def kept(self, scores: Floats, base: Floats) -> Floats:
+        """Return scores as what was kept."""
+        if self.base is None:
+            return scores
+        return np.asarray(100 * np.exp(base - scores) if self.nats else scores * (100 / base))
+
+    @property
+    def most(self) -> float:
+        """The most that can be kept."""
+        return math.inf if self.nats else 100.0 if self.base is None else 100 * 100 / self.base.value
+
+    @property
+    def step(self) -> float:
+        """The least difference of scores by which a slope is taken."""
+        return 1e-3 if self.nats else 0.1
+
+    @property
+    def whole(self) -> float:
+        """How far apart two scores of an item may lie: from wrong to right, or a nat a token."""
+        return 1.0 if self.nats else 100.0
+
+
+def level(curves: Sequence[Curve], scale: Scale, of: Callable[[Lines], Floats]) -> Level | None:
     """Return what ``of`` makes of curves, as other items and seeds would give it; None where it finds no number.
 
-    What was kept is in percent of the ``base``'s score on the probe, or (None) the score itself. Items are resampled
-    alike for all points; seeds move each point's learned and kept together, by the slope of ``of`` at what was seen
-    (the delta method).
+    What was kept is told on ``scale``. Items are resampled alike for all points; seeds move each point's learned and
+    kept together, by the slope of ``of`` at what was seen (the delta method).
     """
+    base = scale.base
     points = [point for curve in curves for point in curve]
     samples = shared(
         [sample for point in points for sample in (point.learned, point.kept)] + ([base] if base is not None else [])
@@ -162,22 +194,23 @@ def level(curves: Sequence[Curve], base: Sample | None, of: Callable[[Lines], Fl
     if not all(stratum.ids for sample in samples for stratum in sample.strata):
         return None
     seen = np.array([[sample.value] for sample in samples])
-    value = float(_of(seen, curves, base, of)[0])
+    value = float(_of(seen, curves, scale, of)[0])
     if math.isnan(value):
         return None
     told = any(sample.items_only for sample in samples), samples[1].n
     if not all(enough(sample) for sample in samples):
         return Level(value, None, *told)
     off = np.stack([_by_items(sample) for sample in samples])
-    by_items = _of(seen + off, curves, base, of) - value
+    by_items = _of(seen + off, curves, scale, of) - value
     if np.isnan(by_items).mean() > (1 - LEVEL) / 2:
         return Level(value, None, *told)
-    slopes = _slopes(seen, off.std(axis=1), curves, base, of)
+    slopes = _slopes(seen, off.std(axis=1), curves, scale, of)
     trained = [point.training or f"point {number}" for number, point in enumerate(points)]
     own, error, freedom = _by_seeds(samples, slopes, [each for each in trained for _ in range(2)] + ["base"])
-    draws = value + math.sqrt(own) * np.nan_to_num(by_items) + _unseen(samples, slopes) + moved_by(error, freedom)
-    most = 100.0 if base is None else 100 * 100 / base.value
-    return Level(value, np.clip(draws, 0.0 if len(curves) == 1 else -most, most), *told)
+    draws = (
+        value + math.sqrt(own) * np.nan_to_num(by_items) + _unseen(samples, slopes, scale) + moved_by(error, freedom)
+    )
+    return Level(value, np.clip(draws, 0.0 if len(curves) == 1 else -scale.most, scale.most), *told)
 
 
 def shared(samples: Sequence[Sample]) -> list[Sample]:
@@ -191,13 +224,12 @@ def shared(samples: Sequence[Sample]) -> list[Sample]:
     return [Sample(tuple(stratum.only(ids[stratum.name]) for stratum in sample.strata)) for sample in samples]
 
 
-def _of(values: Floats, curves: Sequence[Curve], base: Sample | None, of: Callable[[Lines], Floats]) -> Floats:
+def _of(values: Floats, curves: Sequence[Curve], scale: Scale, of: Callable[[Lines], Floats]) -> Floats:
     """Return ``of`` of samples' ``values`` (samples × draws), a number a draw."""
-    scale = 1.0 if base is None else 100 / values[-1]
     lines, first = [], 0
     for curve in curves:
         last = first + 2 * len(curve)
-        lines.append(useful(values[first:last:2], values[first + 1 : last : 2] * scale))
+        lines.append(useful(values[first:last:2], scale.kept(values[first + 1 : last : 2], values[-1])))
         first = last
     return of(lines)
 
@@ -213,12 +245,13 @@ def _by_items(sample: Sample) -> Floats:
 
 
 def _slopes(
-    seen: Floats, errors: Floats, curves: Sequence[Curve], base: Sample | None, of: Callable[[Lines], Floats]
+    seen: Floats, errors: Floats, curves: Sequence[Curve], scale: Scale, of: Callable[[Lines], Floats]
 ) -> Floats:
     """Return by how much ``of`` moves with each sample, over about a standard error to either side."""
-    step = np.diag(np.maximum(errors, 0.1))
-    ahead, behind = (_of(seen + way * step, curves, base, of) for way in (1, -1))
-    middle = _of(seen, curves, base, of)
+    least = [0.1, scale.step] * sum(map(len, curves)) + [scale.step]
+    step = np.diag(np.maximum(errors, least[: len(errors)]))
+    ahead, behind = (_of(seen + way * step, curves, scale, of) for way in (1, -1))
+    middle = _of(seen, curves, scale, of)
     ahead, behind = (np.where(np.isnan(side), middle, side) for side in (ahead, behind))
     return np.asarray((ahead - behind) / (2 * np.diag(step)))
 
@@ -233,12 +266,13 @@ def _by_item(samples: Sequence[Sample], slopes: Floats) -> dict[str, Floats]:
     return items
 
 
-def _unseen(samples: Sequence[Sample], slopes: Floats) -> Floats:
+def _unseen(samples: Sequence[Sample], slopes: Floats, kept: Scale) -> Floats:
     """Return draws of what items that differ may be there beside those seen, where more than half are exactly alike.
 
     One of their typical size to either side, or of the whole scale where none differs, as in a plain difference.
     """
     total = np.zeros(RESAMPLES)
+    probed = {stratum.name for stratum in samples[1].strata}
     for name, values in _by_item(samples, slopes).items():
         mine = [(slope / len(s.strata), t) for s, slope in zip(samples, slopes, strict=True) for t in s.strata]
         weights = np.array([weight for weight, stratum in mine if stratum.name == name])
@@ -246,7 +280,8 @@ def _unseen(samples: Sequence[Sample], slopes: Floats) -> Floats:
         differing = values[np.abs(values) > 1e-9 * max(scale, 1.0)]
         if 2 * len(differing) >= len(values) or abs(weights.sum()) > scale / 2:  # or no difference at all, but a score
             continue
-        size = math.sqrt(float((differing**2).mean())) if len(differing) else 100 * scale / 2
+        whole = kept.whole if name in probed else 100.0
+        size = math.sqrt(float((differing**2).mean())) if len(differing) else whole * scale / 2
         groups = next(stratum.effective_groups for _, stratum in mine if stratum.name == name)
         total += widening(groups) * math.sqrt(2) * size / (len(values) + 2) * normal(name)
     return total

@@ -1,4 +1,4 @@
-"""Methods that a user names: by title, by label, or by either as a slug."""
+"""Methods that a user names: by title, by label, by either as a slug, or by what the registry calls them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from secura_bench.report.study.study import Study
 
 def find_methods(study: Study, name: str) -> tuple[str, ...]:
     """Return the methods of a study that ``name`` means, none where it means none.
+
+    Those that ``labelled`` finds come before all that the registry calls so: ``lora`` is the one labelled ``lora-r-8``.
+    """
+    registered = dict.fromkeys(arm.method for arm in study.arms if name in _registered(arm))
+    return labelled(study, name) or tuple(registered)
+
+
+def labelled(study: Study, name: str) -> tuple[str, ...]:
+    """Return the methods of a study whose title or label ``name`` is, or the slug of one.
 
     The one that tables call so comes before all of that label, those before the settings of a family that is called so;
     ``base`` is the untouched model.
@@ -76,6 +85,10 @@ def shown_alone(studies: Sequence[Study], names: Sequence[str]) -> list[Study]:
 
 def _called(arm: Arm) -> set[str]:
     return {arm.label, *(title for run in arm.runs if (title := run.record.method.get("title")))}
+
+
+def _registered(arm: Arm) -> set[str]:
+    return {run.record.method["name"] for run in arm.runs}
 
 
 def _slugs(arm: Arm) -> set[str]:

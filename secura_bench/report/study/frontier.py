@@ -15,6 +15,7 @@ from secura_bench.report.statistics.frontier import (
     Level,
     Lines,
     Point,
+    Scale,
     beaten,
     common,
     gap_at,
@@ -25,7 +26,8 @@ from secura_bench.report.statistics.frontier import (
 )
 from secura_bench.report.study.cells import Cell, ScoreKey, sample_of
 from secura_bench.report.study.families import Family, families
-from secura_bench.report.study.placing import Placing, placings
+from secura_bench.report.study.nats import PERPLEXITY, nats_of
+from secura_bench.report.study.placing import Placing, learned_by, placings
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.ranking import ALPHA
 from secura_bench.report.study.speaking import speaking
@@ -120,7 +122,8 @@ class Against:
 class Frontier:
     """The curves of one study by one protocol, by the ``metric`` that speaks for it (``instead`` of the main one: why).
 
-    ``base`` is the untouched model's probe, in percent of which ``in_percent`` what is kept is told.
+    ``base`` is the untouched model's probe, in percent of which ``in_percent`` what is kept is told. What was learned
+    is told by the protocol ``learning`` and its metric ``learned``: the same, or another where that scores no task.
     """
 
     study: Study
@@ -130,11 +133,20 @@ class Frontier:
     lines: tuple[Line, ...]
     in_percent: bool
     base: Sample | None
+    learning: Protocol
+    learned: Metric
 
     @property
     def unit(self) -> str:
         """The unit of a difference in what is kept."""
         return "percent points" if self.in_percent else f"points of {self.metric.heading}"
+
+    @property
+    def elsewhere(self) -> str:
+        """By what learning is told, "" where it is by the same as what was kept."""
+        if self.learning.id == self.protocol.id:
+            return ""
+        return f"{self.learning.heading} {self.learned.heading}"
 
     @cached_property
     def at(self) -> float:
@@ -180,7 +192,7 @@ class Frontier:
         points = [line.points for line in lines]
         base = self.base if self.in_percent else None
         if all(points) and not (self.in_percent and base is None):
-            return level([each for each in points if each], base, of)
+            return level([each for each in points if each], Scale(base, self.metric.id == PERPLEXITY), of)
         value = float(of([line.numbers for line in lines])[0])
         return None if np.isnan(value) else Level(value)
 
@@ -195,17 +207,21 @@ def every_frontier(study: Study, reference: str = "") -> list[Frontier]:
 def frontier_of(study: Study, protocol: Protocol, among: Sequence[Family]) -> Frontier | None:
     """Return the curves of ``among``, in their order; None where fewer than two points of any have a place.
 
-    There are none by a metric that is better the lower it is.
+    There are none by a metric that is better the lower it is, but for perplexity in percent of the base's.
     """
     metric, instead = speaking(study, protocol)
-    if not among or not metric.percent:
+    learning, learned = learned_by(study, protocol)
+    if not among or not (metric.percent or metric.id == PERPLEXITY):
         return None
     methods = {method for family in among for method in family.methods}
-    found = {each.method: each for each in placings(study, protocol.id, metric) if each.method in methods}
+    by = learning.id, learned
+    found = {each.method: each for each in placings(study, protocol.id, metric, by) if each.method in methods}
     in_percent = any(not each.retention.missing for each in found.values())
+    if not (in_percent or metric.percent):
+        return None
     sequences = {arm.sequence for each in found.values() for arm in each.arms}
     key = ScoreKey(study.base, protocol.id, metric.id, "probe", study.probe_name, "end") if study.base else None
-    base = sample_of([key]) if key else None
+    base = _scored([key]) if key else None
 
     def line(family: Family) -> Line:
         mine = [(found[method], value) for method, value in zip(family.methods, family.values, strict=True)]
@@ -219,7 +235,7 @@ def frontier_of(study: Study, protocol: Protocol, among: Sequence[Family]) -> Fr
         placed = tuple(each for each, _ in there)
         alike = len({arm.seeds for each in placed for arm in each.arms}) == 1
         training = family.name if family.key == BETWEEN and alike else ""
-        points = [_point(study, protocol, metric, each, training) for each in placed]
+        points = [_point(study, (protocol, metric), (learning, learned), each, training) for each in placed]
         return Line(
             family,
             placed,
@@ -232,7 +248,7 @@ def frontier_of(study: Study, protocol: Protocol, among: Sequence[Family]) -> Fr
     lines = tuple(each for each in map(line, among) if each.placings)
     if not any(len(each.placings) > 1 for each in lines):
         return None
-    return Frontier(study, protocol, metric, instead, lines, in_percent, base)
+    return Frontier(study, protocol, metric, instead, lines, in_percent, base, learning, learned)
 
 
 def _kept(each: Placing, in_percent: bool) -> Cell:
@@ -245,10 +261,18 @@ def _falls(family: Family, kept: Sequence[float]) -> bool:
     return family.key.startswith("methods.") and len(known) > 1 and known[-1] > known[0]
 
 
-def _point(study: Study, protocol: Protocol, metric: Metric, each: Placing, training: str) -> Point | None:
-    learned = sample_of(study.score_keys(each.arms, protocol.id, metric.id, "learned"))
-    kept = sample_of(study.score_keys(each.arms, protocol.id, metric.id, "probe"))
+def _point(
+    study: Study, kept_by: tuple[Protocol, Metric], learned_by: tuple[Protocol, Metric], each: Placing, training: str
+) -> Point | None:
+    (protocol, metric), (learning, told) = kept_by, learned_by
+    learned = _scored(study.score_keys(each.arms, learning.id, told.id, "learned"))
+    kept = _scored(study.score_keys(each.arms, protocol.id, metric.id, "probe"))
     return Point(learned, kept, training) if learned and kept else None
+
+
+def _scored(keys: Sequence[ScoreKey]) -> Sample | None:
+    """Return the item scores behind the mean of ``keys``; behind a perplexity, nats a token."""
+    return nats_of(keys) if keys and keys[0].metric == PERPLEXITY else sample_of(keys)
 
 
 def _first_held(lines: Lines, at: float) -> Floats:

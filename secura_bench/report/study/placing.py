@@ -15,6 +15,8 @@ from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 
 Answer = Literal["yes", "no", "worse", "unsure"]
+By = tuple[str, Metric]
+"""A protocol by its name, and a metric."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,31 @@ def placed(study: Study) -> Iterator[tuple[Protocol, Metric, list[Placing]]]:
                 yield protocol, metric, found
 
 
-def placings(study: Study, protocol: str, metric: Metric) -> list[Placing]:
-    """Return every method's placing, in the study's order."""
-    return [_placing(study, method, protocol, metric) for method in study.methods]
+def placings(study: Study, protocol: str, metric: Metric, by: By | None = None) -> list[Placing]:
+    """Return every method's placing, in the study's order; what was learned is told ``by`` another protocol if said."""
+    return [_placing(study, method, protocol, metric, by or (protocol, metric)) for method in study.methods]
 
 
-def _placing(study: Study, method: str, protocol: str, metric: Metric) -> Placing:
+def learned_by(study: Study, protocol: Protocol) -> tuple[Protocol, Metric]:
+    """Return by what is told what was learned beside what was kept by ``protocol``: by it too, where it can tell.
+
+    Else, as for perplexity, by ``generate``, what a model writes by itself, or by the study's first that can.
+    """
+    ids = dict.fromkeys(
+        (protocol.id, *("generate" for name in study.protocols if name == "generate"), *study.protocols)
+    )
+    for each in (PROTOCOLS[name] for name in ids if name in PROTOCOLS):
+        metric, _ = speaking(study, each)
+        if metric.percent and any(not study.learned(arm, each.id, metric.id).missing for arm in study.arms):
+            return each, metric
+    return protocol, speaking(study, protocol)[0]
+
+
+def _placing(study: Study, method: str, protocol: str, metric: Metric, by: By) -> Placing:
     arms = tuple(arm for arm in study.arms if arm.method == method)
-    mine = study.score_keys(arms, protocol, metric.id, "learned")
+    mine = study.score_keys(arms, by[0], by[1].id, "learned")
     base = study.base
-    theirs = [ScoreKey(base, protocol, metric.id, "task", key.task, "end") for key in mine] if base else []
+    theirs = [ScoreKey(base, by[0], by[1].id, "task", key.task, "end") for key in mine] if base else []
     learned = mean_cell(mine)
     before = mean_cell(theirs) if theirs else Cell(spread="no record of the base model")
     gain = _gain(learned, before, mine, theirs)
@@ -98,7 +115,7 @@ def _placing(study: Study, method: str, protocol: str, metric: Metric) -> Placin
         gain=gain,
         retention=kept,
         probe=mean_cell(study.score_keys(arms, protocol, metric.id, "probe")),
-        did_learn=_sign(gain, 0.0, metric.percent),
+        did_learn=_sign(gain, 0.0, by[1].percent),
         did_forget=_sign(kept, 100.0, False),
     )
 

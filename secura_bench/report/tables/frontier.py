@@ -29,7 +29,7 @@ def frontier(study: Study, protocol: Protocol, reference: str = "") -> Iterator[
     columns = [
         LABEL,
         Column("settings", "label", spare=2),
-        Column(f"learned {found.metric.heading}", "label"),
+        Column(f"learned {found.learned.heading}", "label"),
         Column(f"at {at}", of={"role": "probe", "metric": of, "learned": at}, group=kept, digits=1, interval="ends"),
         Column(f"less {first.name}", of={"metric": f"{of}:difference", "learned": at}, group=f"at {at}", digits=1,
                interval="ends", spare=1),
@@ -41,7 +41,8 @@ def frontier(study: Study, protocol: Protocol, reference: str = "") -> Iterator[
         Column("seeds", "label", spare=4),
     ]  # fmt: skip
     shown, rows = with_numbers(columns, list(_rows(found)))
-    title = f"{title_of(study, protocol)} · at equal learning, less {first.name}"
+    by = f" by {found.elsewhere}" if found.elsewhere else ""
+    title = f"{title_of(study, protocol)} · at equal learning{by}, less {first.name}"
     notes = (_reading(found), *_gaps(found), *footnotes.marks(), *footnotes.notes([study], protocol.id, ()))
     yield Table("frontier", title, tuple(shown), tuple(rows), notes, place_of(study, protocol))
 
@@ -89,7 +90,7 @@ def reach_in_words(reach: tuple[float, float]) -> str:
 
 def _reading(found: Frontier) -> Note:
     first, instead = found.lines[0].name, f" By {found.metric.heading}: {found.instead}." if found.instead else ""
-    of = f"{found.protocol.heading} {found.metric.heading}"
+    of = f"{found.learning.heading} {found.learned.heading}"
     return Note(
         f"A method's settings make a line of learned ({of}, right after training) against kept, straight between "
         "neighbours; past the setting that learned most, those that learned and kept less are left out. "

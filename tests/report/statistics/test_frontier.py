@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from secura_bench.report.statistics import Sample, Stratum, compare
+from secura_bench.report.statistics import Sample, Stratum, compare, perplexity_ratio_interval
 from secura_bench.report.statistics.frontier import (
     STEPS,
     Point,
+    Scale,
     _pooled,
     beaten,
     common,
@@ -87,7 +89,7 @@ def test_two_single_settings_that_learn_alike_are_a_plain_difference() -> None:
     rng = np.random.default_rng(1)
     task = sample("task", np.full((12, 60), 50.0), "t")
     one, other = (sample("probe", 100.0 * (rng.random((12, 60)) < share), "t") for share in (0.8, 0.6))
-    found = level([[Point(task, one)], [Point(task, other)]], None, partial(gap_at, at=50.0))
+    found = level([[Point(task, one)], [Point(task, other)]], Scale(None), partial(gap_at, at=50.0))
     plain = compare(one, other)
     assert found and plain and found.interval
     assert found.value == pytest.approx(plain.difference)
@@ -106,7 +108,7 @@ def test_a_seed_moves_learned_and_kept_along_the_curve_together() -> None:
             for x in (20.0, 50.0, 80.0)
         ]
 
-    along, across = (level([curve(slope)], None, lambda lines: held_at(lines[0], 50.0)) for slope in (-1.0, 1.0))
+    along, across = (level([curve(slope)], Scale(None), lambda lines: held_at(lines[0], 50.0)) for slope in (-1.0, 1.0))
     assert along and across and along.interval and across.interval
     assert along.interval.high - along.interval.low < 0.5 * (across.interval.high - across.interval.low)
 
@@ -120,23 +122,56 @@ def test_points_of_one_training_are_moved_together() -> None:
             Point(sample("task", x + noise, "t"), sample("probe", 80 + moved + noise, "t"), training)
             for x in (20.0, 80.0)
         ]
-        found = level([curve], None, lambda lines: held_at(lines[0], 50.0))
+        found = level([curve], Scale(None), lambda lines: held_at(lines[0], 50.0))
         assert found and found.interval
         return found.interval.high - found.interval.low
 
     assert width("one") > 1.3 * width(""), "two that are independent are surer than one twice"
 
 
+@pytest.mark.parametrize("seeds", [1, 8])
+def test_a_perplexity_is_as_sure_as_by_its_own_ratio(seeds: int) -> None:
+    """Against the bootstrap of the ratio itself, texts of unequal length, which takes no mean of items."""
+    rng = np.random.default_rng(5)
+    tokens = np.tile(rng.integers(20, 120, 80).astype(float), (seeds, 1))
+    base = rng.normal(3.9, 0.5, (1, 80))
+    loss = base + rng.normal(0.1, 0.05, (seeds, 80)) + rng.normal(0, 0.02, (seeds, 1))
+    own = perplexity_ratio_interval("probe", loss, base, tokens)
+
+    def by_nats(nats: np.ndarray) -> Sample:
+        count = tokens[: len(nats)]
+        ratio = (nats * count).sum(axis=1, keepdims=True) / count.sum(axis=1, keepdims=True)
+        return sample("probe", ratio + count / count.mean() * (nats - ratio), "t" if nats is loss else "")
+
+    under = Sample((replace(by_nats(base).strata[0], fixed=True),))
+    curve = [Point(sample("task", np.full((seeds, 60), 50.0), "t"), by_nats(loss))]
+    found = level([curve], Scale(under, nats=True), lambda lines: held_at(lines[0], 50.0))
+    assert found and found.interval and own
+    assert found.items_only == (seeds == 1)
+    middle = 100 * np.exp((base * tokens[:1]).sum() / tokens[0].sum() - (loss * tokens).sum() / tokens.sum())
+    assert found.value == pytest.approx(middle, rel=1e-3)
+    assert found.interval.high - found.interval.low == pytest.approx(own.high - own.low, rel=0.15)
+
+
+def test_two_that_say_the_same_of_a_text_are_told_apart_by_less_than_a_nat() -> None:
+    values = np.tile(np.linspace(3, 5, 60), (1, 1))
+    curve = [Point(sample("task", np.full((1, 60), 50.0), "t"), sample("probe", values, "t"))]
+    base = sample("probe", values)
+    found = level([curve, curve], Scale(base, nats=True), partial(gap_at, at=50.0))
+    assert found and found.value == 0 and found.interval
+    assert -15 < found.interval.low < 0 < found.interval.high < 15
+
+
 def test_equal_scores_are_no_difference_and_few_items_no_interval() -> None:
     rng = np.random.default_rng(2)
     curve = [drawn_point(rng, learned, kept) for learned, kept in ((20, 90), (60, 70), (80, 40))]
     base = sample("probe", 100.0 * (rng.random((1, 60)) < 0.9))
-    found = level([curve, curve], base, mean_gap)
+    found = level([curve, curve], Scale(base), mean_gap)
     assert found and found.value == 0 and found.items_only and found.n == 60
     assert found.interval and found.interval.low < -1 < 1 < found.interval.high, "others than these 60 may differ"
     assert found.p and found.p > 0.9
     few = [drawn_point(rng, learned, 80, n=15) for learned in (20, 80)]
-    none = level([few, few], None, mean_gap)
+    none = level([few, few], Scale(None), mean_gap)
     assert none and none.interval is None and none.p is None and none.equal(2.0) is None
 
 
@@ -149,7 +184,7 @@ def test_curves_that_hardly_overlap_have_no_interval() -> None:
         noisy = (x + noise[:, rng.permutation(60)] for x in learned)
         return [Point(sample("task", values), drawn_point(rng, 0, 80).kept) for values in noisy]
 
-    found = level([curve(10.0, 50.0), curve(49.9, 90.0)], None, mean_gap)
+    found = level([curve(10.0, 50.0), curve(49.9, 90.0)], Scale(None), mean_gap)
     assert found is not None and found.interval is None, "half of the draws leave nothing in common"
 
 
@@ -158,7 +193,7 @@ def test_items_that_only_some_settings_have_are_left_out() -> None:
     one, other = ([drawn_point(rng, x, 80) for x in (20, 80)] for _ in range(2))
     less = other[0].kept.strata[0]
     other[0] = Point(other[0].learned, Sample((less.only(less.ids[:40]),)))
-    found = level([one, other], None, mean_gap)
+    found = level([one, other], Scale(None), mean_gap)
     assert found is not None and found.n == 40
 
 
