@@ -168,7 +168,7 @@ def test_it_comes_first_where_there_is_a_grid_and_is_nowhere_else(records: Path,
 @pytest.mark.parametrize("format", FILES)
 def test_every_format_has_it(records: Path, format: str) -> None:
     text = render(report_of(records, "frontier"), format)
-    wanted = {"csv": "accuracy:retention:difference", "html": '"curves":[{"name":"lora","key":"lr"'}
+    wanted = {"csv": "accuracy:retention:difference", "html": '"curves":{"lines":[{"name":"lora","key":"lr"'}
     assert wanted.get(format, "keeps more") in text
 
 

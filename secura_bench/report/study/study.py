@@ -126,8 +126,17 @@ class Study:
 
     def probe_of(self, protocol: str = "") -> str:
         """Return what the part of the probe is called that a protocol scores: lm-eval's tasks its own alone does."""
-        names = self.probe_name.split(" + ")
-        return " + ".join(n for n in names if n.startswith(PREFIX) == (protocol == "lm_eval")) or self.probe_name
+        unscored = {*self.runs[0].record.probe_parts} - self._scored_parts.get(protocol, set())
+        names = [n for n in self.probe_name.split(" + ") if n.startswith(PREFIX) == (protocol == "lm_eval")]
+        return " + ".join(n for n in names if not (protocol and n in unscored)) or self.probe_name
+
+    @cached_property
+    def _scored_parts(self) -> dict[str, set[str]]:
+        """By protocol, the parts of the probe that it scored."""
+        found: dict[str, set[str]] = {}
+        for score in (score for run in self.runs for score in run.record.scores if score.role == "part"):
+            found.setdefault(score.protocol, set()).add(score.task)
+        return found
 
     def parts_of(self, protocol: str) -> list[str]:
         """Return the parts of the probe that a protocol may score."""
