@@ -87,9 +87,9 @@ def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps:
     """Return what a run does. The base scores once; others before training only where the start is not the base.
 
     ``steps`` are those of each task, in order. Trained: steps · rows a step, a memory's too, as long as the task's are
-    on average. Scored: the probe at the end of each task and every ``evaluate.every`` steps within it, and with it the
-    tasks that ``evaluate.tasks`` says. Looked at: ``Footprint.start_rows`` at the start, and at each boundary where
-    adapters are made again.
+    on average. Scored: the probe at the end of each task (or of the last alone) and every ``evaluate.every`` steps
+    within it, and the tasks that ``evaluate.tasks`` says. Looked at: ``Footprint.start_rows`` at the start, and at each
+    boundary where adapters are made again.
     """
     tasks, every, between = tuple(steps), spec.evaluate.every, scored_between(spec)
     if not footprint.trains:
@@ -99,6 +99,8 @@ def work_of(spec: ExperimentSpec, footprint: Footprint, train: TrainSpec, steps:
     at_ends = [tasks] if mixed else [scored_after(tasks, at, spec.evaluate.tasks) for at in range(len(tasks))]
     at_start = int(not footprint.starts_as_base)
     probings = at_start + between + sum(1 + probed_within(length, every) for length in stages)
+    if spec.evaluate.probe == "last":
+        probings = 1 + between
     tested = [name for end in (*at_ends, *[tasks] * at_start, *[at_ends[-1]] * between) for name in end]
     trained = Reads()
     for task, (name, length) in enumerate(steps.items()):

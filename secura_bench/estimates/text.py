@@ -32,7 +32,8 @@ def _one(forecast: Forecast, device: Device) -> Iterator[str]:
     if rows := _rows(forecast):
         yield f"  rows      {rows}"
     every = f", every {spec.evaluate.every} steps too" if spec.evaluate.every else ""
-    yield f"  probe     {spec.probe_name}, {forecast.rows.probe} rows, after each task{every}"
+    when = "each task" if spec.evaluate.probe == "each" else "the last task alone"
+    yield f"  probe     {spec.probe_name}, {forecast.rows.probe} rows, after {when}{every}"
     engine = "; texts by vLLM" * (spec.evaluate.engine == "vllm")
     yield f"  scoring   {', '.join(spec.protocols)}; trained tasks: {spec.evaluate.tasks}{engine}"
     yield f"  device    {device.name}, {_gib(device.memory)} GiB free, {speed / 1e12:.2f} TFLOP/s measured"

@@ -78,7 +78,7 @@ def fingerprint_of(
             "method": [method.name, resolved_options(method), foreign_code(method)],
             "train": train.model_dump(mode="json", exclude={"offload"}),  # which moves no number
             "trained": [[task, inputs.notes[task].train_hash] for task in tasks],
-            "evaluate": [spec.evaluate.every, spec.evaluate.tasks],
+            "evaluate": [spec.evaluate.every, spec.evaluate.tasks, *["last"] * (spec.evaluate.probe == "last")],
             "seed": seed,
         }
         if sources := build_method(method.name, **method.options).sources:

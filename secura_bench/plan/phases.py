@@ -89,16 +89,17 @@ def work_units(run: Run, inputs: Inputs) -> int:
     footprint = method.footprint()
     probe = sum(_scored(run, inputs, part, rows) for part, rows in inputs.probe.items())
     own_units = {task: _scored(run, inputs, task, inputs.test[task]) for task in run.tasks}
-    everything = probe + sum(own_units.values())
     if not footprint.trains:
         return round(sum(probe + sum(own_units[task] for task in phase.tasks) for phase in loaded_phases(run)))
-    every = run.spec.evaluate.every
-    units, own = 0.0 if footprint.starts_as_base else everything, 0.0
+    every, once = run.spec.evaluate.every, run.spec.evaluate.probe == "last"
+    units, own = probe * once, 0.0
+    if not footprint.starts_as_base:
+        units += probe * (not once) + sum(own_units.values())
     for task, _, steps in training_phases(run, inputs, method):
         own = sum(own_units[name] for name in scored_tasks(run, task.index, method))
         rows = run.train.batch_size * (1 + footprint.memory_rows(task.index))
         rows += footprint.extra_rows(run.train.batch_size, task.index)
-        units += probe * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
+        units += probe * (not once) * (1 + probed_within(steps, every)) + own + steps * rows * TRAINED_ROW
     return round(units + (probe + own) * scored_between(run.spec))  # of the last phase
 
 

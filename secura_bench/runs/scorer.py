@@ -99,8 +99,9 @@ class Scorer:
         within: Callable[[nn.Module], AbstractContextManager[None]] = lambda view: nullcontext(),
         into: list[Score] | None = None,
         of: ModelFolder | None = None,
+        probed: bool = True,
     ) -> None:
-        """Score the probe and ``tasks`` by every protocol, as one stage.
+        """Score the probe (where it is to be ``probed``) and ``tasks`` by every protocol, as one stage.
 
         ``of`` is the folder of the model, without the adapter that may be on it; the run's base where it is not said.
         ``within`` alters the model as it is scored; such scores go ``into`` a list of their own, and nobody is told.
@@ -109,6 +110,7 @@ class Scorer:
         parts: dict[str, list[Evaluation]] = {}
         own: dict[str, list[Evaluation]] = {}
         scored = {task: self.inputs.test[task] for task in tasks}
+        probing = self.inputs.probe if probed else {}
 
         def file() -> None:
             for group in (parts, own):
@@ -127,13 +129,13 @@ class Scorer:
                 self._divide = is_alike(view)
                 with ExitStack() as engine:
                     if self.engine:
-                        asked = {**self.inputs.probe, **scored}
+                        asked = {**probing, **scored}
                         lent_engine = self.engine.lent(method, view, of or self.inputs.model, (after, step), asked)
                         self._write = engine.enter_context(lent_engine)
                     for protocol in self._protocols:
                         if not PROTOCOLS[protocol].generates:
                             engine.close()  # its memory is free for what comes
-                        parts[protocol] = self._evaluate_all(view, protocol, "part", self.inputs.probe, cache)
+                        parts[protocol] = self._evaluate_all(view, protocol, "part", probing, cache)
                         own[protocol] = self._evaluate_all(view, protocol, "task", scored, cache)
                 self._note(note_of(view))
                 self._note(None if self._divide else UNLIKE)

@@ -155,7 +155,8 @@ class Session:
         cache, step = stage_cache(predictions), self.at.step
 
         kept = self._shared_starts() if after is None else cache
-        self.scorer.score(self.method, self.model, after, step, finished, tasks, kept)
+        probed = self.run.spec.evaluate.probe == "each" or (self.at.phase == len(self.phases) - 1 and after is not None)
+        self.scorer.score(self.method, self.model, after, step, finished, tasks, kept, probed=probed)
         if after and finished and self.at.phase == len(self.phases) - 1 and self.run.spec.evaluate.interpolate:
             score_between(self.scorer, self.method, self.model, after, step, tasks, predictions / "between")
         self._saved = None

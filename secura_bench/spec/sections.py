@@ -217,6 +217,10 @@ class TrainSpec(Explained):
         return of_task(self.steps or 0, task)
 
 
+_LATER_EVALUATE = (("engine", "transformers"), ("probe", "each"))
+"""What specs of ``evaluate`` of before had not, as it was: left out, so that a spec is called what it was."""
+
+
 class EvaluateSpec(Explained):
     """What is scored, when, and by which protocols."""
 
@@ -226,6 +230,10 @@ class EvaluateSpec(Explained):
 
     every: Count | None = None
     """After how many steps the probe is scored, beside each task's end. Unset: then alone."""
+
+    probe: Literal["each", "last"] = "each"
+    """After which tasks the probe is scored: ``each``, or the ``last`` one alone, which takes less time and tells
+    nothing of the way there."""
 
     tasks: Literal["current", "seen", "all"] = "seen"
     """Which tasks are scored at a task's end: the ``current`` one, all ``seen`` so far, or ``all`` of the run."""
@@ -255,10 +263,16 @@ class EvaluateSpec(Explained):
             raise ValueError(f"{twice} stands here twice")
         return names
 
+    @model_validator(mode="after")
+    def _once_or_often(self) -> EvaluateSpec:
+        if self.probe == "last" and self.every is not None:
+            raise ValueError("every: scores the probe within tasks, and probe: last at the end alone; say one of both")
+        return self
+
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if key != "engine" or value != "transformers"}
+        return {key: value for key, value in found.items() if (key, value) not in _LATER_EVALUATE}
 
 
 class DataSpec(Explained):
