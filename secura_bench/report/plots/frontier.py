@@ -2,103 +2,128 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from secura_bench.report.plots.curve_lines import covered_by, draw_line, ends_of
 from secura_bench.report.plots.kept_scale import around_100
-from secura_bench.report.plots.point_names import Box, legend, name_points
-from secura_bench.report.plots.style import COLUMN, Picture, Series, explained, label, name_of, series, write_below
+from secura_bench.report.plots.point_names import legend, name_points
+from secura_bench.report.plots.style import (
+    COLUMN,
+    PAGE,
+    Picture,
+    Series,
+    explained,
+    label,
+    name_of,
+    series,
+    write_below,
+)
 from secura_bench.report.study.frontier import Frontier, Line, every_frontier
+from secura_bench.report.study.nats import PERPLEXITY
 from secura_bench.report.study.study import Study
+
+TOGETHER = 6
+"""How many curves one pair of axes bears; of more each has its own, the first beside it."""
+_ACROSS = 4
+_FIRST = Series("0.6", "-", "o")
+_OTHER = Series("#0072B2", "-", "o")
 
 
 def methods_at_equal_learning(study: Study) -> Iterator[Picture]:
     """Yield the curves a protocol: learned (right) against kept (up), light 95 % bars, the ends' settings named."""
     for found in every_frontier(study):
-        yield Picture(f"frontier-{found.protocol.id}", _drawn(found))
+        drawn = _together(found) if len(found.lines) <= TOGETHER else _each_beside_the_first(found)
+        yield Picture(f"frontier-{found.protocol.id}", drawn)
 
 
-def _drawn(found: Frontier) -> Figure:
+def _together(found: Frontier) -> Figure:
     figure = Figure(figsize=(COLUMN + 1.4, 2.8))
     axes = figure.add_subplot()
     look = series([line.name for line in found.lines])
     for line in found.lines:
-        _draw_line(axes, line, look[line.name])
-    before = found.lines[0].placings[0].before
+        draw_line(axes, line, look[line.name])
     axes.margins(0.12)
     axes.set_xlim(left=max(0, axes.get_xlim()[0]))
-    axes.set_xlabel(f"learned: {found.elsewhere or found.learned.heading} on the new tasks")
-    axes.set_title(f"{label(found.study.model)} · {found.protocol.heading} · at equal learning")
-    probe = label(found.study.probe_of(found.protocol.id))
-    cells = [cell for line in found.lines for cell in line.kept]
-    if found.in_percent:
-        far = around_100(axes, cells)
-        axes.set_ylabel(f"kept: % of the base's {found.metric.heading} on {probe}{far}")
-    else:
-        axes.set_ylabel(f"{found.metric.heading} on {probe}")
-    if not before.missing:
-        axes.axvline(before.value, color="0.35", lw=0.7, ls=":", zorder=0)
+    axes.set_xlabel(_learned(found))
+    axes.set_title(_title(found))
+    axes.set_ylabel(_kept(found, _fit_upward(axes, found)))
+    _mark_untrained(axes, found)
+    names = [_name(line) for line in found.lines]
+    write_below(figure, _below(found, names))
+    keys = {line.family.key.removeprefix("train.").removeprefix("methods.") for line in found.lines if line.family.key}
+    shown = [(name, look[line.name]) for name, line in zip(names, found.lines, strict=True)]
+    legend(figure, shown, title=f"at the ends: {keys.pop()}" if len(keys) == 1 else "at the ends: the setting")
+    ends = [end for line in found.lines for end in ends_of(line, look[line.name])]
+    name_points(figure, axes, ends, [box for line in found.lines for box in covered_by(line)])
+    return figure
+
+
+def _each_beside_the_first(found: Frontier) -> Figure:
+    first, *others = found.lines
+    down = -(-len(others) // _ACROSS)
+    figure = Figure(figsize=(PAGE, 0.7 + 1.35 * down))
+    panels = figure.subplots(down, _ACROSS, sharex=True, sharey=True, squeeze=False).flatten()
+    far = ""
+    for axes, line in zip(panels, others, strict=False):
+        draw_line(axes, first, _FIRST, 0.7)
+        draw_line(axes, line, _OTHER, 0.7)
+        axes.margins(0.08)
+        axes.set_title(_name(line), color=_OTHER.colour, fontsize=7)
+        far = _fit_upward(axes, found)
+        _mark_untrained(axes, found, named=axes is panels[0])
+    panels[0].set_xlim(left=max(0, panels[0].get_xlim()[0]))
+    for axes in panels[len(others) :]:
+        axes.set_axis_off()
+    for axes in panels[len(others) - _ACROSS : len(others)]:
+        axes.xaxis.set_tick_params(labelbottom=True)
+    figure.suptitle(f"{_title(found)}, each beside {_name(first)} (grey)", x=0.01, ha="left", fontsize=8)
+    figure.supylabel(_kept(found, far), fontsize=7.5)
+    names = [_name(line) for line in found.lines]
+    write_below(figure, "\n".join(filter(None, [_learned(found), _below(found, names)])))
+    return figure
+
+
+def _title(found: Frontier) -> str:
+    return f"{label(found.study.model)} · {found.protocol.heading} · at equal learning"
+
+
+def _name(line: Line) -> str:
+    return name_of(line.name, *line.kept)
+
+
+def _learned(found: Frontier) -> str:
+    return f"learned: {found.elsewhere or found.learned.heading} on the new tasks"
+
+
+def _kept(found: Frontier, far: str) -> str:
+    probe, metric = label(found.study.probe_of(found.protocol.id)), found.metric.heading
+    if not found.in_percent:
+        return f"{metric} on {probe}"
+    of = f"base's {metric} / {metric}" if found.metric.id == PERPLEXITY else f"of the base's {metric}"
+    return f"kept: % {of} on {probe}{far}"
+
+
+def _fit_upward(axes: Axes, found: Frontier) -> str:
+    """Fit the upward scale to what was kept; return what its label must say."""
+    return around_100(axes, [cell for line in found.lines for cell in line.kept]) if found.in_percent else ""
+
+
+def _mark_untrained(axes: Axes, found: Frontier, named: bool = True) -> None:
+    before = found.lines[0].placings[0].before
+    if before.missing:
+        return
+    axes.axvline(before.value, color="0.35", lw=0.7, ls=":", zorder=0)
+    if named:
         axes.annotate(
             "untrained", (before.value, 0), (2, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
             fontsize=6, color="0.35",
         )  # fmt: skip
-    names = [name_of(line.name, *line.kept) for line in found.lines]
+
+
+def _below(found: Frontier, names: list[str]) -> str:
+    cells = [cell for line in found.lines for cell in line.kept]
     said = [explained(names), "hollow: no interval" if any(cell.interval is None for cell in cells) else ""]
-    said += ["dotted: past a curve's end"] if any(line.beaten for line in found.lines) else []
-    write_below(figure, "; ".join(filter(None, said)))
-    keys = {line.family.key.removeprefix("train.").removeprefix("methods.") for line in found.lines if line.family.key}
-    shown = [(name, look[line.name]) for name, line in zip(names, found.lines, strict=True)]
-    legend(figure, shown, title=f"at the ends: {keys.pop()}" if len(keys) == 1 else "at the ends: the setting")
-    ends = [end for line in found.lines for end in _ends(line, look[line.name])]
-    name_points(figure, axes, ends, [box for line in found.lines for box in _covered(line)])
-    return figure
-
-
-def _places(line: Line) -> list[tuple[float, float, bool]]:
-    """Return each setting's learned and kept, and whether it lies on the curve."""
-    return [
-        (each.learned.value, cell.value, each.method not in line.beaten)
-        for each, cell in zip(line.placings, line.kept, strict=True)
-    ]
-
-
-def _draw_line(axes: Axes, line: Line, look: Series) -> None:
-    """Draw one curve and its points; past its end, where the method learned and kept less, dotted."""
-    places = _places(line)
-    axes.plot(*_along([(x, y) for x, y, _ in places]), color=look.colour, lw=0.7, ls=":", zorder=1)
-    axes.plot(*_along([(x, y) for x, y, on in places if on]), color=look.colour, zorder=2)
-    for each, cell, (x, y, on) in zip(line.placings, line.kept, places, strict=True):
-        across = [each.learned.low, each.learned.high] if each.learned.interval else []
-        up = [cell.low, cell.high] if cell.interval else []
-        axes.plot(across, [y] * len(across), color=look.colour, lw=0.7, alpha=0.35, zorder=1)
-        axes.plot([x] * len(up), up, color=look.colour, lw=0.7, alpha=0.35, zorder=1)
-        face = look.colour if cell.interval else "white"
-        axes.plot(x, y, look.marker, ms=4.5 if on else 3, color=look.colour, mfc=face, zorder=3)
-
-
-def _ends(line: Line, look: Series) -> Iterator[tuple[float, float, str, str]]:
-    """Yield where a curve begins and ends, and the settings there."""
-    on = [(x, y, value) for (x, y, there), value in zip(_places(line), line.values, strict=True) if there]
-    for x, y, value in dict.fromkeys((on[0], on[-1])):
-        if not math.isnan(value):
-            yield x, y, f"{value:g}", look.colour
-
-
-def _covered(line: Line) -> Iterator[Box]:
-    """Yield where a curve runs, as small boxes: what names would better not cover."""
-    for x, y in zip(*_along([(x, y) for x, y, _ in _places(line)]), strict=True):
-        yield x, y, x, y
-
-
-def _along(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Return points along the line through ``points``, so dense that it is straight in the numbers on any scale."""
-    found = [
-        (x + (to_x - x) * step / 16, y + (to_y - y) * step / 16)
-        for (x, y), (to_x, to_y) in pairwise(points)
-        for step in range(17)
-    ]
-    return [x for x, _ in found], [y for _, y in found]
+    return "; ".join(filter(None, [*said, *["dotted: past a curve's end"] * any(line.beaten for line in found.lines)]))

@@ -284,6 +284,20 @@ def test_of_many_methods_nothing_is_cut_off(tmp_path: Path) -> None:
     assert len(set(titles)) == 22, "the task tells them apart"
 
 
+@pytest.mark.parametrize(("count", "panels"), [(6, 1), (7, 6), (10, 9)])
+def test_of_many_curves_each_has_its_own_axes_beside_the_first(tmp_path: Path, count: int, panels: int) -> None:
+    grids = {f"method-{i:02}": [Character(0.2, 0.1 + i / 50), Character(0.8, 0.3 + i / 50)] for i in range(count)}
+    write_grid(tmp_path, grids, seeds=(1,))
+    (figure,) = (p.figure for p in make_pictures(study_of(tmp_path)) if p.name == "frontier-generate")
+    axes = [each for each in figure.axes if each.axison]
+    assert len(axes) == panels
+    if panels > 1:
+        assert [each.get_title(loc="left")[:9] for each in axes] == [f"method-{i:02}" for i in range(1, count)]
+        left, right = axes[0].get_shared_x_axes(), axes[0].get_shared_y_axes()
+        assert left.joined(axes[0], axes[-1]) and right.joined(axes[0], axes[-1]), "panels are of one scale"
+        assert "method-00† (grey)" in figure.get_suptitle()
+
+
 def test_hostile_labels_are_drawn_as_text(study: Study) -> None:
     assert label("a\x1b[31m\u202eb\x00") == "a□[31m□b□" and len(label("x" * 1000)) == 28
     assert len({label(f"secura-lr-0.001-merge_dtype-{of}") for of in ("base", "core")}) == 2, "variants stay apart"
