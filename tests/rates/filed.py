@@ -20,11 +20,14 @@ PROBE = "probe"
 
 @dataclass(frozen=True)
 class At:
-    """Where scores belong: on which rows, after which task of the sequence (None: before any)."""
+    """Where scores belong: on which rows, after which task of the sequence (None: before any), if by a ``protocol`` of
+    their own by which.
+    """
 
     role: Role
     task: str
     after: str | None
+    protocol: str | None = None
 
 
 Filed = Mapping[At, Mapping[str, Floats]]
@@ -51,14 +54,14 @@ def _run(
     scores, read = [], {}
     for at, columns in filed.items():
         mine = {name: values[seed] for name, values in columns.items()}
-        stage = stages.index(at.after)
+        stage, protocol = stages.index(at.after), at.protocol or kind.protocol
         score = Score.model_construct(
             stage=stage, after=at.after, step=10 if at.after else 0, finished=True, role=at.role,
-            protocol=kind.protocol, task=at.task, n=layouts[at.task].n, values=_means(mine),
+            protocol=protocol, task=at.task, n=layouts[at.task].n, values=_means(mine),
         )  # fmt: skip
         scores.append(score)
         ids, groups = _names(layouts[at.task])
-        read[stage, kind.protocol, at.role, at.task] = Items(ids, (mine,), groups)
+        read[stage, protocol, at.role, at.task] = Items(ids, (mine,), groups)
     run = Run(_record(method, sequence, seed, tuple(scores)))
     run._read.update(read)
     return run

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from counts import Outcome
 from filed import PROBE, At, arm, study
-from worlds import BINARY, CONTINUOUS, LUCK, TASTE, Floats, Kind, Rng, World, single
+from worlds import BINARY, CONTINUOUS, LUCK, TASTE, Floats, Kind, Layout, Rng, World, single
 
 from secura_bench.report.statistics.frontier import Level, gap_at, held_at, mean_gap, useful
 from secura_bench.report.study.arms import Arm
@@ -71,12 +72,17 @@ class Grids:
         rows = f"{self.rows} rows, probe {self.probe_rows}"
         return f"{self.kind.name}, {self.shape}, {rows}, seeds {self.seeds}, sd {self.sd:g}"
 
+    @property
+    def kept_by(self) -> str:
+        """The protocol that scores the probe."""
+        return self.kind.protocol
+
     def draw(self, rng: Rng, drawing: int) -> Iterator[Outcome]:
         """Yield what the reports say of one data set."""
         base, one, other = SHAPES[self.shape]
         truth = [useful(*_columns(points, base)) for points in (one, other)]
         made = self._study(rng, drawing)
-        found = frontier_of(made, PROTOCOLS[self.kind.protocol], families(made))
+        found = frontier_of(made, PROTOCOLS[self.kept_by], families(made))
         if found is None or len(found.lines) < 2:
             return
         first, second = found.lines
@@ -93,7 +99,7 @@ class Grids:
         base, *methods = SHAPES[self.shape]
         probe, task = f"{PROBE}{drawing}", f"task {drawing}"
         layouts = {probe: single(self.probe_rows), task: single(self.rows)}
-        worlds = {name: World(self.kind, layout, rng) for name, layout in layouts.items()}
+        worlds = self._worlds(rng, probe, layouts)
         arms = []
         for number, points in enumerate(methods):
             own = {name: layout.noise(rng) for name, layout in layouts.items()}
@@ -101,14 +107,27 @@ class Grids:
                 luck = rng.standard_normal((2, self.seeds))
                 moved = luck[0], math.sqrt(0.5) * (luck[1] - luck[0])
                 filed = {}
-                for name, mean, by in zip((task, probe), means, moved, strict=True):
-                    at = At("task" if name == task else "probe", name, task)
-                    filed[at] = {self.kind.metric: self._runs(rng, worlds[name], mean, own[name], by)}
+                filed[At("task", task, task)] = self._learned(rng, worlds[task], means[0], own[task], moved[0])
+                filed[At("probe", probe, task, self.kept_by)] = self._kept(
+                    rng, worlds[probe], means[1], own[probe], moved[1]
+                )
                 mine = arm(f"method {number} {setting}", (task,), filed, layouts, self.kind)
                 arms.append(_declared(mine, f"method {number}", setting))
-        untouched = {At("probe", probe, None): {self.kind.metric: worlds[probe].base(base)}}
+        untouched = {At("probe", probe, None, self.kept_by): self._untouched(worlds[probe], base)}
         bare = arm("base", (task,), untouched, layouts, self.kind)
         return replace(study(bare, arms), probe_name=probe)
+
+    def _worlds(self, rng: Rng, probe: str, layouts: Mapping[str, Layout]) -> dict[str, Any]:
+        return {name: World(self.kind, layout, rng) for name, layout in layouts.items()}
+
+    def _learned(self, rng: Rng, world: World, mean: float, own: Floats, moved: Floats) -> dict[str, Floats]:
+        return {self.kind.metric: self._runs(rng, world, mean, own, moved)}
+
+    def _kept(self, rng: Rng, world: Any, mean: float, own: Floats, moved: Floats) -> dict[str, Floats]:
+        return self._learned(rng, world, mean, own, moved)
+
+    def _untouched(self, world: Any, mean: float) -> dict[str, Floats]:
+        return {self.kind.metric: world.base(mean)}
 
     def _runs(self, rng: Rng, world: World, mean: float, own: Floats, moved: Floats) -> Floats:
         """Return scores, seeds × items; most of what a method makes of the items is the same at all of its settings."""
@@ -117,6 +136,51 @@ class Grids:
         luck = math.sqrt(LUCK) * world.layout.noise(rng, self.seeds)
         where = self.kind.location(mean, 1 + spread**2)
         return self.kind.scores(where + world.difficulty + math.sqrt(TASTE) * taste + spread * moved[:, None] + luck)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some texts: how many tokens each has, and how hard it is."""
+
+    layout: Layout
+    tokens: Floats
+    difficulty: Floats
+
+
+@dataclass(frozen=True)
+class KeptByPerplexity(Grids):
+    """The same, but what was kept is told by the perplexity of texts of unequal length; a seed moves it by 2 %."""
+
+    @property
+    def name(self) -> str:
+        """What stands in the table."""
+        return f"{super().name}, kept by perplexity"
+
+    @property
+    def kept_by(self) -> str:
+        """The protocol that scores the probe."""
+        return "perplexity"
+
+    def _worlds(self, rng: Rng, probe: str, layouts: Mapping[str, Layout]) -> dict[str, Any]:
+        texts = layouts[probe]
+        tokens = rng.integers(20, 120, texts.n).astype(float)
+        return {**super()._worlds(rng, probe, layouts), probe: Texts(texts, tokens, 0.5 * texts.noise(rng))}
+
+    def _kept(self, rng: Rng, world: Texts, mean: float, own: Floats, moved: Floats) -> dict[str, Floats]:
+        """Return nats a token, of which exp(base - nats) is the share kept; what loses more, texts differ more in."""
+        base = SHAPES[self.shape][0]
+        lost = math.log(base / mean)
+        seed = 0.02 * bool(self.sd)
+        unlike = (0.02 + 0.2 * lost) * (math.sqrt(0.7) * own + math.sqrt(0.3) * world.layout.noise(rng))
+        luck = (0.01 + 0.05 * lost) * world.layout.noise(rng, self.seeds)
+        nats = _NATS + lost - seed**2 / 2 + world.difficulty + unlike + seed * moved[:, None] + luck
+        return {"loss": nats, "tokens": np.tile(world.tokens, (self.seeds, 1))}
+
+    def _untouched(self, world: Texts, mean: float) -> dict[str, Floats]:
+        return {"loss": (_NATS + world.difficulty)[None], "tokens": world.tokens[None]}
+
+
+_NATS = 3.5
 
 
 def _declared(mine: Arm, family: str, setting: int) -> Arm:
@@ -140,4 +204,8 @@ GRIDS: tuple[Grids, ...] = tuple(
     for kind in (CONTINUOUS, BINARY)
     for shape in SHAPES
     for sizes in ((90, 90, 1, 0.0), (30, 90, 2, 2.0), (90, 90, 2, 5.0), (90, 200, 3, 2.0), (90, 90, 4, 0.0))
+) + tuple(
+    KeptByPerplexity(CONTINUOUS, shape, *sizes)
+    for shape in SHAPES
+    for sizes in ((90, 30, 1, 0.0), (90, 30, 2, 2.0), (90, 90, 4, 2.0))
 )

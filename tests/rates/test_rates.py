@@ -18,7 +18,10 @@ FEW = {
     "Items in groups": ("right/wrong, 101 rows in 24 groups, 2 methods, seeds 2 v 2, sd 2",),
     "Near the base": ("right/wrong, n 20, near the base: 2 % lost, seeds 2",),
     "Perplexity": ("perplexity, n 20, seeds 2, sd 5 %",),
-    "Equal learning": ("continuous, two settings, 90 rows, probe 90, seeds 2, sd 5",),
+    "Equal learning": (
+        "continuous, two settings, 90 rows, probe 90, seeds 2, sd 5",
+        "continuous, alike, 90 rows, probe 30, seeds 2, sd 2, kept by perplexity",
+    ),
 }
 MORE = {
     "Two equal methods": (
