@@ -117,7 +117,7 @@ def compare(
     one: Annotated[
         str, typer.Argument(metavar="METHOD", help="A method, by title or label; with settings of it, by its name.")
     ],
-    other: Annotated[str, typer.Argument(metavar="METHOD", help="Another.")],
+    other: Annotated[str, typer.Argument(metavar="METHOD", help="Another, or base.")],
     margin: Annotated[
         float,
         typer.Option(
@@ -130,10 +130,11 @@ def compare(
 ) -> None:
     """Say what two methods learned and kept, whether they differ or are equal, and what can be quoted of that.
 
-    Of methods in several settings it is what they keep at equal learning.
+    Of methods in several settings it is what they keep at equal learning; beside `base`, what one learned and kept.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from secura_bench.foundation.errors import unknown_name
+    from secura_bench.report.comparing.beside_base import beside_base
     from secura_bench.report.comparing.curves import compared
     from secura_bench.report.study.group import make_studies
 
@@ -142,20 +143,22 @@ def compare(
     if not 0 < margin < 100:
         raise BenchError(f"--margin {margin:g}: must be above 0 and below 100.")
     runs, problems = _read([results])
-    curves, pairs = compared(make_studies(runs), one, other, margin)
+    studies, alone = make_studies(runs), one if other == "base" else other
+    of_base = beside_base(studies, alone) if "base" in (one, other) and one != other else []
+    curves, pairs = ([], []) if of_base else compared(studies, one, other, margin)
     if format == "json":
         from secura_bench.report.comparing.document import document
 
-        typer.echo(document(pairs, problems, curves), nl=False)
-    elif curves or pairs:
+        typer.echo(document(pairs, problems, curves, of_base), nl=False)
+    elif curves or pairs or of_base:
         from secura_bench.report.comparing.show import print_pairs
 
-        print_pairs([*curves, *pairs])
-    if not (curves or pairs):
+        print_pairs([*curves, *pairs, *of_base])
+    if not (curves or pairs or of_base):
         note = f"{results}: no experiment there has both {one} and {other} on the same tasks, scored by one protocol"
         typer.echo(plain_note(note), err=True)
     tell_unfinished([results])
-    if problems or not (curves or pairs):
+    if problems or not (curves or pairs or of_base):
         raise typer.Exit(1)
 
 

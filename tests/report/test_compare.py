@@ -278,7 +278,7 @@ def test_names_and_what_cannot_be_compared(results: Path, tmp_path: Path) -> Non
     for words, text in (
         (("twin", "othr"), "othr: unknown method 'othr'. Did you mean 'other'?"),
         (("twin", "twin"), "are the same method of trial: twin"),
-        (("base", "twin"), "base: is what both methods are held against"),
+        (("base", "base"), "base: is what both methods are held against"),
         (("twin", "other", "--format", "yaml"), "unknown format 'yaml'"),
     ):
         code, error = said(*words)

@@ -10,6 +10,7 @@ from typing import Any
 
 from secura_bench.foundation.version import __version__
 from secura_bench.report.comparing.at_equal_learning import limits_of, sentence_of
+from secura_bench.report.comparing.beside_base import BesideBase, base_limits, base_sentence
 from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
@@ -25,7 +26,9 @@ SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).parent / "compare.schema.json"
 
 
-def document(pairs: Sequence[Pair], problems: Sequence[str], curves: Sequence[Curves] = ()) -> str:
+def document(
+    pairs: Sequence[Pair], problems: Sequence[str], curves: Sequence[Curves] = (), of_base: Sequence[BesideBase] = ()
+) -> str:
     """Return comparisons as JSON in ASCII: whatever a name holds is escaped."""
     whole: dict[str, Any] = {
         "format": "secura-bench compare",
@@ -36,6 +39,8 @@ def document(pairs: Sequence[Pair], problems: Sequence[str], curves: Sequence[Cu
     }
     if curves:
         whole["at_equal_learning"] = [_curves(each) for each in curves]
+    if of_base:
+        whole["beside_base"] = [_beside_base(each) for each in of_base]
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 
 
@@ -134,6 +139,26 @@ def _curves(curves: Curves) -> dict[str, Any]:
         "equal": curves.within,
         "sentence": sentence_of(curves),
         "not_to_be_claimed": list(limits_of(curves)),
+    }
+
+
+def _beside_base(found: BesideBase) -> dict[str, Any]:
+    each = found.placing
+    return {
+        **found.study.names,
+        "limit": found.study.limit,
+        "tasks": list(found.tasks),
+        "protocol": found.protocol.id,
+        "metric": found.metric.id,
+        "metric_instead": found.instead,
+        "learned_by": {"protocol": found.learning.id, "metric": found.learned.id},
+        "method": _method(each),
+        "base": _cell(each.before),
+        "learned": _cell(each.learned),
+        "gain": _cell(each.gain),
+        "kept_percent": _cell(each.retention),
+        "sentence": base_sentence(found),
+        "not_to_be_claimed": list(base_limits(found)),
     }
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.takes import IN_MOST, design
-from secura_bench.report.comparing.words import listed, probability
+from secura_bench.report.comparing.words import Compared, listed, probability
 from secura_bench.report.study.placing import Placing
 
 
@@ -70,7 +69,7 @@ def _to_equate(side: Side) -> str:
     return f"; of two that are alike it is shown {IN_MOST} by {design(side.takes.to_equate)}"
 
 
-def of_the_rows(pair: Pair | Curves) -> Iterator[str]:
+def of_the_rows(pair: Compared) -> Iterator[str]:
     """Yield what may not be claimed of rows, tasks and models that were not there."""
     study = pair.study
     if study.limit is not None:

@@ -126,10 +126,7 @@ def pairs(studies: Sequence[Study], one: str, other: str, margin: float = MARGIN
     """
     check_names(studies, [one, other], "")
     if "base" in (one, other):
-        raise BenchError(
-            "base: is what both methods are held against; name two that were trained. What one kept of it stands in "
-            "`report`, and `report --methods METHOD --require 'kept >= 95'` answers with its exit status."
-        )
+        raise BenchError("base: is what both methods are held against; name two that were trained.")
     found: list[Pair] = []
     for study in studies:
         if not (find_methods(study, one) and find_methods(study, other)):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from secura_bench.foundation.harmless import plain_note
 from secura_bench.report.comparing.at_equal_learning import limits_of, sentence_of
+from secura_bench.report.comparing.beside_base import BesideBase, base_limits, base_sentence, base_table
 from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import Pair, Side
@@ -19,6 +20,8 @@ from secura_bench.report.tables.common import SEPARATE, place_of
 from secura_bench.report.tables.note import brief
 from secura_bench.report.tables.table import Column, Number, Row, Table
 
+Told = Pair | Curves | BesideBase
+"""What ``compare`` finds: two methods, two curves of settings, or one method beside the base."""
 _TOLD = {"open": "not told apart", "untested": "no test"}
 
 
@@ -39,10 +42,12 @@ def table_of(pair: Pair) -> Table:
     return Table("compare", title, columns, rows, tuple(footnotes.marks()), place_of(pair.study, pair.protocol))
 
 
-def lines_of(found: Pair | Curves) -> Iterator[str]:
+def lines_of(found: Told) -> Iterator[str]:
     """Yield what stands below the table: the sentence, and what does not follow from it."""
     if isinstance(found, Curves):
         said, limits = sentence_of(found), limits_of(found)
+    elif isinstance(found, BesideBase):
+        said, limits = base_sentence(found), base_limits(found)
     else:
         said, limits = sentence(found), not_to_be_claimed(found)
     yield "To quote:"
@@ -51,7 +56,13 @@ def lines_of(found: Pair | Curves) -> Iterator[str]:
     yield from (f"  - {plain_note(limit)}" for limit in limits)
 
 
-def print_pairs(found: Sequence[Pair | Curves]) -> None:
+def _table(found: Told) -> Table:
+    if isinstance(found, Curves):
+        return table_of_curves(found)
+    return base_table(found) if isinstance(found, BesideBase) else table_of(found)
+
+
+def print_pairs(found: Sequence[Told]) -> None:
     """Print comparisons to standard output."""
     from rich.console import Console
     from rich.text import Text
@@ -61,7 +72,7 @@ def print_pairs(found: Sequence[Pair | Curves]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED)
-    tables = [table_of_curves(each) if isinstance(each, Curves) else table_of(each) for each in found]
+    tables = [_table(each) for each in found]
     for each, table in zip(found, tables, strict=True):
         print_tables([Table(table.id, table.title, table.columns, table.rows, (), table.of)])
         for line in lines_of(each):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol as Typed
 
-from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.pair import Pair, Side
 from secura_bench.report.comparing.takes import IN_MOST, design
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import Metric, Protocol
+from secura_bench.report.study.study import Study
 
 
 def value(cell: Cell, unit: str = " %") -> str:
@@ -69,7 +70,27 @@ def sentence(pair: Pair) -> str:
     return f"{where(pair)}, {_kept(pair)}, {_learned(pair)}."
 
 
-def where(pair: Pair | Curves) -> str:
+class Compared(Typed):
+    """What is compared: of which study, after which tasks, by which protocol and metric."""
+
+    @property
+    def study(self) -> Study:
+        """The study, of what is compared alone."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that all were trained on, in order."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol by which what was kept is told."""
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that speaks for it."""
+
+
+def where(pair: Compared) -> str:
     """Return on what, after what and by what two methods are compared."""
     tasks, count = listed(pair.tasks), len(pair.tasks)
     alone = pair.study.mode == "separate" and count > 1
