@@ -159,9 +159,19 @@ def test_it_comes_first_where_there_is_a_grid_and_is_nowhere_else(records: Path,
     assert lead.kind == "lead" and lead.text.startswith(beginning)
     assert pair.kind == "fact" and pair.text.startswith("At equal learning secura keeps more than lora: ")
     assert all(each.kind != "lead" for each in others)
-    write_records(tmp_path, tasks=("a",), seeds=(1,), protocols=("generate",))
-    plain = study_of(tmp_path)
-    assert not every_frontier(plain) and "frontier" not in {table.id for table in report_of(tmp_path).tables}
+    many = {f"method-{i}": [Character(0.2, 0.1), Character(0.8, 0.3)] for i in range(4)}
+    many["keeper"] = [Character(0.2, 0.0), Character(0.8, 0.0)]
+    seeds = study_of(write_grid(tmp_path / "many", many, probe_items=120, task_items=60, seeds=(1, 2, 3)))
+    answer, *pairs = summary(seeds, PROTOCOLS["generate"], placings(seeds, "generate", metric("accuracy")))
+    assert answer.text.startswith("At equal learning, beside keeper: ") and "keep less" in answer.text
+    assert len([each for each in pairs if each.text.startswith("At equal learning")]) == 4
+    once = study_of(write_grid(tmp_path / "once", many, probe_items=120, task_items=60, seeds=(1,)))
+    answer, *_ = summary(once, PROTOCOLS["generate"], placings(once, "generate", metric("accuracy")))
+    said = "At equal learning, beside keeper: the 4 others are not judged, for one seed says nothing of another."
+    assert answer.text == said
+    write_records(tmp_path / "plain", tasks=("a",), seeds=(1,), protocols=("generate",))
+    plain = study_of(tmp_path / "plain")
+    assert not every_frontier(plain) and "frontier" not in {table.id for table in report_of(tmp_path / "plain").tables}
     assert not next(make_pictures(plain)).name.startswith("frontier")
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from secura_bench.report.comparing.at_equal_learning import said
 from secura_bench.report.comparing.curves import curves_of
-from secura_bench.report.comparing.words import number
+from secura_bench.report.comparing.words import listed, number
 from secura_bench.report.page.sentence import Sentence
 from secura_bench.report.study.frontier import Against, every_frontier
 from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.study import Study
+
+_NAMED = 3
+"""Of how many methods the answer has the numbers; of more it has verdicts, and the numbers stand below."""
+_OPEN = {
+    "not told apart": "not told apart from it",
+    "one seed": "not judged, for one seed says nothing of another",
+    "n too small to tell": "of too few items to tell",
+    "nothing in common": "without learning in common with it",
+}
 
 
 def at_equal_learning(study: Study, protocol: Protocol) -> list[Sentence]:
@@ -22,10 +33,25 @@ def at_equal_learning(study: Study, protocol: Protocol) -> list[Sentence]:
     first = found.lines[0]
     of = f"{found.unit} of the base's {study.probe_of(protocol.id)}" if found.in_percent else found.unit
     by = f" ({found.elsewhere})" if found.elsewhere else ""
-    lead = f"At equal learning{by}, beside {first.name}, in {of}: {'; '.join(map(_briefly, found.against_first))}."
+    others = found.against_first
+    told = f", in {of}: {'; '.join(map(_briefly, others))}" if len(others) <= _NAMED else f": {_counted(others)}"
+    lead = f"At equal learning{by}, beside {first.name}{told}."
     pairs = [curves_of(study, protocol, each.line.family, first.family) for each in found.against_first]
     texts = [said(pair) for pair in pairs if pair]
     return [Sentence("lead", lead), *(Sentence("fact", f"{text[0].upper()}{text[1:]}.") for text in texts)]
+
+
+def _counted(others: Sequence[Against]) -> str:
+    """Return who keeps more and who keeps less, by name, and of how many others nothing can be said, and why."""
+    said = []
+    for verdict, claim in (("keeps more", "keep more"), ("keeps less", "keep less")):
+        if names := [each.line.name for each in others if each.verdict == verdict]:
+            said.append(f"{listed(names)} {verdict if len(names) == 1 else claim}")
+    for verdict, why in _OPEN.items():
+        if count := sum(each.verdict == verdict for each in others):
+            who = f"the {count} others" if count == len(others) else str(count)
+            said.append(f"{who} {'are' if count > 1 else 'is'} {why}")
+    return "; ".join(said)
 
 
 def _briefly(each: Against) -> str:
