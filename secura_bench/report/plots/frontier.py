@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from secura_bench.report.plots.curve_lines import covered_by, draw_line, ends_of
-from secura_bench.report.plots.kept_scale import around_100
+from secura_bench.report.plots.kept_scale import FEW_TICKS, TICKS, around_100
 from secura_bench.report.plots.point_names import legend, name_points
 from secura_bench.report.plots.style import (
     COLUMN,
@@ -72,7 +72,7 @@ def _each_beside_the_first(found: Frontier) -> Figure:
         draw_line(axes, line, _OTHER, 0.7)
         axes.margins(0.08)
         axes.set_title(_name(line), color=_OTHER.colour, fontsize=7)
-        far = _fit_upward(axes, found)
+        far = _fit_upward(axes, found, FEW_TICKS)
         _mark_untrained(axes, found, named=axes is panels[0])
     panels[0].set_xlim(left=max(0, panels[0].get_xlim()[0]))
     for axes in panels[len(others) :]:
@@ -106,9 +106,9 @@ def _kept(found: Frontier, far: str) -> str:
     return f"kept: % {of} on {probe}{far}"
 
 
-def _fit_upward(axes: Axes, found: Frontier) -> str:
+def _fit_upward(axes: Axes, found: Frontier, ticks: Sequence[float] = TICKS) -> str:
     """Fit the upward scale to what was kept; return what its label must say."""
-    return around_100(axes, [cell for line in found.lines for cell in line.kept]) if found.in_percent else ""
+    return around_100(axes, [cell for line in found.lines for cell in line.kept], ticks) if found.in_percent else ""
 
 
 def _mark_untrained(axes: Axes, found: Frontier, named: bool = True) -> None:

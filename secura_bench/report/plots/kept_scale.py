@@ -17,9 +17,11 @@ NEAR, FAR = 10.0, 25.0
 LINEAR = 3.0
 """Up to which distance from 100 the scale by decades is about linear."""
 TICKS = (0, 20, 50, 70, 80, 90, 95, 100, 105, 110, 120, 150, 200, 300, 500)
+FEW_TICKS = (0, 50, 80, 90, 95, 100, 105, 110, 120, 200, 500)
+"""For small pictures, in which the others' labels would lie upon these."""
 
 
-def around_100(axes: Axes, cells: Sequence[Cell]) -> str:
+def around_100(axes: Axes, cells: Sequence[Cell], ticks: Sequence[float] = TICKS) -> str:
     """Fit the upward scale to ``cells``, their intervals and 100, draw the line at 100; return what the label must say.
 
     It is linear, unless most lie near 100 and some far away: then by decades of the distance from 100.
@@ -30,7 +32,7 @@ def around_100(axes: Axes, cells: Sequence[Cell]) -> str:
     logarithmic = by_decades([cell.value for cell in cells])
     if logarithmic:
         axes.set_yscale("function", functions=(_forward, _inverse))
-        axes.yaxis.set_major_locator(FixedLocator(TICKS))
+        axes.yaxis.set_major_locator(FixedLocator(ticks))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     first, last = _forward([low, high]) if logarithmic else (low, high)
