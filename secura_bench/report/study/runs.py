@@ -63,8 +63,8 @@ class Run:
         """Return the moment that ``at`` means in this run, for ``task``."""
         if isinstance(at, Moment):
             return at if at in self.moments else None
-        if not trained(self.record) or at == "end":
-            return self.end
+        if not trained(self.record) or at == "end" or (at == "learned" and not self.logged):
+            return self.end  # what is scored between the base and a run's end has learned what it knows there
         if at == "start":
             return next((moment for moment in self.moments if moment.after is None), None)
         return next((moment for moment in self.moments if moment.finished and moment.after in (task, MIXED)), None)
