@@ -34,4 +34,4 @@ def runs_between(run: Run) -> Iterator[Run]:
             "notes": (),
             "weight_norms": None,
         }
-        yield Run(record.model_copy(update=changes), run.folder, logged=False)
+        yield Run(record.model_copy(update=changes), run.folder, between=True)

@@ -36,11 +36,15 @@ WhenScored = Moment | Literal["start", "learned", "end"]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One record, and the folder that it lies in (None: a record by itself); ``logged``: whether its log is its own."""
+    """One record, and the folder that it lies in (None: a record by itself).
+
+    ``between``: it is a run's end, scored between the base's weights and its own. Its log is that run's, and what it
+    learned is what it scores there.
+    """
 
     record: RunRecord
     folder: Path | None = None
-    logged: bool = True
+    between: bool = False
 
     @cached_property
     def _scores(self) -> dict[tuple[str, str, str, Moment], Score]:
@@ -63,8 +67,8 @@ class Run:
         """Return the moment that ``at`` means in this run, for ``task``."""
         if isinstance(at, Moment):
             return at if at in self.moments else None
-        if not trained(self.record) or at == "end" or (at == "learned" and not self.logged):
-            return self.end  # what is scored between the base and a run's end has learned what it knows there
+        if not trained(self.record) or at == "end" or (at == "learned" and self.between):
+            return self.end
         if at == "start":
             return next((moment for moment in self.moments if moment.after is None), None)
         return next((moment for moment in self.moments if moment.finished and moment.after in (task, MIXED)), None)
@@ -104,7 +108,8 @@ class Run:
 
     def log(self, holding: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield the lines of ``log.jsonl``, one a step (that hold any of these words); nothing where there is none."""
-        yield from _read_lines(self.folder / "log.jsonl" if self.folder is not None and self.logged else None, holding)
+        folder = None if self.between else self.folder
+        yield from _read_lines(folder / "log.jsonl" if folder is not None else None, holding)
 
 
 def trained(record: RunRecord) -> bool:
