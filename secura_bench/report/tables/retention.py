@@ -14,7 +14,7 @@ from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, SEPARATE, arms_on, place_of, title_of, with_numbers
 from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Number, Row, Table
-from secura_bench.results.record import DataNote
+from secura_bench.report.tables.unread import WITHOUT_READING
 
 
 def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
@@ -157,17 +157,9 @@ def _constant_rows(
     study: Study, protocol: Protocol, sequence: tuple[str, ...], columns: Sequence[Column]
 ) -> Iterator[Row]:
     """Yield what answering without reading scores: the best constant answer, and a choice drawn at random."""
-    notes: dict[str, DataNote] = {}
-    for run in study.runs:
-        notes |= run.record.data
-    parts = study.parts_of(protocol.id)
-    for label, of_task, of_probe in (
-        ("majority answer", "majority", "probe_majority"),
-        ("random choice", "chance", "probe_chance"),
-    ):
-        learned = [getattr(notes[task], of_task) if task in notes else None for task in sequence]
-        probe = [(getattr(notes[part], of_probe), notes[part].probe_rows) for part in parts if part in notes]
-        cells = {"learned": _mean([(value, 1) for value in learned]), "probe": _mean(probe)}
+    for label, unread in WITHOUT_READING.items():
+        learned = [(unread.of_task(study, task), 1) for task in sequence]
+        cells = {"learned": _mean(learned), "probe": _mean(unread.of_probe(study, protocol.id))}
         entries: list[str | Number] = [sequence_name(sequence), label]
         for column in columns[2:]:
             shown = column.of.get("metric") == "accuracy" and column.group in cells

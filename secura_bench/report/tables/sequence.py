@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, arms_on, metric_name, place_of, title_of, value_of
 from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.report.tables.table import Column, Number, Row, Table
+from secura_bench.report.tables.unread import WITHOUT_READING
 from secura_bench.results.record import MIXED
 
 
@@ -34,6 +36,7 @@ def matrix(study: Study, protocol: Protocol) -> Iterator[Table]:
                 section = arm.method if after else ""
                 rows.append(Row((name, moment, *numbers), {"method": name, "after": moment}, section, not after))
         if any(_told(row) for row in rows):
+            rows[:0] = _without_reading(study, protocol, sequence)
             title = f"{title_of(study, protocol)} · {metric_name(protocol)} of each task along the sequence"
             how = Note(
                 "A row: after training on that task. A column: the score on that task's test rows.",
@@ -81,6 +84,17 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             gap = forward if "forward_transfer" in missing else ()
             notes = (footnotes.CONTINUAL, *gap, *footnotes.marks(), *footnotes.notes([study], protocol.id, (main,)))
             yield Table("continual", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
+
+
+def _without_reading(study: Study, protocol: Protocol, sequence: tuple[str, ...]) -> Iterator[Row]:
+    """Yield what answering without reading scores on each task, by accuracy."""
+    if protocol.main.id != "accuracy":
+        return
+    for label, unread in WITHOUT_READING.items():
+        known = [unread.of_task(study, task) for task in sequence]
+        if any(value is not None for value in known):
+            numbers = tuple(Number(Cell() if value is None else Cell(value)) for value in known)
+            yield Row((label, "–", *numbers), {"method": label, "after": "–"}, "", True)
 
 
 def _told(row: Row) -> bool:

@@ -130,6 +130,23 @@ def test_constant_answers_stand_beside_accuracy() -> None:
     assert math.isnan(column(table, "learned", "BLEU")["random choice"])
 
 
+def test_constant_answers_stand_beside_each_task_of_a_sequence() -> None:
+    """A task that rises to the share of its commonest answer has learned nothing by it."""
+    data = {"q": note(), "t": {**note(), "majority": 65.0, "chance": 50}, "u": note()}
+    table = table_of([_by_writing(run(1, data=data)), _by_writing(BASE)], "matrix")
+    said = {row.of["method"]: row for row in table.rows}
+    assert [row.of["method"] for row in table.rows][:3] == ["majority answer", "random choice", "base"]
+    t, u = (next(i for i, c in enumerate(table.columns) if c.of.get("task") == task) for task in "tu")
+    assert said["majority answer"].entries[t].cell.value == 65 and said["random choice"].entries[t].cell.value == 50
+    assert math.isnan(said["majority answer"].entries[u].cell.value), "no row of it has choices"
+    for unknown in ([run(1, data=data), BASE], [_by_writing(run(1)), _by_writing(BASE)]):  # another score; no choices
+        assert "majority answer" not in {row.of["method"] for row in table_of(unknown, "matrix").rows}
+
+
+def _by_writing(one: RunRecord) -> RunRecord:
+    return one.model_copy(update={"scores": [each.model_copy(update={"protocol": "generate"}) for each in one.scores]})
+
+
 def test_feet_say_what_is_limited_stands_in_or_happened() -> None:
     data = {"q": note("another set"), "t": note(too_long=4), "u": note()}
     changes = {"data": data, "limit": 7, "notes": ("the micro-batch was halved",)}
