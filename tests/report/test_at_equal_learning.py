@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -200,6 +201,15 @@ def test_compare_says_one_sentence_no_stronger_than_its_numbers(records: Path) -
     turned = curves_of(records, "lora", "secura")
     assert turned.told == "less" and turned.gap and turned.gap.value == pytest.approx(-found.gap.value)
     assert f"{found.gap.value:.1f} percent points of the base's f_probe less" in sentence_of(turned)
+
+
+def test_p_of_two_is_said_to_be_of_these_two(records: Path) -> None:
+    """Of many methods some pair is told apart by chance: the sentence says of how many these are two."""
+    found = replace(curves_of(records, "secura", "lora"), among=11)
+    assert found.told == "more" and found.gap and found.gap.p is not None
+    assert f"p {found.gap.p:.2g} for these two of 11 methods), mean over learning" in sentence_of(found)
+    assert "p is of these two alone of 11 methods" in "\n".join(limits_of(found))
+    assert "for these two" not in sentence_of(replace(found, among=2))
 
 
 def test_not_told_apart_is_not_equal(tmp_path: Path) -> None:

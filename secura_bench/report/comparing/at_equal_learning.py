@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from secura_bench.report.comparing.curves import Curves
 from secura_bench.report.comparing.limits import of_the_rows
-from secura_bench.report.comparing.words import number, probability, where
+from secura_bench.report.comparing.words import number, probability, these_two, where
 from secura_bench.report.study.frontier import FEW, NARROW, Line
 
 
@@ -94,7 +94,8 @@ def _how_sure(curves: Curves, sign: int) -> str:
     if curves.equal is not None and curves.told == "open":
         shown = "equal" if curves.within else "not shown to be equal"
         equal = f"; {shown} within ±{curves.margin:g}, {probability(curves.equal)}"
-    return f"{number(low)} to {number(high)}; bootstrap over {over}, {probability(found.p)}{equal}"
+    p = probability(found.p) + these_two(curves.told, curves.among)
+    return f"{number(low)} to {number(high)}; bootstrap over {over}, {p}{equal}"
 
 
 def _probe(curves: Curves) -> str:

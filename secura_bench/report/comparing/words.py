@@ -45,10 +45,13 @@ def gap(side: Side) -> str:
     amount = number(abs(found.difference))
     direction = "apart" if amount == "0.0" else "more" if sign > 0 else "less"
     test = f"{found.test} of the items only" if found.items_only else found.test
-    p = probability(found.p)
-    if side.among > 2 and side.told in ("more", "less"):
-        p += f" for these two of {side.among} methods"
+    p = probability(found.p) + these_two(side.told, side.among)
     return f"{amount} {side.unit} {direction} ({number(low)} to {number(high)}; {test}, {p})"
+
+
+def these_two(told: str, among: int) -> str:
+    """Return what a p of two methods that are told apart must say where there are others: that it is of these alone."""
+    return f" for these two of {among} methods" if among > 2 and told in ("more", "less") else ""
 
 
 def equality(side: Side) -> str:
