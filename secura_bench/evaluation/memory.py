@@ -31,7 +31,7 @@ from secura_bench.foundation.errors import DataError
 _LONG, _SHORT, _SHARED, _MORE = 24, 15, 8, 3  # tokens: of the two prompts, of their beginning, and after them
 _WIDEST = 1024  # of the windows that the prompts are made longer than
 _PAD = 0  # it is masked
-_ROUNDING, _OWN_ROUNDING = 1e-3, 8  # of the logits' spread; of what a longer row changes before its end
+_ROUNDING, _OWN_ROUNDING = 1e-3, 8  # of the logits' spread; of what a longer row or one rounding changes before its end
 _READS_AHEAD, _READS_AHEAD_ROUNDED = 1e-2, 0.25  # of the logits' spread, in fp32 and in 16 bits
 
 
@@ -93,9 +93,10 @@ def _ask(model: nn.Module) -> Memory:
         spread = truth.std().item()
         first = torch.cat([read_uncached(model, [prompt], [1], _PAD).float() for prompt in prompts])
         own = _apart(first, truth[:, 0])
-        allowed = max(_ROUNDING * spread, _OWN_ROUNDING * own)
+        rounding = _rounding_of(truth)
+        allowed = max(_ROUNDING * spread, _OWN_ROUNDING * max(own, rounding * spread))
         beside = read_uncached(model, whole, [end, end], _PAD).float().view_as(truth)
-        ahead = _READS_AHEAD_ROUNDED if _is_rounded(truth) else _READS_AHEAD
+        ahead = _READS_AHEAD_ROUNDED if rounding else _READS_AHEAD
         if own > ahead * spread or not _apart(beside, truth) <= allowed:
             raise DataError(
                 f"model {type(model).__name__}: what it says at a token depends on what comes after it, or on padding: "
@@ -218,6 +219,11 @@ def _apart(said: Tensor, truth: Tensor) -> float:
     return (said - truth).square().mean(dim=-1).sqrt().max().item()
 
 
-def _is_rounded(said: Tensor) -> bool:
-    """Return whether every number fits 16 bits: it was computed in them, whatever holds it now."""
-    return any(torch.equal(said.to(dtype).float(), said) for dtype in (torch.bfloat16, torch.float16))
+def _rounding_of(said: Tensor) -> float:
+    """Return by how much a rounding moves a number at most, in its own size, where all fit 16 bits; else 0.
+
+    They were computed in 16 bits then, whatever holds them now; and where a processor has no arithmetic of its own for
+    these, a batch may round otherwise than a row alone although a longer row does not.
+    """
+    formats = (torch.bfloat16, torch.float16)
+    return next((torch.finfo(dtype).eps / 2 for dtype in formats if torch.equal(said.to(dtype).float(), said)), 0.0)

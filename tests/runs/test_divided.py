@@ -17,18 +17,17 @@ from secura_bench.results.read import find_records
 
 TRAINED = SEQUENCE.replace("[{name: lora, r: 2}]", "[{name: secura, r: 4, m: 6}, {name: ewc, fisher_samples: 3}, er]")
 TRAINED = TRAINED.replace("batch_size: 2}", "batch_size: 1}")
+SANDBOX = not any(why_not(["python"]).values())
 PROTOCOLS = f"""\
 experiment: protocols
 mode: separate
 model: tiny
 tasks: [tiny_langid_head]
-probe: [tiny_arith, tiny_choice, tiny_text{"" if any(why_not(["python"]).values()) else ", tiny_run"}]
+probe: [tiny_arith, tiny_choice, tiny_text{", tiny_run" * SANDBOX}]
 probe_rows: 28
 methods: [base]
 evaluate:
-  protocols: [teacher_forced, generate, own_metric, choice, perplexity, classify{
-    "" if any(why_not(["python"]).values()) else ", execute"
-}]
+  protocols: [teacher_forced, generate, own_metric, choice, perplexity, classify{", execute" * SANDBOX}]
   limit: 5
   batch_size: 2
 data: {{rows: 60}}
@@ -79,7 +78,7 @@ def files(results: Path, *parts: str) -> dict[str, bytes]:
 
 def test_every_protocol_finds_the_items_of_one_process_bit_for_bit(one: Path, two: Path) -> None:
     mine, theirs = (files(root / "protocols" / "results") for root in (one, two))
-    assert sum(name.endswith(".texts.jsonl") for name in mine) >= 10
+    assert sum(name.endswith(".texts.jsonl") for name in mine) >= 9 + SANDBOX
     assert mine == theirs
 
 
