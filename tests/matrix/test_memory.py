@@ -115,6 +115,22 @@ def test_a_model_that_reads_ahead_is_refused() -> None:
         memory_of(model)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_batch_may_round_otherwise_than_a_row_alone(dtype: torch.dtype) -> None:
+    """Processors without arithmetic in 16 bits do so by some models although a longer row rounds as a shorter does."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    size = {"vocab_size": 300, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+    for seed in range(20):
+        torch.manual_seed(seed)
+        config = Qwen2Config(hidden_size=64 if seed % 2 else 32, num_hidden_layers=2, **size)
+        model = Qwen2ForCausalLM(config).to(dtype)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(1 + seed % 5 if weight.ndim > 1 else 1)
+        assert memory_of(model).cached, seed
+
+
 def test_a_record_says_that_no_cache_was_used(tmp_path: Path) -> None:
     import json
 
