@@ -97,7 +97,9 @@ def _ask(model: nn.Module) -> Memory:
         allowed = max(_ROUNDING * spread, _OWN_ROUNDING * max(own, rounding * spread))
         beside = read_uncached(model, whole, [end, end], _PAD).float().view_as(truth)
         ahead = _READS_AHEAD_ROUNDED if rounding else _READS_AHEAD
-        if own > ahead * spread or not _apart(beside, truth) <= allowed:
+        # To refuse a model takes more than roundings, which in 16 bits add up; its cache is not trusted beyond them.
+        refused = max(allowed, ahead * spread) if rounding else allowed
+        if own > ahead * spread or not _apart(beside, truth) <= refused:
             raise DataError(
                 f"model {type(model).__name__}: what it says at a token depends on what comes after it, or on padding: "
                 f"it is no causal language model that rows can be scored in batches with."
