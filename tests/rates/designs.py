@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,6 +17,7 @@ from worlds import BINARY, CONTINUOUS, GROUPED, Floats, Kind, Layout, Rng, Truth
 
 from secura_bench.report.statistics import continual
 from secura_bench.report.study.arms import Arm
+from secura_bench.report.study.contrast import compare
 from secura_bench.report.study.study import Study
 
 DRAWINGS = 8
@@ -208,7 +210,8 @@ class Near:
         yield covered("kept", made.retention(mine, BINARY.protocol, column), 100 * score / self.base)
         yield covered("score", made.probe(mine, BINARY.protocol, column), score)
         gap = score - self.base
-        yield from compared("less the base", made.compare(mine, base, BINARY.protocol, column, "probe"), gap)
+        less = compare(*(made.score_keys([each], BINARY.protocol, column, "probe") for each in (mine, base)))
+        yield from compared("less the base", less, gap)
 
 
 PLAIN = Kind("perplexity", "perplexity", "perplexity", 1.0)
@@ -216,16 +219,21 @@ PLAIN = Kind("perplexity", "perplexity", "perplexity", 1.0)
 
 @dataclass(frozen=True)
 class Perplexity:
-    """A perplexity and its retention: texts of unequal length, a seed moving it by ``sd`` (of its logarithm)."""
+    """A perplexity, its retention, and less another's: texts of unequal length, a seed moving it by ``sd``.
+
+    ``sd`` is of the perplexity's logarithm, and so is ``gap``, by which the other method's is less.
+    """
 
     n: int
     sd: float
     seeds: int
+    gap: float = 0.0
 
     @property
     def name(self) -> str:
         """What stands in the table."""
-        return f"perplexity, n {self.n}, seeds {self.seeds}, sd {100 * self.sd:g} %"
+        apart = f", {100 * self.gap:g} % apart" if self.gap else ""
+        return f"perplexity, n {self.n}, seeds {self.seeds}, sd {100 * self.sd:g} %{apart}"
 
     def draw(self, rng: Rng, drawing: int) -> Iterator[Outcome]:
         """Yield what the reports say of one data set."""
@@ -241,6 +249,14 @@ class Perplexity:
         moved = np.exp(0.1 + self.sd**2 / 2)
         yield covered("perplexity", made.probe(mine, PLAIN.protocol, PLAIN.metric), float(np.exp(2.5) * moved))
         yield covered("kept", made.retention(mine, PLAIN.protocol, PLAIN.metric), float(100 / moved))
+        luck = 0.05 * rng.standard_normal((self.seeds, self.n)) + 0.05 * rng.standard_normal((1, self.n))
+        loss = text + 0.1 - self.gap + self.sd * rng.standard_normal((self.seeds, 1)) + luck
+        other = arm("other", (task,), {At("probe", probe, task): _nats(loss, tokens)}, layouts, PLAIN)
+        made = replace(study(base, [mine, other]), probe_name=probe)
+        keys = [made.score_keys([each], PLAIN.protocol, PLAIN.metric, "probe") for each in (mine, other)]
+        yield from compared("difference", compare(*keys), 100 * math.expm1(self.gap))
+        (under,) = made.score_keys([base], PLAIN.protocol, PLAIN.metric, "probe")
+        yield from compared("kept", compare(*keys, under), float(100 / moved * (1 - np.exp(self.gap))))
 
 
 def _nats(loss: Floats, tokens: Floats) -> Mapping[str, Floats]:
@@ -304,8 +320,9 @@ NEAR: tuple[Design, ...] = (
     *(Near(n, change, True, seeds) for n in (20, 90) for change in (0.02, 0.05, 0.1) for seeds in (1, 2, 4)),
 )
 PERPLEXITIES: tuple[Design, ...] = tuple(
-    Perplexity(n, sd, seeds) for n in (20, 90) for sd in (0.0, 0.02, 0.05) for seeds in (1, 2, 4)
-)
+    Perplexity(n, sd, seeds, gap)
+    for n in (20, 90) for sd in (0.0, 0.02, 0.05) for seeds in (1, 2, 4) for gap in (0.0, 0.1)
+)  # fmt: skip
 FAMILIES: dict[str, tuple[Design, ...]] = {
     "Two equal methods": ALIKE,
     "Two equal methods, one with steadier seeds": UNEQUAL,

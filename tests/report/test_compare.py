@@ -23,6 +23,7 @@ from secura_bench.report.comparing.limits import not_to_be_claimed
 from secura_bench.report.comparing.pair import MARGIN, Pair, pairs
 from secura_bench.report.comparing.words import equality, gap, sentence
 from secura_bench.report.page.words import summary
+from secura_bench.report.study import contrast
 from secura_bench.report.study.cells import sample_of
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.placing import placings
@@ -70,10 +71,10 @@ def test_the_numbers_are_those_of_the_study(results: Path) -> None:
     assert [pair.learned.one.value, pair.learned.other.value] == [study.learned(arm, *by).value for arm in arms]
     assert [pair.kept.one.value, pair.kept.other.value] == [study.retention(arm, *by).value for arm in arms]
     for what, side in (("learned", pair.learned), ("probe", pair.kept)):
-        found = study.compare(*arms, *by, what)  # type: ignore[arg-type]
+        found = contrast.compare(*(study.score_keys([arm], *by, what) for arm in arms))
         assert side.comparison and found and (side.comparison.p, side.comparison.test) == (found.p, found.test)
     base = study.probe(study.base, *by).value
-    found = study.compare(*arms, *by, "probe")  # type: ignore[arg-type]
+    found = contrast.compare(*(study.score_keys([arm], *by, "probe") for arm in arms))
     assert base < 99 and pair.kept.comparison.difference == pytest.approx(100 * found.difference / base)
     assert pair.kept.comparison.difference == pytest.approx(pair.kept.one.value - pair.kept.other.value)
     assert pair.kept.comparison.interval.low == pytest.approx(100 * found.interval.low / base)

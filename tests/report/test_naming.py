@@ -12,6 +12,7 @@ from synthetic import Character, write_records
 from secura_bench.foundation.errors import BenchError
 from secura_bench.report.make import FILES, Report, make_report, render
 from secura_bench.report.study.choosing import find_methods, one_method
+from secura_bench.report.study.contrast import compare
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.read import read_runs
 from secura_bench.report.study.study import Study
@@ -162,7 +163,7 @@ def test_differences_from_a_reference_are_those_of_the_pairs(results: Path) -> N
         assert rows[what, TITLE][-1] == "reference"
         for method in ("lora", "seq"):
             arms = [study.arm(name, study.sequences[0]) for name in (method, TITLE)]
-            found = study.compare(*arms, "teacher_forced", "char_bleu", what)  # type: ignore[arg-type]
+            found = compare(*(study.score_keys([arm], "teacher_forced", "char_bleu", what) for arm in arms))
             entries = rows[what, method]
             assert (entries[3].cell.value, entries[4].cell.value) == (found.difference, found.p)
             if entries[-1] in ("better", "worse"):

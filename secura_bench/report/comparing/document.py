@@ -52,6 +52,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "protocol": pair.protocol.id,
         "metric": pair.metric.id,
         "metric_instead": pair.instead,
+        "learned_by": {"protocol": pair.by[0].id, "metric": pair.by[1].id},
         "one": _method(pair.one),
         "other": _method(pair.other),
         "learned": _side(pair.learned),

@@ -34,8 +34,7 @@ def not_to_be_claimed(pair: Pair) -> Iterator[str]:
             yield f"that {each.method} keeps in spite of learning: it was not shown to learn at all"
     if pair.instead:
         yield f"anything of {pair.protocol.main.heading}, the protocol's main metric: {pair.instead}"
-    if pair.protocol.no_claim:
-        yield pair.protocol.no_claim
+    yield from filter(None, dict.fromkeys((pair.protocol.no_claim, pair.by[0].no_claim)))
     if pair.kept.among > 2 and any(side.told in ("more", "less") for side in sides):
         yield (
             f"that one of them is the best: p is of these two alone, as if no other of the {pair.kept.among} methods "

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from secura_bench.foundation.errors import BenchError
-from secura_bench.report import statistics
 from secura_bench.report.comparing.takes import Takes
-from secura_bench.report.statistics import Comparison, Interval
+from secura_bench.report.statistics import Comparison
 from secura_bench.report.study.arms import sequence_name
-from secura_bench.report.study.cells import Cell, compare, sample_of
+from secura_bench.report.study.cells import Cell, ScoreKey
 from secura_bench.report.study.choosing import check_names, find_methods, one_method
-from secura_bench.report.study.placing import Placing, placings
+from secura_bench.report.study.contrast import contrast_of
+from secura_bench.report.study.placing import Placing, learned_by, placings
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.ranking import ALPHA
 from secura_bench.report.study.speaking import speaking
@@ -82,6 +82,7 @@ class Pair:
         study: these two alone.
         unshared: what one of them alone was trained on, which is left out.
         metric: by which they are told of. instead: why that is not the protocol's main one, "" if it is.
+        by: the protocol and the metric by which they tell what was learned: another where this one scores no task.
         parts: in mode separate, the same for each task by itself.
     """
 
@@ -89,6 +90,7 @@ class Pair:
     protocol: Protocol
     metric: Metric
     instead: str
+    by: tuple[Protocol, Metric]
     one: Placing
     other: Placing
     learned: Side
@@ -100,6 +102,12 @@ class Pair:
     def tasks(self) -> tuple[str, ...]:
         """The tasks that both were trained on, in order."""
         return tuple(dict.fromkeys(task for sequence in self.study.sequences for task in sequence))
+
+    @property
+    def told_by(self) -> str:
+        """By what learning is told, "" where it is by the same as what was kept."""
+        protocol, metric = self.by
+        return "" if protocol.id == self.protocol.id else f"{protocol.heading} {metric.heading}"
 
     @property
     def in_percent(self) -> bool:
@@ -160,20 +168,24 @@ def _pair(
     arms = (study.arm(name, tasks) for name in names for tasks in sequences)
     alone = replace(study, arms=tuple(arm for arm in arms if arm))
     metric, instead = speaking(alone, protocol)
+    learning, told = learned_by(alone, protocol)
     among = len(study.methods)
-    found = {each.method: each for each in placings(alone, protocol.id, metric)}
+    found = {each.method: each for each in placings(alone, protocol.id, metric, (learning.id, told))}
     one, other = (found[name] for name in names)
-    tests = _tests(alone, one, other, protocol.id, metric, "learned", margin)
-    learned = Side("learned", one.learned, other.learned, *tests, margin, f"points of {metric.heading}", among)
+    learned = Side(
+        "learned", one.learned, other.learned,
+        *_tests(alone, one, other, learning.id, told, "learned", margin), margin, f"points of {told.heading}", among,
+    )  # fmt: skip
     in_percent = not (one.retention.missing or other.retention.missing)
-    scale = 100 / alone.probe(alone.base, protocol.id, metric.id).value if in_percent else 1.0
+    base = ScoreKey(alone.base, protocol.id, metric.id, "probe", alone.probe_name, "end") if alone.base else None
     held = (one.retention, other.retention) if in_percent else (one.probe, other.probe)
-    tests = _tests(alone, one, other, protocol.id, metric, "probe", margin, scale)
-    unit = "percent points" if in_percent else f"points of {metric.heading}"
+    tests = _tests(alone, one, other, protocol.id, metric, "probe", margin, base if in_percent else None)
+    points = f"points of {metric.heading}" if metric.percent else f"% of {metric.heading}"
+    unit = "percent points" if in_percent else points
     kept = Side("kept", held[0], held[1], *tests, margin, unit, among)
-    if learned.missing and kept.missing:
+    if kept.missing and (learned.missing or learning.id != protocol.id):
         return None
-    return Pair(alone, protocol, metric, instead, one, other, learned, kept)
+    return Pair(alone, protocol, metric, instead, (learning, told), one, other, learned, kept)
 
 
 def _tests(
@@ -184,19 +196,16 @@ def _tests(
     metric: Metric,
     what: Literal["learned", "probe"],
     margin: float,
-    scale: float = 1.0,
+    base: ScoreKey | None = None,
 ) -> tuple[Comparison | None, float | None, Takes | None]:
-    """Return one − other times ``scale``, p of their being equal within ``margin`` on that scale, and what that takes.
+    """Return one − other, p of their being equal within ``margin``, and what that takes.
 
-    Kept is on the scale of percent of the base's score, which counts as exact: its own uncertainty moves both alike.
+    In points of the metric, or in percent of the ``base`` model's score.
     """
-    keys = [study.score_keys(each.arms, protocol, metric.id, what) for each in (one, other)]
-    samples = [sample_of(each) for each in keys]
-    found = compare(*keys)
-    if found is None or samples[0] is None or samples[1] is None:
+    mine, theirs = (study.score_keys(each.arms, protocol, metric.id, what) for each in (one, other))
+    contrast = contrast_of(mine, theirs, base)
+    found = contrast.compare() if contrast else None
+    if contrast is None or found is None:
         return None, None, None
-    interval = Interval(scale * found.interval.low, scale * found.interval.high)
-    scaled = replace(found, difference=scale * found.difference, interval=interval)
-    equal = statistics.equivalence(samples[0], samples[1], margin / scale)
-    components = statistics.components_of(samples[0], samples[1])
-    return scaled, equal, Takes(components, margin, scale) if components else None
+    components = contrast.components
+    return found, contrast.equal(margin), Takes(components, margin, contrast.scale) if components else None

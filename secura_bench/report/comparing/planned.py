@@ -96,7 +96,8 @@ def _best(
 
 def _sides(spec: ExperimentSpec, one: str, other: str, pair: Pair, rows: RowsOf) -> Iterator[Foreseen]:
     for side in (pair.learned, pair.kept):
-        if side.missing or side.takes is None:
+        elsewhere = side.what == "learned" and pair.told_by  # the other protocol's pair has it
+        if side.missing or side.takes is None or elsewhere:
             continue
         there = side.takes.components
         counts = {name: rows.get(name, {}).get(pair.protocol.id) or each.n for name, each in there.rows.items()}

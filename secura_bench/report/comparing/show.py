@@ -85,7 +85,7 @@ def print_pairs(found: Sequence[Told]) -> None:
 def _row(section: str, side: Side, pair: Pair) -> Row:
     found = side.comparison
     gap = Cell() if found is None else Cell(found.difference, found.interval, items_only=found.items_only)
-    metric = pair.metric.heading
+    metric, learned = pair.metric.heading, pair.told_by or pair.by[1].heading
     kept = f"kept % of {metric}" if pair.in_percent else f"probe {metric}"
     numbers = (Number(side.one), Number(side.other), Number(gap), Number(Cell(found.p) if found else Cell()))
     words = (
@@ -95,7 +95,7 @@ def _row(section: str, side: Side, pair: Pair) -> Row:
         f"{found.n} / {found.groups}" if found else "–",
         f"{_seeds(pair.one.arms)} / {_seeds(pair.other.arms)}",
     )
-    score = f"learned {metric}" if side.what == "learned" else kept
+    score = f"learned {learned}" if side.what == "learned" else kept
     return Row((section, score, *numbers, *words), {"sequence": section, "role": side.what}, section)
 
 

@@ -12,7 +12,7 @@ from secura_bench.foundation.wording import about
 from secura_bench.report.comparing.pair import Pair
 from secura_bench.report.comparing.planned import Foreseen
 from secura_bench.report.comparing.takes import IN_MOST
-from secura_bench.report.comparing.words import listed
+from secura_bench.report.comparing.words import by, listed
 from secura_bench.report.statistics import ENOUGH, ENOUGH_GROUPS, MOST_ROWS, MOST_SEEDS
 from secura_bench.report.study.arms import Arm
 
@@ -48,7 +48,7 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 def _score(each: Foreseen) -> str:
     what = each.side.what if each.side.what == "learned" else "kept %," if each.pair.in_percent else "probe"
-    return f"{what} {each.pair.protocol.heading} {each.pair.metric.heading}"
+    return f"{what} {by(each.pair.protocol, each.pair.metric)}"
 
 
 def _tells(each: Foreseen) -> str:

@@ -133,6 +133,7 @@ def _learned(pair: Pair) -> str:
         return "with what they learned not scored"
     how = {"equal": "at equal learning", "not equal": "not at equal learning"}
     words = how.get(pair.learning, "with learning not shown to be equal")
+    words += f" by {pair.told_by}" if pair.told_by else ""
     return f"{words}: {value(side.one, '')} against {value(side.other, '')}, {gap(side)}{_held(side)}"
 
 

@@ -11,8 +11,9 @@ from secura_bench.foundation.errors import BenchError
 from secura_bench.report.gate.requirement import Requirement
 from secura_bench.report.statistics import POWER, Interval
 from secura_bench.report.study.arms import Arm, sequence_name
-from secura_bench.report.study.cells import Cell, ScoreKey, compare, one_seed
+from secura_bench.report.study.cells import Cell, ScoreKey, one_seed
 from secura_bench.report.study.choosing import check_names, one_method
+from secura_bench.report.study.contrast import compare
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.study import Study
@@ -112,22 +113,18 @@ def _against(
     beside = study.arm(other, arm.sequence)
     if beside is None:
         return math.nan, None, False, f"{other} has no run on {sequence_name(arm.sequence)}"
-    what, scale = ("learned", 1.0) if required.what == "learned" else ("probe", _percent(study, protocol, metric))
-    mine = study.score_keys([arm], protocol.id, metric.id, what)  # type: ignore[arg-type]
+    mine = study.score_keys([arm], protocol.id, metric.id, "learned" if required.what == "learned" else "probe")
     theirs = [ScoreKey(beside, key.protocol, key.metric, key.role, key.task, key.at) for key in mine]
-    found = compare(mine, theirs)
-    if found is None or math.isnan(scale):
+    if required.what == "learned":
+        found, sign = compare(mine, theirs), 1 if metric.percent else -1  # of which less is better
+    else:
+        base = ScoreKey(study.base, protocol.id, metric.id, "probe", study.probe_name, "end") if study.base else None
+        scores = study.probe(study.base, protocol.id, metric.id).value > 0
+        found, sign = compare(mine, theirs, base) if scores else None, 1
+    if found is None:
         return math.nan, None, False, own.why or "too few items that both were scored on, or they are not recorded"
-    if not metric.percent:  # of which less is better
-        scale = -scale
-    low, high = sorted((scale * found.interval.low, scale * found.interval.high))
-    return scale * found.difference, Interval(low, high), found.items_only, ""
-
-
-def _percent(study: Study, protocol: Protocol, metric: Metric) -> float:
-    """Return what turns points on the probe into percent of the base's score; NaN where it has none."""
-    base = study.probe(study.base, protocol.id, metric.id).value
-    return 100 / base if base > 0 else math.nan
+    low, high = sorted((sign * found.interval.low, sign * found.interval.high))
+    return sign * found.difference, Interval(low, high), found.items_only, ""
 
 
 def _less(interval: Interval, required: Requirement) -> Interval:

@@ -174,11 +174,6 @@ class Scale:
         """The least difference of scores by which a slope is taken."""
         return 1e-3 if self.nats else 0.1
 
-    @property
-    def whole(self) -> float:
-        """How far apart two scores of an item may lie: from wrong to right, or a nat a token."""
-        return 1.0 if self.nats else 100.0
-
 
 def level(curves: Sequence[Curve], scale: Scale, of: Callable[[Lines], Floats]) -> Level | None:
     """Return what ``of`` makes of curves, as other items and seeds would give it; None where it finds no number.
@@ -207,9 +202,7 @@ def level(curves: Sequence[Curve], scale: Scale, of: Callable[[Lines], Floats]) 
     slopes = _slopes(seen, off.std(axis=1), curves, scale, of)
     trained = [point.training or f"point {number}" for number, point in enumerate(points)]
     own, error, freedom = _by_seeds(samples, slopes, [each for each in trained for _ in range(2)] + ["base"])
-    draws = (
-        value + math.sqrt(own) * np.nan_to_num(by_items) + _unseen(samples, slopes, scale) + moved_by(error, freedom)
-    )
+    draws = value + math.sqrt(own) * np.nan_to_num(by_items) + _unseen(samples, slopes) + moved_by(error, freedom)
     return Level(value, np.clip(draws, 0.0 if len(curves) == 1 else -scale.most, scale.most), *told)
 
 
@@ -266,13 +259,12 @@ def _by_item(samples: Sequence[Sample], slopes: Floats) -> dict[str, Floats]:
     return items
 
 
-def _unseen(samples: Sequence[Sample], slopes: Floats, kept: Scale) -> Floats:
+def _unseen(samples: Sequence[Sample], slopes: Floats) -> Floats:
     """Return draws of what items that differ may be there beside those seen, where more than half are exactly alike.
 
     One of their typical size to either side, or of the whole scale where none differs, as in a plain difference.
     """
     total = np.zeros(RESAMPLES)
-    probed = {stratum.name for stratum in samples[1].strata}
     for name, values in _by_item(samples, slopes).items():
         mine = [(slope / len(s.strata), t) for s, slope in zip(samples, slopes, strict=True) for t in s.strata]
         weights = np.array([weight for weight, stratum in mine if stratum.name == name])
@@ -280,10 +272,9 @@ def _unseen(samples: Sequence[Sample], slopes: Floats, kept: Scale) -> Floats:
         differing = values[np.abs(values) > 1e-9 * max(scale, 1.0)]
         if 2 * len(differing) >= len(values) or abs(weights.sum()) > scale / 2:  # or no difference at all, but a score
             continue
-        whole = kept.whole if name in probed else 100.0
-        size = math.sqrt(float((differing**2).mean())) if len(differing) else whole * scale / 2
-        groups = next(stratum.effective_groups for _, stratum in mine if stratum.name == name)
-        total += widening(groups) * math.sqrt(2) * size / (len(values) + 2) * normal(name)
+        rows = next(stratum for _, stratum in mine if stratum.name == name)
+        size = math.sqrt(float((differing**2).mean())) if len(differing) else rows.whole * scale / 2
+        total += widening(rows.effective_groups) * math.sqrt(2) * size / (len(values) + 2) * normal(name)
     return total
 
 

@@ -106,7 +106,7 @@ def _pseudo(one: Stratum, other: Stratum | None) -> Floats:
     differing = values[np.abs(values) > 1e-9]
     if 2 * len(differing) >= len(values):
         return np.empty(0)
-    size = math.sqrt(float((differing**2).mean())) if len(differing) else 100.0
+    size = math.sqrt(float((differing**2).mean())) if len(differing) else one.whole
     return np.array([size, -size])
 
 

@@ -20,7 +20,8 @@ class Stratum:
     ``name`` (a task's) chooses the resamples: strata of one name and size are resampled alike. ``runs`` tells the runs
     apart that are scored: of one and the same runs, a seed moves all strata together; of others, on its own.
     ``groups`` names the group of each item (None: each is its own): one text in several languages, say. ``fixed``: no
-    seed had a part in it, as in the untouched model. ``gap``: its values are differences.
+    seed had a part in it, as in the untouched model. ``gap``: its values are differences. ``nat``: what a nat a
+    token is in its values, where they are of a perplexity and so may be any number; else they are 0 to 100.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Stratum:
     groups: tuple[str, ...] | None = None
     fixed: bool = False
     gap: bool = False
+    nat: float | None = None
 
     def only(self, ids: Sequence[str]) -> Stratum:
         """Return the stratum of ``ids`` alone, in their order."""
@@ -44,6 +46,11 @@ class Stratum:
     def binary(self) -> bool:
         """Whether every item is right or wrong, 100 or 0."""
         return bool(np.isin(self.values, (0.0, 100.0)).all())
+
+    @property
+    def whole(self) -> float:
+        """How far apart two scores of an item may lie: from wrong to right, or a nat a token."""
+        return 100.0 if self.nat is None else self.nat
 
     @property
     def n_groups(self) -> int:

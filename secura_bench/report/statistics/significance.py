@@ -50,7 +50,8 @@ def compare(one: Sample, other: Sample) -> Comparison | None:
         return None
     draws = drawn(*pair)
     gap = pair[0].value - pair[1].value
-    stated = Interval(*quantiles(draws)).within(-100.0, 100.0)
+    most = math.inf if any(stratum.nat for stratum in one.strata) else 100.0
+    stated = Interval(*quantiles(draws)).within(-most, most)
     told = (pair[0].items_only or pair[1].items_only, pair[0].n, _groups(pair[0]))
     if counts := _discordant(pair):
         return Comparison(gap, stated, mcnemar(*counts), "McNemar exact", mcnemar(sum(counts), 0), *told)

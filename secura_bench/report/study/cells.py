@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from secura_bench.report import statistics
-from secura_bench.report.statistics import Comparison, Interval, Sample
+from secura_bench.report.statistics import Interval, Sample
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.items import joined
 from secura_bench.report.study.protocols import metric as known
@@ -89,12 +89,6 @@ class ScoreKey:
     def scores(self) -> list[tuple[Run, Score] | None]:
         """Return the score of each seed with its run, None where it is missing."""
         return self.arm.scores(self.protocol, self.role, self.task, self.at)
-
-
-def compare(one: Sequence[ScoreKey], other: Sequence[ScoreKey]) -> Comparison | None:
-    """Return the mean of some scores less that of others on the same items; None where there are too few or none."""
-    samples = sample_of(one), sample_of(other)
-    return statistics.compare(samples[0], samples[1]) if samples[0] and samples[1] else None
 
 
 def mean_cell(keys: Sequence[ScoreKey]) -> Cell:

@@ -24,9 +24,10 @@ from secura_bench.report.statistics.frontier import (
     mean_gap,
     useful,
 )
-from secura_bench.report.study.cells import Cell, ScoreKey, sample_of
+from secura_bench.report.study.cells import Cell, ScoreKey
+from secura_bench.report.study.contrast import items_of
 from secura_bench.report.study.families import Family, families
-from secura_bench.report.study.nats import PERPLEXITY, nats_of
+from secura_bench.report.study.nats import PERPLEXITY
 from secura_bench.report.study.placing import Placing, learned_by, placings
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.ranking import ALPHA
@@ -221,7 +222,7 @@ def frontier_of(study: Study, protocol: Protocol, among: Sequence[Family]) -> Fr
         return None
     sequences = {arm.sequence for each in found.values() for arm in each.arms}
     key = ScoreKey(study.base, protocol.id, metric.id, "probe", study.probe_name, "end") if study.base else None
-    base = _scored([key]) if key else None
+    base = items_of([key]) if key else None
 
     def line(family: Family) -> Line:
         mine = [(found[method], value) for method, value in zip(family.methods, family.values, strict=True)]
@@ -265,14 +266,9 @@ def _point(
     study: Study, kept_by: tuple[Protocol, Metric], learned_by: tuple[Protocol, Metric], each: Placing, training: str
 ) -> Point | None:
     (protocol, metric), (learning, told) = kept_by, learned_by
-    learned = _scored(study.score_keys(each.arms, learning.id, told.id, "learned"))
-    kept = _scored(study.score_keys(each.arms, protocol.id, metric.id, "probe"))
+    learned = items_of(study.score_keys(each.arms, learning.id, told.id, "learned"))
+    kept = items_of(study.score_keys(each.arms, protocol.id, metric.id, "probe"))
     return Point(learned, kept, training) if learned and kept else None
-
-
-def _scored(keys: Sequence[ScoreKey]) -> Sample | None:
-    """Return the item scores behind the mean of ``keys``; behind a perplexity, nats a token."""
-    return nats_of(keys) if keys and keys[0].metric == PERPLEXITY else sample_of(keys)
 
 
 def _first_held(lines: Lines, at: float) -> Floats:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from secura_bench.report.statistics import Floats, Sample, Stratum
+from secura_bench.report.statistics import Floats, Sample, Stratum, difference
 from secura_bench.report.study.cells import ScoreKey
 
 PERPLEXITY = "perplexity"
@@ -31,6 +32,20 @@ def nats_of(keys: Sequence[ScoreKey]) -> Sample | None:
     return Sample(tuple(replace(stratum, values=stratum.values + moved) for stratum in strata))
 
 
+def kept_of(keys: Sequence[ScoreKey], base: ScoreKey) -> Sample | None:
+    """Return item scores whose mean is the base's perplexity as percent of that of ``keys``, on the texts of both.
+
+    To first order they move as it does: K · (1 − d + mean d), of how many nats d a text has more than under the base.
+    """
+    mine, under = nats_of(keys), nats_of([base])
+    more = difference(mine, under) if mine and under else None
+    if more is None:
+        return None
+    mean, kept = more.value, 100 * math.exp(-more.value)
+    strata = (replace(s, values=kept * (1 - (s.values - mean)), gap=False, nat=kept) for s in more.strata)
+    return Sample(tuple(strata))
+
+
 def _stratum(key: ScoreKey) -> Stratum | None:
     read = [each and each[0].items(each[1]) for each in key.scores()]
     there = [items for items in read if items]
@@ -51,7 +66,7 @@ def _stratum(key: ScoreKey) -> Stratum | None:
         for rows in names
     )
     runs = "" if key.arm.is_base else " ".join(key.arm.sequence)
-    return Stratum(key.task, ids or (), values, runs, groups, key.arm.is_base)
+    return Stratum(key.task, ids or (), values, runs, groups, key.arm.is_base, nat=1.0)
 
 
 def _mean_of_exponentials(logarithms: Floats) -> float:

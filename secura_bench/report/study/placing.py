@@ -8,7 +8,8 @@ from typing import Literal
 
 from secura_bench.report import statistics
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.cells import Cell, ScoreKey, compare, mean_cell
+from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
+from secura_bench.report.study.contrast import compare
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.ranking import rank_keys
 from secura_bench.report.study.speaking import speaking

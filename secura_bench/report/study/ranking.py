@@ -8,7 +8,8 @@ from typing import Literal
 
 from secura_bench.report.statistics import LEVEL, Comparison, holm, told_from_best
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.cells import Cell, ScoreKey, compare, mean_cell, sample_of
+from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
+from secura_bench.report.study.contrast import compare, items_of
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.study import Study
 
@@ -109,7 +110,7 @@ def beside(keys: Mapping[str, Sequence[ScoreKey]], reference: str, metric: str) 
 
 def _adjusted(keys: Mapping[str, Sequence[ScoreKey]], sign: int) -> dict[str, float]:
     """Return each method's p of being told from the best, over all methods at once; none where items are too few."""
-    samples = {method: sample for method, mine in keys.items() if (sample := sample_of(mine))}
+    samples = {method: sample for method, mine in keys.items() if (sample := items_of(mine))}
     found = told_from_best(list(samples.values()), sign) if len(samples) > 1 else None
     return dict(zip(samples, found, strict=True)) if found else {}
 

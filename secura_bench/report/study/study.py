@@ -33,7 +33,7 @@ from typing import Literal
 import numpy as np
 
 from secura_bench.report import statistics
-from secura_bench.report.statistics import Comparison, Floats, Interval, Sample, Stratum, continual
+from secura_bench.report.statistics import Floats, Interval, Sample, Stratum, continual
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import (
     MISSING,
@@ -41,7 +41,6 @@ from secura_bench.report.study.cells import (
     ScoreKey,
     Spread,
     as_told,
-    compare,
     mean_cell,
     number_of,
     one_seed,
@@ -251,12 +250,6 @@ class Study:
         rows = [tuple(self.task(self.base, protocol, metric, task, "end") for task in arm.sequence)]
         rows += [tuple(self.task(arm, protocol, metric, task, moment) for task in arm.sequence) for moment in ends]
         return Matrix((None, *(moment.after for moment in ends)), arm.sequence, tuple(rows))
-
-    def compare(
-        self, one: Arm, other: Arm, protocol: str, metric: str, what: Literal["probe", "learned"]
-    ) -> Comparison | None:
-        """Return one arm's score less another's on the same items; None where there are too few or none."""
-        return compare(*(self.score_keys([arm], protocol, metric, what) for arm in (one, other)))
 
     def score_keys(
         self, arms: Iterable[Arm], protocol: str, metric: str, what: Literal["probe", "learned"]

@@ -9,7 +9,7 @@ from secura_bench.report.study.arms import Arm, sequence_name
 from secura_bench.report.study.cells import MISSING, Cell, ScoreKey
 from secura_bench.report.study.choosing import one_method
 from secura_bench.report.study.families import family_of
-from secura_bench.report.study.protocols import Protocol
+from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.ranking import Ranking, beside, rank, rank_means
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
@@ -32,7 +32,7 @@ def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterat
         return
     columns = [Column("trained on", "label"), Column("score", "label"), LABEL]
     columns += [
-        Column(f"less {other}", of={"metric": f"{protocol.main.id}:difference"}, digits=1, interval="ends"),
+        _difference(protocol.main, other),
         Column("p", of={"metric": "p"}, digits=4),
         Column("p all", of={"metric": "p:all"}, digits=4),
         Column("test", "label", spare=1),
@@ -45,6 +45,12 @@ def differences(study: Study, protocol: Protocol, reference: str = "") -> Iterat
         tests = f"Less {other} (--reference), whether it is the best or not. {_BESIDE}" if reference else _TESTS
         notes = (tests, *footnotes.marks(), *footnotes.notes([study], protocol.id, (protocol.main.id,)))
         yield Table("differences", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
+
+
+def _difference(metric: Metric, other: str) -> Column:
+    """Return the column of differences: in points, or of a metric without ends in percent of the other's."""
+    heading, of = (f"less {other}", "difference") if metric.percent else (f"% over {other}", "percent_over")
+    return Column(heading, of={"metric": f"{metric.id}:{of}"}, digits=1, interval="ends")
 
 
 _ALONE = "Where either has one seed, p is of these runs' items only, and no verdict follows."

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.cells import MISSING, Cell, compare
+from secura_bench.report.study.cells import MISSING, Cell
+from secura_bench.report.study.contrast import compare
 from secura_bench.report.study.protocols import PROTOCOLS, Protocol
 from secura_bench.report.study.study import Study
 from secura_bench.report.study.tuning import ledger, tuned_of
