@@ -112,7 +112,8 @@ class YamlFile:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
             what = getattr(error, "problem", None) or str(error)
-            raise SpecError(f"{where}: is not plain YAML: {what}.") from None
+            indent = " Indent with spaces." if r"'\t'" in what else ""
+            raise SpecError(f"{where}: is not plain YAML: {what}.{indent}") from None
         if data is None:
             raise SpecError(f"{path}: is empty; configs/smoke.yaml is an example to start from.")
         if not isinstance(data, dict):

@@ -133,8 +133,12 @@ def model_label(name: str) -> str:
         return slug(path.resolve().name, "model")
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and not path.exists():
         return name.split("/")[1].lower()
-    if hint := nearest_path(path) if path.name != name else "":
-        raise SpecError(f"model {name!r} is no folder with a config.json.{hint}")
+    if path.is_dir():
+        raise SpecError(f"model {name!r} is no folder with a config.json: there is none in it.")
+    if path.is_absolute() or path.name != name:
+        raise SpecError(
+            f"model {name!r} is no folder with a config.json.{nearest_path(path) or ' There is no such path.'}"
+        )
     raise SpecError(
         f"model {name!r} is no preset, no folder with a config.json and no Hub id: "
         f"{unknown_name('preset', name, presets())}"

@@ -60,7 +60,8 @@ def check_methods(spec: ExperimentSpec, file: YamlFile) -> None:
     with located(file, "methods"):
         labels = [method.label for method in spec.methods]
         if len(set(labels)) < len(labels):
-            raise SpecError("two entries have one label; set 'label:' on one of them.")
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise SpecError(f"two entries have one label, {twice!r}; set 'label:' on one of them.")
 
 
 def check_each_task(spec: ExperimentSpec, file: YamlFile) -> None:

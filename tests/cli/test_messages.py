@@ -30,6 +30,8 @@ def folder(tmp_path: Path) -> Path:
     [
         ("validate wrong.yaml", "wrong.yaml:3: model: model './models/mnie' is no folder with a config.json. Did you "),
         ("validate wrong.yaml", "Did you mean 'models/mine'?"),
+        ("validate spec.yaml --set model=/nowhere/tiny", "is no folder with a config.json. There is no such path."),
+        ("validate spec.yaml --set model=./metrics", "is no folder with a config.json: there is none in it."),
         ("validate spec.yaml --set model=smollm2-135", "--set model=smollm2-135: model: "),
         ("validate spec.yaml --set model=smollm2-135", "Did you mean 'smollm2-135m'?"),
         ("validate spec.yaml --set modl=tiny", "--set modl=tiny: modl: unknown key 'modl'. Did you mean 'model'?"),

@@ -13,6 +13,7 @@ from synthetic import Character, write_records
 from secura_bench.foundation.errors import BenchError
 from secura_bench.report.comparing.beside_base import BesideBase, base_limits, base_sentence, base_table, beside_base
 from secura_bench.report.comparing.document import SCHEMA
+from secura_bench.report.make import make_report
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.read import read_runs
 from secura_bench.report.tables.table import Number
@@ -63,7 +64,7 @@ def test_what_may_not_be_claimed(records: Path, tmp_path: Path) -> None:
     assert any(limit.startswith("that it forgets nothing: ") for limit in limits)
     assert not any("one seed" in limit for limit in limits)
     assert "that it keeps in spite of learning: it was not shown to learn at all" in base_limits(of(records, "idle"))
-    write_records(tmp_path, {"once": Character(0.9, 0.5)}, ("colours",), (1,), protocols=("generate",))
+    write_records(tmp_path, {"once": Character(0.9, 0.5)}, ("colours",), (1,), mode="separate", protocols=("generate",))
     once = of(tmp_path, "once")
     assert "in this run once forgot: it kept" in base_sentence(once) and "items only" in base_sentence(once)
     assert "anything for the method: once has one seed" in next(base_limits(once))
@@ -73,6 +74,9 @@ def test_what_may_not_be_claimed(records: Path, tmp_path: Path) -> None:
         path.write_text(json.dumps(whole))
     given = of(tmp_path, "once")
     assert ", once forgets: it keeps" in base_sentence(given), "it is one model, of which nothing else was drawn"
+    assert base_sentence(given).startswith("On toy scored on colours, by"), "on what others trained it is not known"
+    (table,) = make_report(read_runs([tmp_path])[0], ["retention"]).tables
+    assert " · scored on colours · " in table.title
     assert next(base_limits(given)).startswith("anything for the method by which once was trained: it is one model")
 
 

@@ -101,7 +101,7 @@ def where(pair: Compared) -> str:
     several = f" (means of {orders} orders)" if orders > 1 else ""
     after = f"each of {tasks} alone (means of {count})" if alone else tasks
     after += f" in sequence{several}" if pair.study.mode == "sequence" and count > 1 else ""
-    return f"On {pair.study.model} trained on {after}, by {by(pair.protocol, pair.metric)}"
+    return f"On {pair.study.model} {pair.study.given} {after}, by {by(pair.protocol, pair.metric)}"
 
 
 def by(protocol: Protocol, metric: Metric) -> str:

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from secura_bench.foundation.schema import slug
 from secura_bench.report.plots.cost import cost_against_quality
+from secura_bench.report.plots.crowd import THINNED, thinned
 from secura_bench.report.plots.forgetting import what_was_forgotten
 from secura_bench.report.plots.frontier import methods_at_equal_learning
 from secura_bench.report.plots.matrix import accuracy_matrices
@@ -30,6 +31,8 @@ PICTURES: tuple[Callable[[Study], Iterator[Picture]], ...] = (
     what_was_forgotten,
     cost_against_quality,
 )
+NAMING = (retention_along_the_sequence, learning_against_retention, cost_against_quality)
+"""Those in which every method has its name: of many methods, each has a single setting there."""
 FORMATS = ("png", "pdf", "svg")
 
 # The same records give the same bytes: no date, no version of a library that drew them.
@@ -43,8 +46,13 @@ _METADATA: dict[str, dict[str, None]] = {
 def make_pictures(study: Study) -> Iterator[Picture]:
     """Yield every picture that the study has data for."""
     with rc_context(RC):
+        few = thinned(study)
         for make in PICTURES:
-            yield from make(study)
+            shown = few if make in NAMING else study
+            for picture in make(shown):
+                if shown is not study:
+                    picture.figure.text(0.99, 0.01, THINNED, ha="right", va="bottom", fontsize=6, color="0.35")
+                yield picture
 
 
 def draw(picture: Picture, format: str) -> bytes:

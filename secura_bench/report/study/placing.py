@@ -163,7 +163,7 @@ def _gain(learned: Cell, before: Cell, mine: Sequence[ScoreKey], theirs: Sequenc
     value = learned.value - before.value
     test = compare(mine, theirs)
     if test is None:
-        return Cell(value, "no interval", learned.n, learned.seeds)
+        return Cell(value, "too few items, or they are not recorded", learned.n, learned.seeds)
     return Cell(value, test.interval, learned.n, learned.seeds, items_only=learned.items_only)
 
 

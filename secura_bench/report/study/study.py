@@ -148,6 +148,11 @@ class Study:
             return self.base
         return next((arm for arm in self.arms if arm.method == method and arm.sequence == sequence), None)
 
+    @property
+    def given(self) -> str:
+        """How its methods had to do with its tasks: models that others trained may have been scored on them alone."""
+        return "trained on" if any(arm.trained_here for arm in self.arms) or not self.arms else "scored on"
+
     # Numbers
 
     def probe(

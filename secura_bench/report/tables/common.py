@@ -30,8 +30,8 @@ def arms_on(study: Study, sequence: tuple[str, ...]) -> list[Arm]:
 def title_of(study: Study, protocol: Protocol) -> str:
     """Return what a table of scores is called before its own name."""
     only = study.sequences[0][0] if study.mode == "separate" and len(study.sequences) == 1 else ""
-    trained = f" · trained on {only}" if only else ""
-    return f"{study.title}{trained} · {protocol.heading} · probe {study.probe_of(protocol.id)}"
+    rows = f" · {study.given} {only}" if only else ""
+    return f"{study.title}{rows} · {protocol.heading} · probe {study.probe_of(protocol.id)}"
 
 
 def place_of(study: Study, protocol: Protocol | None = None) -> dict[str, str]:
