@@ -17,7 +17,7 @@ from secura_bench.report.plots.frontier import methods_at_equal_learning
 from secura_bench.report.plots.matrix import accuracy_matrices
 from secura_bench.report.plots.norms import gradients, weights
 from secura_bench.report.plots.retention import retention_along_the_sequence
-from secura_bench.report.plots.style import RC, Picture
+from secura_bench.report.plots.style import RC, Picture, write_below
 from secura_bench.report.plots.tradeoff import learning_against_retention
 from secura_bench.report.study.study import Study
 
@@ -51,7 +51,8 @@ def make_pictures(study: Study) -> Iterator[Picture]:
             shown = few if make in NAMING else study
             for picture in make(shown):
                 if shown is not study:
-                    picture.figure.text(0.99, 0.01, THINNED, ha="right", va="bottom", fontsize=6, color="0.35")
+                    below = picture.figure.get_supxlabel()
+                    write_below(picture.figure, f"{below}\n{THINNED}" if below else THINNED)
                 yield picture
 
 

@@ -43,7 +43,7 @@ def test_few_methods_are_all_shown(tmp_path: Path) -> None:
 
 
 def texts(picture) -> list[str]:  # type: ignore[no-untyped-def]
-    return [text.get_text() for text in picture.figure.texts]
+    return picture.figure.get_supxlabel().split("\n")
 
 
 def test_pictures_say_so_and_their_names_lie_within_them(crowded: Study) -> None:
