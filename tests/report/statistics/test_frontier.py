@@ -155,8 +155,8 @@ def test_a_perplexity_is_as_sure_as_by_its_own_ratio(seeds: int) -> None:
 
 def test_two_that_say_the_same_of_a_text_are_told_apart_by_less_than_a_nat() -> None:
     values = np.tile(np.linspace(3, 5, 60), (1, 1))
-    curve = [Point(sample("task", np.full((1, 60), 50.0), "t"), sample("probe", values, "t"))]
-    base = sample("probe", values)
+    base, kept = (Sample((replace(sample("probe", values, runs).strata[0], nat=1.0),)) for runs in ("", "t"))
+    curve = [Point(sample("task", np.full((1, 60), 50.0), "t"), kept)]
     found = level([curve, curve], Scale(base, nats=True), partial(gap_at, at=50.0))
     assert found and found.value == 0 and found.interval
     assert -15 < found.interval.low < 0 < found.interval.high < 15
