@@ -24,6 +24,7 @@ from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.axis import probe_along_axis
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import PROTOCOLS
+from secura_bench.report.study.speaking import speaking
 from secura_bench.report.study.study import Study
 
 
@@ -34,7 +35,7 @@ def retention_along_the_sequence(study: Study) -> Iterator[Picture]:
     for protocol in study.protocols:
         if protocol not in PROTOCOLS:
             continue
-        metric = PROTOCOLS[protocol].main
+        metric, _ = speaking(study, PROTOCOLS[protocol])
         for number, sequence in enumerate(study.sequences):
             arms = [arm for arm in study.arms if arm.sequence == sequence]
             figure = Figure(figsize=(PAGE * 0.68, 2.5))

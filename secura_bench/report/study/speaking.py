@@ -23,6 +23,15 @@ def speaking(study: Study, protocol: Protocol) -> tuple[Metric, str]:
     return (found, why) if found else (protocol.main, "")
 
 
+def told_by(study: Study, protocol: Protocol) -> tuple[str, ...]:
+    """Return the sentence that says by which other metric kept is told, or why by none; none where it is the main."""
+    found, why = speaking(study, protocol)
+    if why:
+        return (f"Kept is told by {found.heading}: by {protocol.main.heading}, {why}.",)
+    chance = any(study.retention(arm, protocol.id, found.id).why == BY_CHANCE for arm in study.arms)
+    return (f"Nothing is said to be kept where {BY_CHANCE}.",) if chance else ()
+
+
 def _why(study: Study, protocol: Protocol, metric: Metric) -> str:
     """Return why nothing is said to be kept by any method, or nothing sure; "" where something is."""
     whys = {study.retention(arm, protocol.id, metric.id).why for arm in study.arms}

@@ -138,8 +138,9 @@ class Study:
         return found
 
     def parts_of(self, protocol: str) -> list[str]:
-        """Return the parts of the probe that a protocol may score."""
-        parts = self.runs[0].record.probe_parts
+        """Return the parts of the probe that a protocol scored; where no part was told by itself, that it may score."""
+        scored = self._scored_parts.get(protocol, set(self.runs[0].record.probe_parts))
+        parts = [part for part in self.runs[0].record.probe_parts if part in scored]
         return [part for part in parts if part.startswith(PREFIX) == (protocol == "lm_eval")]
 
     def arm(self, method: str, sequence: tuple[str, ...]) -> Arm | None:
@@ -202,11 +203,9 @@ class Study:
         if mine.missing or base.missing or base.value <= 0 or not (lower or known(metric).percent):
             why = mine.why if mine.missing else "the base's record is missing" if base.missing else BASE_SCORES_NONE
             return Cell(spread=why, n=mine.n, seeds=mine.seeds)
-        if (
-            (metric.startswith("accuracy") or metric == "score")
-            and base.interval
-            and base.low <= self._chance(protocol)
-        ):
+        if (metric.startswith("accuracy") or metric == "score") and (
+            base.low if base.interval else base.value
+        ) <= self._chance(protocol):
             return Cell(spread=BY_CHANCE, n=mine.n, seeds=mine.seeds)
         value, *seeds = (100 * (base.value / v if lower else v / base.value) for v in (mine.value, *mine.per_seed))
         if all(arm.is_base for arm in arms):
@@ -225,15 +224,15 @@ class Study:
         return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(keys))
 
     def _chance(self, protocol: str) -> float:
-        """Return the accuracy of a random choice on the probe's rows; 0 where none is made.
+        """Return the accuracy of a random choice on the probe's rows; 0 where none of them has choices.
 
-        ``choice`` scores the rows that have choices, the harness all: to what is written chance gives nothing.
+        ``choice`` scores the rows that have choices, the others all: where there are no choices, chance gives nothing.
         """
-        if self.base is None or protocol not in ("choice", "lm_eval"):
+        if self.base is None:
             return 0.0
         notes = self.base.runs[0].record.data
         parts = [notes[part] for part in self.parts_of(protocol) if part in notes]
-        known = [part for part in parts if protocol == "lm_eval" or part.probe_chance is not None]
+        known = [part for part in parts if protocol != "choice" or part.probe_chance is not None]
         rows = [(part.probe_chance or 0.0, part.probe_rows) for part in known]
         return sum(chance * n for chance, n in rows) / sum(n for _, n in rows) if rows else 0.0
 

@@ -9,7 +9,8 @@ from secura_bench.report.study.arms import Arm, sequence_name
 from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
 from secura_bench.report.study.protocols import Protocol, metric
 from secura_bench.report.study.ranking import rank
-from secura_bench.report.study.study import BY_CHANCE, Study
+from secura_bench.report.study.speaking import speaking, told_by
+from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, SEPARATE, arms_on, place_of, title_of, with_numbers
 from secura_bench.report.tables.note import Note
@@ -26,7 +27,8 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
         if not _scored(study, protocol, arms):
             continue
         ranked = [arm for arm in arms if arm.name != "mtl"]
-        learned, probe = (rank(study, ranked, protocol.id, protocol.main.id, what) for what in ("learned", "probe"))
+        learned = rank(study, ranked, protocol.id, protocol.main.id, "learned")
+        probe = rank(study, ranked, protocol.id, speaking(study, protocol)[0].id, "probe")
         section = sequence_name(sequence)
         rows += _constant_rows(study, protocol, sequence, columns)
         for arm in ([study.base] if study.base else []) + arms:
@@ -42,15 +44,13 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
     columns, rows = with_numbers(every, rows, [(c.of.get("role"), c.of.get("metric")) in asked for c in every])
     untold = dict.fromkeys(c.group for c in every if c not in columns and c.group != "start")
     lacking = [f"By this protocol there is no score of: {', '.join(untold)}."] if untold else []
-    if any(study.retention(arm, protocol.id, protocol.main.id).why == BY_CHANCE for arm in study.arms):
-        lacking.append(f"Nothing is said to be kept where {BY_CHANCE}.")
     notes = footnotes.notes([study], protocol.id, protocol.metrics)
     yield Table(
         "retention",
         title_of(study, protocol),
         tuple(columns),
         tuple(rows),
-        (_reading(study, protocol), *lacking, *footnotes.marks(), *notes),
+        (_reading(study, protocol), *lacking, *told_by(study, protocol), *footnotes.marks(), *notes),
         place_of(study, protocol),
     )
 
@@ -87,7 +87,7 @@ def _retention_columns(study: Study, protocol: Protocol) -> list[Column]:
                 interval="room" if i else "half" if protocol.main.percent else "ends",
             )
         )
-    of = {"role": "probe", "at": "end", "metric": f"{main}:retention"}
+    of = {"role": "probe", "at": "end", "metric": f"{speaking(study, protocol)[0].id}:retention"}
     columns.append(Column("%", of=of, group="kept", digits=1, interval="ends"))
     return [*columns, Column("n", "label", spare=3), Column("seeds", "label", spare=2)]
 
@@ -100,7 +100,7 @@ def _retention_numbers(
     for column in (column for column in columns if column.kind == "number"):
         name, role, at = column.of["metric"], column.of["role"], column.of["at"]
         if name.endswith(":retention"):
-            cells.append(study.mean_retention(arms, protocol.id, protocol.main.id))
+            cells.append(study.mean_retention(arms, protocol.id, name.split(":")[0]))
         elif at == "start" and all(arm.is_base for arm in arms):
             cells.append(Cell(spread="the base has no start of its own"))
         elif role == "probe":
@@ -127,8 +127,8 @@ def _row(
     entries: list[str | Number] = [section, label]
     shown = [column for column in columns if column.kind == "number"]
     for column, cell in zip(shown, numbers, strict=True):
-        main = column.of["metric"].split(":")[0] == protocol.main.id
-        entries.append(Number(cell, best=main and tied.get(column.group, False)))
+        speaks = column.group == "kept" or column.of["metric"] == protocol.main.id
+        entries.append(Number(cell, best=speaks and tied.get(column.group, False)))
     n = next((c.n for column, c in zip(shown, numbers, strict=True) if column.group == "probe" and c.n), "–")
     seeds = ", ".join(map(str, arm.seeds)) or "–"
     of = {"method": arm.method, "sequence": section}
@@ -187,7 +187,8 @@ def _reading(study: Study, protocol: Protocol) -> Note:
     sequence = study.mode == "sequence"
     when = "right after each task was trained, mean over tasks" if sequence else "after training on it"
     last = "; final: the same tasks at the end of the sequence" if sequence else ""
-    mine, base = f"probe {protocol.main.heading}", f"base's probe {protocol.main.heading}"
+    speaks, _ = speaking(study, protocol)
+    mine, base = f"probe {speaks.heading}", f"base's probe {speaks.heading}"
     lower = "" if protocol.main.percent else "the base's in % of it, for lower is better"
     ratio = f"{mine} / {base}" if protocol.main.percent else f"{base} / {mine}, for lower is better"
     kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import Protocol
+from secura_bench.report.study.speaking import speaking, told_by
 from secura_bench.report.study.study import Study
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, arms_on, metric_name, place_of, title_of, value_of
@@ -67,7 +68,9 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             Column(short, of={"metric": f"{main}:{name}"}, digits=1, interval="ends", spare=_SPARE.get(name, 0))
             for name, short in _CONTINUAL.items()
         ]
-        columns += [Column("kept %", of={"metric": f"{main}:retention", "role": "probe"}, digits=1, interval="ends")]
+        speaks, _ = speaking(study, protocol)
+        kept = {"metric": f"{speaks.id}:retention", "role": "probe"}
+        columns += [Column("kept %", of=kept, digits=1, interval="ends")]
         rows = []
         missing = set(_CONTINUAL)
         for arm in arms_on(study, sequence):
@@ -75,14 +78,20 @@ def continual(study: Study, protocol: Protocol) -> Iterator[Table]:
             if any(moment.after == MIXED for moment in arm.moments):
                 found["average_accuracy"] = study.final(arm, protocol.id, main)
             missing -= {name for name in _CONTINUAL if not found[name].missing}
-            cells = (*(found[name] for name in _CONTINUAL), study.retention(arm, protocol.id, main))
+            cells = (*(found[name] for name in _CONTINUAL), study.retention(arm, protocol.id, speaks.id))
             rows.append(Row((arm.method, *map(Number, cells)), {"method": arm.method}, "", arm.name == "mtl"))
         if len(missing) < len(_CONTINUAL):
             title = f"{title_of(study, protocol)} · continual metrics of {metric_name(protocol)}"
             lacking = "No FWT: no task was scored before its training; `evaluate: {tasks: all}` in a spec does that."
             forward = (unsaid(lacking),)
             gap = forward if "forward_transfer" in missing else ()
-            notes = (footnotes.CONTINUAL, *gap, *footnotes.marks(), *footnotes.notes([study], protocol.id, (main,)))
+            notes = (
+                footnotes.CONTINUAL,
+                *gap,
+                *told_by(study, protocol),
+                *footnotes.marks(),
+                *footnotes.notes([study], protocol.id, (main,)),
+            )
             yield Table("continual", title, tuple(columns), tuple(rows), notes, place_of(study, protocol))
 
 
