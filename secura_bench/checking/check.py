@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from secura_bench.checking import live
+from secura_bench.checking.held import not_counted
 from secura_bench.checking.trial import KILLED_AFTER, STEPS, Fault, Trial, differences, losses
 from secura_bench.export.write import export, restore
 from secura_bench.foundation.errors import BenchError
@@ -79,9 +80,7 @@ def check_method(name: str, options: Mapping[str, Any], plugin: Path, work: Path
         "four rows at once, or one by one: the same step",
         needed=False,
     )
-    yield _attempt(
-        "plan counts right", lambda: live.plan_errs(alone.run, alone.plan.inputs), "parameters and what is held", False
-    )
+    yield _attempt("plan counts right", lambda: _miscounted(alone), "parameters and what is held", needed=False)
     yield _exports(alone, peace)
     yield from _stacks(entry, plugin, work, say)
 
@@ -91,6 +90,12 @@ def _trained(trial: Trial) -> live.Live:
     for index in range(2):
         found.do(index, KILLED_AFTER)
     return found
+
+
+def _miscounted(trial: Trial) -> str | None:
+    """Return what a plan counts otherwise than the attached method, or what that does not count; None for nothing."""
+    found = _trained(trial)
+    return live.plan_errs(trial.run, trial.plan.inputs) or not_counted(found.method, found.model)
 
 
 def _attempt(what: str, find: Callable[[], str | None], well: str, needed: bool = True) -> Verdict:
