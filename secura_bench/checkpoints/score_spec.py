@@ -23,9 +23,6 @@ from secura_bench.spec.probe import PREFIX
 from secura_bench.tasks.catalog import expand, find_data_file, is_data_file, load_task
 from secura_bench.tasks.files.formats import stem_of
 
-_WHOLE = 0.999
-"""The share of a file's rows that is tested on, where nothing is trained: a split leaves one row at least to train."""
-
 _BATCH = 64
 """Rows at once: nothing is trained beside them, and where they do not fit they are halved (in fp32)."""
 
@@ -91,7 +88,7 @@ def base_of(wanted: Sequence[Wanted]) -> str:
 
 
 def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], probe: str | None) -> dict[str, Any]:
-    """Return the spec: each learned task by itself, or a file of rows, of which nearly all are scored.
+    """Return the spec: each learned task by itself, or a file of rows, of which all are scored.
 
     Raises:
         SpecError: A task or file is not there.
@@ -120,7 +117,7 @@ def score_spec(wanted: Sequence[Wanted], base: str, learned: Sequence[str], prob
     if base == "tiny" and probe is None:
         spec |= _OF_TINY
     if len(files) == len(learned):
-        spec["data"] = {"test_fraction": _WHOLE}
+        spec["data"] = {"held_out": "all"}
     return spec
 
 

@@ -108,13 +108,15 @@ def load_data(name: str, data: DataSpec, chat: ChatFormat, rows: int | None = No
     if data.held_out == "validation":
         split, test_origin = validation_split(split, data.test_fraction, seed), None
         check_references(file.tested_on or file, split.test, {})
+    if data.held_out == "all":  # test rows first, as a probe has them whose training rows are scored too
+        split = replace(split, train=(), test=(*split.test, *split.train))
     train = _examples(file, split.train, chat, data.context)
     shots = worked_examples(name, [e.row for e in train], data.num_fewshot if file.kind == "answers" else 0)
     test = _examples(file, after(shots, split.test), chat, data.context)
     spare = _examples(file, after(shots, (e.row for e in train[len(shots) :])), chat, data.context) if shots else train
     spare = tuple(example for example in spare if is_told(file, example.row))
     for side, left, before in (("training", train, split.train), ("test", test, split.test)):
-        if not left:
+        if not left and not (data.held_out == "all" and side == "training"):
             happened = _what_happened(len(found), len(own_test or ()), split, before, data)
             raise DataError(f"task {name!r}: no {side} rows are left. {happened}")
     drawn = (*split.train, *split.test)

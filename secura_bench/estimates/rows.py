@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from secura_bench.data.example import Example
 from secura_bench.estimates.reads import ByProtocol, Reads, reads_of, summed
@@ -44,8 +45,8 @@ class Rows:
 
     @property
     def tokens(self) -> float:
-        """Tokens of a row that is trained on, on average."""
-        return sum(reads.tokens for reads in self.trained.values()) / sum(reads.rows for reads in self.trained.values())
+        """Tokens of a row that is trained on, on average; 0 where none is."""
+        return reduce(Reads.plus, self.trained.values(), Reads()).mean.tokens
 
     @classmethod
     def of(cls, spec: ExperimentSpec, inputs: Inputs | None, shape: Shape | None) -> Rows:
@@ -75,7 +76,7 @@ def _measured(spec: ExperimentSpec, inputs: Inputs, window: int) -> Rows:
         probing=summed((reads(name, rows), 1) for name, rows in inputs.probe.items()),
         testing={name: reads(name, rows) for name, rows in inputs.test.items()},
         longest=max([*map(len, learned), *map(len, scored), *windows]),
-        answers=max(map(_positions, learned)),
+        answers=max(map(_positions, learned), default=0),
         predicted=max([*map(_positions, scored), *windows], default=0),
     )
 
@@ -116,6 +117,8 @@ def _bounds(spec: ExperimentSpec, window: int) -> Rows:
 def _sides(spec: ExperimentSpec, task: TaskFile) -> tuple[int, int | None]:
     """Return how many rows a task trains on and is tested on, at most; None where nothing bounds its own test rows."""
     rows, limit = spec.data.rows, spec.evaluate.limit
+    if spec.data.held_out == "all":
+        return 0, min(limit or rows, rows)
     if task.tested_on is None or spec.data.held_out == "validation":
         test = round(rows * spec.data.test_fraction)
         return rows - test, min(limit or test, test)

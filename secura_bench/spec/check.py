@@ -55,6 +55,8 @@ def check_methods(spec: ExperimentSpec, file: YamlFile) -> None:
     for index, method in enumerate(spec.methods):
         with located(file, "methods", index):
             options: type[BaseModel] = METHODS.get(method.name).Options
+            if spec.data.held_out == "all" and METHODS.get(method.name).stream != "none":
+                raise SpecError(f"{method.label!r} trains, and with data.held_out: all every row is scored.")
         file.check(options, method.options, ("methods", index))
         file.check(TrainSpec, spec.train.over(method.train), ("methods", index, "train"))
     with located(file, "methods"):

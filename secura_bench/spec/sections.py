@@ -289,9 +289,10 @@ class DataSpec(Explained):
     """The share of a task's rows that is tested on and never trained on. A probe begins with these of each of its
     parts, so another share is another probe too."""
 
-    held_out: Literal["test", "validation"] = "test"
+    held_out: Literal["test", "validation", "all"] = "test"
     """Which rows are scored: the ``test`` rows, or ``validation`` rows in their place, as large a share of the training
-    rows, which are then trained on no more. So settings are chosen without a look at the test rows."""
+    rows, which are then trained on no more. So settings are chosen without a look at the test rows. ``all`` scores all
+    rows, where no method trains; a probe that shares no task has the rows then that it has with ``test``."""
 
     seed: Seed = 114514
     """The seed by which rows are drawn and split."""

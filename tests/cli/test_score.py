@@ -96,7 +96,7 @@ def test_a_file_is_scored_whole(out: Path) -> None:
     done = score(out, *words, "--set", "probe_rows=6", "--set", "threads=1")
     assert done.returncode == 0, done.stderr
     (record,) = out.glob("results/score-mine/tiny-lora-*/record.json")
-    assert json.loads(record.read_text())["data"]["mine"]["test_rows"] == 11
+    assert json.loads(record.read_text())["data"]["mine"]["test_rows"] == 12
 
 
 def test_a_task_of_ones_own_is_included_once(out: Path) -> None:

@@ -64,6 +64,24 @@ def test_training_rows_that_meet_a_test_row_are_left_out_and_counted(tmp_path: P
     assert "no training rows are left. Of 30 rows 30 were drawn (data.rows: 1000): 0 to train" in str(error.value)
 
 
+def test_all_rows_are_scored_where_nothing_trains_and_a_probe_is_the_same(tmp_path: Path, tiny) -> None:
+    """With a test side of one file or of its own; a probe of fewer rows than there are has the same ones, in order."""
+    written(tmp_path, "train.jsonl", *((f"question {i}", str(i)) for i in range(30)))
+    written(tmp_path, "test.jsonl", *((f"another {i}", str(i)) for i in range(7)))
+    tasks = {"parted": MAIN + "test: {file: {path: test.jsonl}}\n", "single": MAIN}
+    for name, more in tasks.items():
+        (tmp_path / f"{name}.yaml").write_text(f"id: {name}\ntitle: {name}\nlicence: MIT\n{more}")
+    CATALOG.include([tmp_path])
+    for name, in_all in (("parted", 37), ("single", 30)):
+        usual, every = (load_data(name, DataSpec(held_out=held), tiny[1]) for held in ("test", "all"))
+        assert len(every.test) == in_all and not every.train
+        assert {e.row.id for e in every.test} == {e.row.id for e in (*usual.test, *usual.train)}
+        probes = [probe_examples([data], 25, [])[name] for data in (usual, every)]
+        assert [e.row.id for e in probes[0]] == [e.row.id for e in probes[1]]
+    written(tmp_path, "train.jsonl", ("the only one", "1"))
+    assert len(load_data("single", DataSpec(held_out="all"), tiny[1]).test) == 1
+
+
 def test_groups_tie_training_rows_to_test_rows() -> None:
     rows = [Row(str(i), f"q{i}", "a", group=f"g{i % 3}") for i in range(9)]
     split = split_from(rows, [Row("t", "other", "a", group="g1")], 100, 1)

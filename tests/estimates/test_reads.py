@@ -148,6 +148,8 @@ def test_bounds_count_what_each_protocol_can_score(tmp_path: Path) -> None:
         ("", ", limit: 70", (54, 60), (6, 70), []),
         ("", ", limit: 3", (54, 60), (3, 3), []),
         (", held_out: validation", "", (54, 54), (6, 6), []),
+        (", held_out: all", ", limit: 50", (0, 0), (50, 50), []),
+        (", held_out: all", ", limit: 500", (0, 0), (60, 60), []),
     ],
 )
 def test_rows_of_its_own_to_test_on_take_none_from_training(
@@ -155,6 +157,8 @@ def test_rows_of_its_own_to_test_on_take_none_from_training(
 ) -> None:
     """Of 60 rows 6 test a task that has one source; another trains on 60, and nobody knows how many it has to test."""
     text = SPEC_OF_HEADS.replace("tiny_langid_head", "mrpc").replace(", limit: 5", evaluate)
+    if "all" in data:  # nothing may be trained
+        text = text.replace("[head_only, {name: lora, r: 2}]", "[base]")
     (tmp_path / "spec.yaml").write_text(text.replace("rows: 60", f"rows: 60{data}"))
     spec = load_spec(str(tmp_path / "spec.yaml"))
     bounds = Rows.of(spec, None, None)

@@ -34,6 +34,11 @@ MISTAKES = [
     ("[tiny_group]", "[tiny_group, tiny_group]", r":4: tasks: a task stands here twice"),
     ("[{name: lora, r: 2}]", "[{r: 2}]", r":7: methods.0: a method is a name"),
     ("[{name: lora, r: 2}]", "[lora, lora]", r":7: methods: two entries have one label, 'lora'"),
+    (
+        "{rows: 60}",
+        "{rows: 60, held_out: all}",
+        r":7: methods.0: 'lora-r-2' trains, and with data.held_out: all every row is scored",
+    ),
     ("[{name: lora, r: 2}]", "[]", r":7: methods: .*at least 1"),
     ("steps: 2", "steps: true", r":8: train.steps: .*valid integer"),
     ("steps: 2", "steps: 2.5", r":8: train.steps: .*valid integer"),
