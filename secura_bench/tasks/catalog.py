@@ -159,7 +159,8 @@ def find_data_file(name: str, *folders: Path) -> Path:
         if place.exists():
             raise SpecError(f"{place}: is {'a folder' if place.is_dir() else 'no regular file'}, not a file of rows.")
     hint = next(filter(None, (nearest_path(place, (place.suffix,)) for place in places)), "")
-    raise SpecError(f"{name}: no such file, looked for as {' and '.join(map(str, places))}.{hint}")
+    looked = "" if list(map(str, places)) == [name] else f", looked for as {' and '.join(map(str, places))}"
+    raise SpecError(f"{name}: no such file{looked}.{hint}")
 
 
 def expand(names: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SPEC, secura_bench
 
+from secura_bench.foundation.errors import SpecError
 from secura_bench.foundation.registry import METHODS
 
 
@@ -68,6 +69,14 @@ def test_files_that_are_no_plugins(tmp_path: Path, text: str | None, reason: str
         (tmp_path / "mine.py").write_text(text)
     done = secura_bench("validate", "spec.yaml", "--plugin", "mine.py", cwd=tmp_path)
     assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_of_another_kind_is_no_plugin(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    from secura_bench.methods.plugins import load_plugin
+
+    with pytest.raises(SpecError, match=r"spec\.yaml: its name does not end in \.py"):
+        load_plugin(tmp_path / "spec.yaml")
 
 
 NEEDS_A_MODEL = """\

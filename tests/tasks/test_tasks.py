@@ -234,7 +234,7 @@ def test_data_check_reads_a_file_of_ones_own(tmp_path: Path) -> None:
     assert done.returncode == 0 and "km in m?" in done.stdout
     missing = secura_bench("data", "check", "yards.jsonl", cwd=tmp_path)
     assert missing.returncode == 2
-    assert missing.stderr == "secura-bench: yards.jsonl: no such file, looked for as yards.jsonl.\n"
+    assert missing.stderr == "secura-bench: yards.jsonl: no such file.\n"
 
 
 def test_data_check(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def open_file(path: Path, columns: Columns | None) -> OpenFile:
 
 def _layout(path: Path, record: Record | None) -> Layout:
     if record is None:
-        raise DataError(f"{path}: has no rows.")
+        raise DataError(f"{path}: has no rows. A row is a prompt and an answer.")
     table = _table(path, record)
     try:
         return layout_of(table)
