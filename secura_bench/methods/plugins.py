@@ -41,7 +41,9 @@ def load_plugin(path: Path) -> list[str]:
 
     found = spec_from_file_location(f"plugin_{path.stem}", path)
     if path.is_file() and (found is None or found.loader is None):
-        raise SpecError(f"plug-in {path}: its name does not end in .py; a plug-in is a Python file with a method in it.")
+        raise SpecError(
+            f"plug-in {path}: its name does not end in .py; a plug-in is a Python file with a method in it."
+        )
     if found is None or found.loader is None or not path.is_file():
         raise SpecError(f"plug-in {path}: no such Python file.{nearest_path(path, ('.py',))}")
     module = sys.modules[found.name] = module_from_spec(found)  # inspect and dataclasses look a class's module up

@@ -50,7 +50,7 @@ def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
         title_of(study, protocol),
         tuple(columns),
         tuple(rows),
-        (_reading(study, protocol), *lacking, *told_by(study, protocol), *footnotes.marks(), *notes),
+        (_reading(study, protocol, columns), *lacking, *told_by(study, protocol), *footnotes.marks(), *notes),
         place_of(study, protocol),
     )
 
@@ -183,7 +183,7 @@ def _scored(study: Study, protocol: Protocol, arms: Sequence[Arm]) -> bool:
     return any(score.protocol == protocol.id for run in runs for score in run.record.scores)
 
 
-def _reading(study: Study, protocol: Protocol) -> Note:
+def _reading(study: Study, protocol: Protocol, columns: Sequence[Column]) -> Note:
     sequence = study.mode == "sequence"
     when = "right after each task was trained, mean over tasks" if sequence else "after training on it"
     last = "; final: the same tasks at the end of the sequence" if sequence else ""
@@ -194,8 +194,10 @@ def _reading(study: Study, protocol: Protocol) -> Note:
     kept = f" Kept = 100 · {ratio}; a method that learns nothing keeps everything."
     learned = f"Learned: test rows of the trained task, {when}{last}. " if protocol.learned else ""
     briefly = f"Learned: right after training on a task{'; final: at the end' * sequence}. " if protocol.learned else ""
+    start = "Start: the probe before the first step. " * any(column.group == "start" for column in columns)
     return Note(
         f"{learned}Probe: at the end of the run; start: the probe before "
         f"the first step, where the method does not start as the base; n: the probe's rows.{kept}",
-        f"{briefly}Kept: the probe at the end, {lower or 'in % of the base'}; what learns nothing keeps everything.",
+        f"{briefly}{start}Kept: the probe at the end, {lower or 'in % of the base'}; what learns nothing keeps "
+        "everything.",
     )
