@@ -15,7 +15,7 @@ from secura_bench.report.make import make_report
 from secura_bench.report.study.group import make_studies
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.read import read_runs
-from secura_bench.report.study.speaking import speaking
+from secura_bench.report.study.speaking import speaking, told_by
 from secura_bench.report.study.study import BY_CHANCE, Study
 
 
@@ -72,3 +72,32 @@ def test_tables_tell_kept_by_what_compare_tells_it_by(tmp_path: Path) -> None:
     assert column(continual, "", "kept %")["one"] == kept()["one"]
     assert said in retention.notes and said in continual.notes
     assert any("probe R-1 / base's probe R-1" in note for note in retention.notes)
+
+
+def nothing_known(root: Path, blind: tuple[str, ...]) -> Study:
+    """Return a study whose base has nothing of the probe; by the metrics ``blind`` nobody has anything of one task."""
+    write_records(root, {"one": Character(0.8, 0.2), "other": Character(0.5, 0.1)}, ("a", "b"), (1,), 60, 60)
+    for path in root.glob("*/*/record.json"):
+        whole = json.loads(path.read_text())
+        for score in whole["scores"]:
+            if whole["method"]["name"] == "base" and score["role"] != "task":
+                score["values"] = dict.fromkeys(score["values"], 0.0)
+            if score["task"] == "a":
+                score["values"] |= dict.fromkeys(blind, 0.0)
+        path.write_text(json.dumps(whole))
+    (study,) = make_studies(read_runs([root])[0])
+    return study
+
+
+@pytest.mark.parametrize(
+    ("blind", "tells"), [((), "accuracy"), (("accuracy",), "rouge1"), (("accuracy", "rouge1", "rougeL"), "accuracy")]
+)
+def test_where_nothing_is_kept_by_any_metric_one_speaks_that_tells_of_every_task(
+    tmp_path: Path, blind: tuple[str, ...], tells: str
+) -> None:
+    """Nobody has a translation right: by accuracy it would be learned by none."""
+    study = nothing_known(tmp_path, blind)
+    metric, why = speaking(study, PROTOCOLS["generate"])
+    assert metric.id == tells and (why == "the base scores 0") == (tells != "accuracy")
+    said = ("Nothing is said to be kept: by acc, the base scores 0.",) if why else ()
+    assert told_by(study, PROTOCOLS["generate"]) == said
