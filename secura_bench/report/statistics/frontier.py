@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from secura_bench.report.statistics.intervals import Interval
 from secura_bench.report.statistics.resampling import (
+    DRAWS,
     LEVEL,
-    RESAMPLES,
     at_least,
     enough,
     interaction,
@@ -28,7 +28,7 @@ from secura_bench.report.statistics.resampling import (
     resampled_means,
     widening,
 )
-from secura_bench.report.statistics.samples import Floats, Sample
+from secura_bench.report.statistics.samples import Floats, Sample, shared_ids
 from secura_bench.report.statistics.significance import share
 
 STEPS = 32
@@ -212,8 +212,7 @@ def shared(samples: Sequence[Sample]) -> list[Sample]:
     for stratum in (stratum for sample in samples for stratum in sample.strata):
         mine = ids.setdefault(stratum.name, stratum.ids)
         if mine is not stratum.ids:
-            known = set(stratum.ids)
-            ids[stratum.name] = tuple(id_ for id_ in mine if id_ in known)
+            ids[stratum.name] = shared_ids(mine, stratum.ids)
     return [Sample(tuple(stratum.only(ids[stratum.name]) for stratum in sample.strata)) for sample in samples]
 
 
@@ -229,7 +228,7 @@ def _of(values: Floats, curves: Sequence[Curve], scale: Scale, of: Callable[[Lin
 
 def _by_items(sample: Sample) -> Floats:
     """Return draws of how far a score is off by its items, widened for few groups."""
-    total = np.zeros(RESAMPLES)
+    total = np.zeros(DRAWS)
     for stratum in sample.strata:
         means = stratum.by_group.mean(axis=0)
         off = resampled_means(stratum.name, means - means.mean())
@@ -264,7 +263,7 @@ def _unseen(samples: Sequence[Sample], slopes: Floats) -> Floats:
 
     One of their typical size to either side, or of the whole scale where none differs, as in a plain difference.
     """
-    total = np.zeros(RESAMPLES)
+    total = np.zeros(DRAWS)
     for name, values in _by_item(samples, slopes).items():
         mine = [(slope / len(s.strata), t) for s, slope in zip(samples, slopes, strict=True) for t in s.strata]
         weights = np.array([weight for weight, stratum in mine if stratum.name == name])

@@ -2,7 +2,9 @@
 
 Items are resampled by group with replacement (Efron 1979); items of one name are drawn alike everywhere, so that
 whatever is scored on the same items is compared pairwise. Seeds are few, and a resample of three cannot see beyond the
-three: they move each draw by Student's t with their standard error.
+three: they move each draw by Student's t with their standard error. What moves draws evenly to either side moves each
+resample of the items both ways (antithetic draws: Hammersley and Morton 1956), so that other − one is one − other
+negated, to the last digit.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from secura_bench.report.statistics.samples import Floats, Sample, Stratum, matc
 
 LEVEL = 0.95
 RESAMPLES = 1000
+DRAWS = 2 * RESAMPLES
+"""Each resample of the items comes twice, with what moves it taken once to either side."""
 ENOUGH = 20
 """Fewer items than this carry no bootstrap interval: too few values for their tails to be seen."""
 ENOUGH_GROUPS = 10
@@ -45,7 +49,7 @@ def item_draws(one: Sample, other: Sample | None = None, again: bool = False, pl
     """
     pairs = [(a, None) for a in one.strata] if other is None else list(matched((one, other)))
     share = {name: 1 / len(one.names) / (_runs_told(one, name) if other is None else 1.0) for name in one.names}
-    total = np.zeros(RESAMPLES)
+    total = np.zeros(DRAWS)
     for a, b in pairs:
         pseudo = np.empty(0) if plain else _pseudo(a, b)
         total += _stratum_draws(a, b, pseudo, share[a.name], math.sqrt(2) if again else 1.0) / len(pairs)
@@ -132,7 +136,7 @@ def seed_draws(samples: Sequence[Sample], again: bool = False) -> Floats:
 
 def moved_by(error: float, freedom: float) -> Floats:
     """Return draws by which a standard ``error`` of that many degrees of freedom moves a score."""
-    return error * _student(freedom) if error else np.zeros(RESAMPLES)
+    return error * _student(freedom) if error else np.zeros(DRAWS)
 
 
 def seed_error(samples: Sequence[Sample], again: bool = False) -> tuple[float, float]:
@@ -188,8 +192,9 @@ def welch_draws(runs: Sequence[Floats]) -> Floats:
 
 
 def resampled_means(name: str, values: Floats) -> Floats:
-    """Return the means of ``values`` (… × items) over each resample of the items of ``name``: … × RESAMPLES."""
-    return np.asarray(values.astype(np.float32) @ _weights(name, values.shape[-1]))
+    """Return the means of ``values`` (… × items) over each resample of the items of ``name``: … × DRAWS."""
+    means = values.astype(np.float32) @ _weights(name, values.shape[-1])
+    return np.asarray(np.concatenate([means, means], axis=-1))
 
 
 def quantiles(values: Floats, at: tuple[float, float] = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) -> tuple[float, float]:
@@ -213,13 +218,15 @@ def widening(n: float) -> float:
 def _student(freedom: float) -> Floats:
     """Return draws of Student's t: by how many standard errors a mean over seeds may be off.
 
-    They are the medians of sixteenths of a larger sample, so that their quantiles are nearly t's own, in random order.
+    They are the medians of sixteenths of a larger sample, so that their quantiles are nearly t's own, in random order
+    and then with the other sign. As many lie as far below 0 as above.
     """
     certain = math.isinf(freedom)
     rng = np.random.default_rng([RESAMPLES if certain else round(1000 * freedom), 0])
     size = 16 * RESAMPLES
     many = rng.standard_normal(size) if certain else rng.standard_t(freedom, size)
-    return rng.permutation(np.median(np.sort(many).reshape(RESAMPLES, 16), axis=1))
+    medians = np.median(np.sort(many).reshape(RESAMPLES, 16), axis=1)
+    return _to_either_side(rng.permutation((medians - medians[::-1]) / 2))
 
 
 @lru_cache(maxsize=1024)
@@ -230,8 +237,12 @@ def _quantile(freedom: float) -> float:
 
 @lru_cache(maxsize=128)
 def normal(name: str) -> Floats:
-    """Return standard normal draws, the same for all that is scored on the items of ``name``."""
-    return np.random.default_rng([_seed(name), RESAMPLES]).standard_normal(RESAMPLES)
+    """Return standard normal draws, the same for all that is scored on the items of ``name``, with either sign."""
+    return _to_either_side(np.random.default_rng([_seed(name), RESAMPLES]).standard_normal(RESAMPLES))
+
+
+def _to_either_side(draws: Floats) -> Floats:
+    return np.concatenate([draws, -draws])
 
 
 @lru_cache(maxsize=128)

@@ -148,13 +148,18 @@ def paired(one: Sample, other: Sample) -> tuple[Sample, Sample] | None:
             left.append(stratum)
             right.append(match)
             continue
-        known = set(match.ids)
-        ids = tuple(id_ for id_ in stratum.ids if id_ in known)
-        if not ids:
+        if not (ids := shared_ids(stratum.ids, match.ids)):
             return None
         left.append(stratum.only(ids))
         right.append(match.only(ids))
     return Sample(tuple(left)), Sample(tuple(right))
+
+
+def shared_ids(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids that both have, in their order; sorted where each has its own: whichever is named first."""
+    known, mine = set(other), set(one)
+    ids = tuple(id_ for id_ in one if id_ in known)
+    return ids if ids == tuple(id_ for id_ in other if id_ in mine) else tuple(sorted(ids))
 
 
 def matched(pair: tuple[Sample, Sample]) -> Iterator[tuple[Stratum, Stratum]]:

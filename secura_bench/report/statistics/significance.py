@@ -10,6 +10,7 @@ import numpy as np
 
 from secura_bench.report.statistics.intervals import Interval
 from secura_bench.report.statistics.resampling import (
+    DRAWS,
     RESAMPLES,
     drawn,
     enough,
@@ -101,11 +102,11 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
     count = len(samples)
     rng = np.random.default_rng([RESAMPLES, count])
     seeds = [seed_error([sample]) for sample in samples]
-    moved = [error * rng.standard_normal(RESAMPLES) for error, _ in seeds]
+    moved = [error * rng.standard_normal(DRAWS) for error, _ in seeds]
     variances = [_variances(rng, error, freedom) for error, freedom in seeds]
     groups = min((stratum.effective_groups for sample in samples for stratum in sample.strata), default=1.0)
     freedom_of_items = groups - 1 if groups > 1 else math.inf
-    greatest = np.zeros(RESAMPLES)
+    greatest = np.zeros(DRAWS)
     distance = np.zeros((count, count))
     for i in range(count):
         for j in range(i):
@@ -129,7 +130,7 @@ def told_from_best(samples: Sequence[Sample], sign: int = 1) -> list[float] | No
 
 def _variances(rng: np.random.Generator, error: float, freedom: float) -> Floats:
     """Return what others would give for the squared standard ``error`` of a mean over seeds, or over items."""
-    return error**2 * (np.ones(RESAMPLES) if math.isinf(freedom) else rng.chisquare(freedom, RESAMPLES) / freedom)
+    return error**2 * (np.ones(DRAWS) if math.isinf(freedom) else rng.chisquare(freedom, DRAWS) / freedom)
 
 
 def _discordant(pair: tuple[Sample, Sample]) -> tuple[int, int] | None:
@@ -152,5 +153,5 @@ def _groups(sample: Sample) -> int:
 
 
 def share(hits: np.ndarray) -> float:
-    """Return the share of draws that hit, the observed one counted in: no p from draws is 0."""
-    return (1 + int(hits.sum())) / (len(hits) + 1)
+    """Return the share of draws that hit, the observed one counted in, to either side: no p from draws is 0."""
+    return (2 + int(hits.sum())) / (len(hits) + 2)
