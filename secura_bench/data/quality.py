@@ -12,6 +12,11 @@ from secura_bench.tasks.row import Row
 _NGRAM = 13  # words: the run that GPT-3's authors took for an overlap (Brown et al. 2020, appendix C)
 
 
+def with_options(rows: Iterable[Row]) -> int:
+    """Return how many rows have options."""
+    return sum(bool(row.choices) for row in rows)
+
+
 def chance(rows: Iterable[Row]) -> float | None:
     """Return the expected accuracy, in percent, of drawing an option uniformly; None where no row has options."""
     shares = [1 / len(row.choices) for row in rows if row.choices]

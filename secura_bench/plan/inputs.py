@@ -136,4 +136,6 @@ def _note(
         fewshot=data.counts.fewshot,
         groups=count_ties([example.row for example in scored]),
         probe_groups=count_ties([example.row for example in probe or ()]),
+        options=quality.with_options(example.row for example in scored),
+        probe_options=quality.with_options(example.row for example in probe or ()),
     )

@@ -145,8 +145,9 @@ class DataNote(Part):
     lost their answer's end, and ``duplicates`` repeat an earlier prompt (both are used). ``test_source`` is set where
     the task names its test rows itself, and ``met`` counts the rows left out of training because they have the prompt
     or the group of one of those. ``majority`` and ``chance``: accuracy in percent, over the scored rows with choices,
-    of the best constant answer and of drawing a choice uniformly; None without choices. ``probe_…`` are of the rows
-    that the probe takes, where it takes any. ``marked`` rows spell special tokens, which were read as text; the answers
+    of the best constant answer and of drawing a choice uniformly; None without choices. ``options``: how many rows have
+    choices, None in records that are older than the count. ``probe_…`` are of the rows that the probe takes, where it
+    takes any. ``marked`` rows spell special tokens, which were read as text; the answers
     of ``respelled`` ones are compared as they come back from their tokens, which is not as they were. ``fewshot``
     worked examples stand before every scored prompt. ``groups``: how many sets of tied rows (of one group, or with one
     prompt) the test rows are, which is how many rows there are where none are tied; None in records that are older than
@@ -180,6 +181,8 @@ class DataNote(Part):
     fewshot: Whole = 0
     groups: Whole | None = None
     probe_groups: Whole | None = None
+    options: Whole | None = None
+    probe_options: Whole | None = None
 
 
 class Cost(Part):

@@ -26,6 +26,7 @@ def test_chance_and_majority_by_hand() -> None:
     open_rows = [Row("1", "q", "a")]
     assert quality.chance(open_rows) is quality.majority(open_rows) is None
     assert quality.chance([*rows, *open_rows]) == quality.chance(rows)
+    assert quality.with_options([*rows, *open_rows]) == len(rows) and quality.with_options(open_rows) == 0
 
 
 def test_position_bias_is_pearsons_chi_square() -> None:

@@ -17,10 +17,11 @@ from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.read import read_runs
 from secura_bench.report.study.speaking import speaking, told_by
 from secura_bench.report.study.study import BY_CHANCE, Study
+from secura_bench.report.study.unread import RANDOM, Share, least
 
 
-def with_choices(root: Path, base: float, chance: float | None, n: int = 60) -> Study:
-    """Return a study of a probe whose rows have choices, and whose base has right as many of ``n`` as said."""
+def with_choices(root: Path, base: float, chance: float | None, n: int = 60, options: int | None = None) -> Study:
+    """Return a study of a probe whose rows (or so many of a part) have choices, and whose base has ``base`` % right."""
     write_records(root, {"one": Character(0.8, 0.2), "other": Character(0.5, 0.1)}, ("a", "b"), (1, 2), n, 60)
     for path in root.glob("*/base*/evals/*/generate/probe/*.json"):
         whole = json.loads(path.read_text())
@@ -30,7 +31,7 @@ def with_choices(root: Path, base: float, chance: float | None, n: int = 60) -> 
     for path in root.glob("*/*/record.json"):
         whole = json.loads(path.read_text())
         for part in whole["probe_parts"]:
-            whole["data"][part] |= {"probe_chance": chance}
+            whole["data"][part] |= {"probe_chance": chance, "probe_options": options}
         for score in whole["scores"]:
             if whole["method"]["name"] == "base" and score["protocol"] == "generate" and score["role"] != "task":
                 score["values"]["accuracy"] = base
@@ -50,6 +51,19 @@ def test_what_is_written_to_a_question_with_options_must_be_above_chance(
     assert told or cell.why == BY_CHANCE
     metric, why = speaking(study, PROTOCOLS["generate"])
     assert (metric.id, why) == (("accuracy", "") if told else ("rouge1", BY_CHANCE))
+
+
+def test_chance_is_of_the_rows_that_have_options(tmp_path: Path) -> None:
+    """Of 30 rows a part, half of them with four options, who draws one has one in eight; by ``choice`` one in four."""
+    study = with_choices(tmp_path, 30.0, 25.0, options=15)
+    assert study.retention(study.arms[0], "generate", "accuracy").why == ""
+    rows = study.data[study.parts_of("generate")[0]].probe_rows
+    told = make_report(read_runs([tmp_path])[0], ["retention"]).tables
+    table = next(t for t in told if t.of["protocol"] == "generate")
+    assert column(table, "probe", "acc")["random choice"] == 25 * 15 / rows
+    part = study.data[study.parts_of("generate")[0]]
+    assert RANDOM.of_part(part, "choice") == Share(25.0, 15) and RANDOM.of_part(part, "generate").rows == rows
+    assert least([Share(50.0, 10), Share(None, 30)]) == 12.5 and least([]) == 0
 
 
 def test_few_rows_without_an_interval_are_held_against_chance_as_they_are(tmp_path: Path) -> None:

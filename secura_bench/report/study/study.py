@@ -50,6 +50,8 @@ from secura_bench.report.study.cells import (
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.runs import Moment, Role, Run, WhenScored
+from secura_bench.report.study.unread import RANDOM, least
+from secura_bench.results.record import DataNote
 from secura_bench.spec.probe import PREFIX
 
 
@@ -95,6 +97,11 @@ class Study:
     def runs(self) -> tuple[Run, ...]:
         """All runs, the base's first."""
         return (*(self.base.runs if self.base else ()), *(run for arm in self.arms for run in arm.runs))
+
+    @cached_property
+    def data(self) -> dict[str, DataNote]:
+        """What is noted of each task's rows."""
+        return {task: note for run in self.runs for task, note in run.record.data.items()}
 
     @cached_property
     def protocols(self) -> tuple[str, ...]:
@@ -224,17 +231,9 @@ class Study:
         return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(keys))
 
     def _chance(self, protocol: str) -> float:
-        """Return the accuracy of a random choice on the probe's rows; 0 where none of them has choices.
-
-        ``choice`` scores the rows that have choices, the others all: where there are no choices, chance gives nothing.
-        """
-        if self.base is None:
-            return 0.0
-        notes = self.base.runs[0].record.data
-        parts = [notes[part] for part in self.parts_of(protocol) if part in notes]
-        known = [part for part in parts if protocol != "choice" or part.probe_chance is not None]
-        rows = [(part.probe_chance or 0.0, part.probe_rows) for part in known]
-        return sum(chance * n for chance, n in rows) / sum(n for _, n in rows) if rows else 0.0
+        """Return the accuracy of a random choice on the probe's rows; where there are no choices it gives nothing."""
+        parts = (self.data[part] for part in self.parts_of(protocol) if part in self.data)
+        return least(RANDOM.of_part(part, protocol) for part in parts)
 
     def curve(self, arm: Arm, protocol: str, metric: str, retention: bool = False) -> list[tuple[Moment, Cell]]:
         """Return the probe's score (or retention) at every moment that all of the arm's runs were scored at."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from secura_bench.report.study.arms import Arm, sequence_name
 from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
@@ -11,11 +11,11 @@ from secura_bench.report.study.protocols import Protocol, metric
 from secura_bench.report.study.ranking import rank
 from secura_bench.report.study.speaking import speaking, told_by
 from secura_bench.report.study.study import Study
+from secura_bench.report.study.unread import WITHOUT_READING, Share, least
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, SEPARATE, arms_on, place_of, title_of, with_numbers
 from secura_bench.report.tables.note import Note
 from secura_bench.report.tables.table import Column, Number, Row, Table
-from secura_bench.report.tables.unread import WITHOUT_READING
 
 
 def retention(study: Study, protocol: Protocol) -> Iterator[Table]:
@@ -157,9 +157,11 @@ def _constant_rows(
     study: Study, protocol: Protocol, sequence: tuple[str, ...], columns: Sequence[Column]
 ) -> Iterator[Row]:
     """Yield what answering without reading scores: the best constant answer, and a choice drawn at random."""
+    notes = study.data
     for label, unread in WITHOUT_READING.items():
-        learned = [(unread.of_task(study, task), 1) for task in sequence]
-        cells = {"learned": _mean(learned), "probe": _mean(unread.of_probe(study, protocol.id))}
+        learned = [replace(unread.of_task(notes.get(task), protocol.id), rows=1) for task in sequence]
+        probe = [unread.of_part(notes[part], protocol.id) for part in study.parts_of(protocol.id) if part in notes]
+        cells = {"learned": _mean(learned), "probe": _mean(probe)}
         entries: list[str | Number] = [sequence_name(sequence), label]
         for column in columns[2:]:
             shown = column.of.get("metric") == "accuracy" and column.group in cells
@@ -170,11 +172,10 @@ def _constant_rows(
             )
 
 
-def _mean(values: Sequence[tuple[float | None, int]]) -> Cell:
-    known = [(value, weight) for value, weight in values if value is not None]
-    if not known or len(known) < len(values):
+def _mean(shares: Sequence[Share]) -> Cell:
+    if not shares or any(share.value is None for share in shares):
         return Cell()
-    return Cell(math.fsum(value * weight for value, weight in known) / sum(weight for _, weight in known))
+    return Cell(least(shares))
 
 
 def _scored(study: Study, protocol: Protocol, arms: Sequence[Arm]) -> bool:

@@ -8,11 +8,11 @@ from secura_bench.report.study.cells import Cell
 from secura_bench.report.study.protocols import Protocol
 from secura_bench.report.study.speaking import speaking, told_by
 from secura_bench.report.study.study import Study
+from secura_bench.report.study.unread import WITHOUT_READING
 from secura_bench.report.tables import footnotes
 from secura_bench.report.tables.common import LABEL, arms_on, metric_name, place_of, title_of, value_of
 from secura_bench.report.tables.note import Note, unsaid
 from secura_bench.report.tables.table import Column, Number, Row, Table
-from secura_bench.report.tables.unread import WITHOUT_READING
 from secura_bench.results.record import MIXED
 
 
@@ -100,7 +100,7 @@ def _without_reading(study: Study, protocol: Protocol, sequence: tuple[str, ...]
     if protocol.main.id != "accuracy":
         return
     for label, unread in WITHOUT_READING.items():
-        known = [unread.of_task(study, task) for task in sequence]
+        known = [unread.of_task(study.data.get(task), protocol.id).value for task in sequence]
         if any(value is not None for value in known):
             numbers = tuple(Number(Cell() if value is None else Cell(value)) for value in known)
             yield Row((label, "–", *numbers), {"method": label, "after": "–"}, "", True)
