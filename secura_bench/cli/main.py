@@ -22,6 +22,7 @@ from secura_bench.cli.schema import schema
 from secura_bench.cli.score import score
 from secura_bench.foundation.errors import BenchError, StoppedEarly
 from secura_bench.foundation.library_warnings import leave_out_library_warnings
+from secura_bench.foundation.refused import in_words
 from secura_bench.foundation.version import __version__
 
 
@@ -93,7 +94,7 @@ def main() -> None:
         say(f"secura-bench: {error}", False)
         sys.exit(3 if isinstance(error, StoppedEarly) else 2)
     except OSError as error:
-        say(f"secura-bench: {error.filename or ''}: {error.strerror or error}", False)
+        say(f"secura-bench: {in_words(error)}", False)
         sys.exit(2)
     except Exception as error:
         from secura_bench.methods.plugins import plugin_fault
