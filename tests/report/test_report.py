@@ -59,6 +59,21 @@ def test_progress_has_time_left(monkeypatch) -> None:
     assert lines[-1] == "[2/2] two: done"
 
 
+def test_what_an_earlier_process_did_is_a_share_of_all_and_no_pace(monkeypatch) -> None:
+    """Half of a run was done before: its next quarter took 15 seconds, and so will the rest."""
+    import io
+
+    now = [0.0]
+    monkeypatch.setattr("secura_bench.runs.progress.person.time.monotonic", lambda: now[0])
+    with Reporter(100, 1, stream := io.StringIO()) as reporter:
+        reporter.start_run("one-0", "one", 100, done=50)
+        now[0] = 15.0
+        reporter.advance(25, RunActivity("step 3/4"))
+    first, second = stream.getvalue().splitlines()
+    assert first == "[1/1] one: going on where it stopped  50 % of all"
+    assert second == "[1/1] one: step 3/4  75 % of all  15 s left"
+
+
 def test_a_narrow_terminal_loses_columns_and_no_digits(monkeypatch, capsys) -> None:
     from rich.console import Console
 

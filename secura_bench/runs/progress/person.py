@@ -41,6 +41,7 @@ class Reporter:
         self._others = 0.0
         self._run = 0
         self._title = ""
+        self._before = 0.0  # units that earlier processes did of runs that go on: a share of all, and no pace
         self._done = 0.0
         self._run_end = 0.0
         self._began = time.monotonic()
@@ -69,12 +70,13 @@ class Reporter:
         """Begin the next run."""
         self._run += 1
         self._title = f"[{self._run}/{self.runs}] {title}"
-        self.total = max(1.0, self.total - done)  # an earlier process took the time for it
+        self.total = max(1.0, self.total - done)
+        self._before += done
         self._run_end = self._done + units - done
         self._kept = {}
         self._scoring_base = title == "base"
         if self._live:
-            self._live.reset(self._one, total=max(1.0, units - done))
+            self._live.reset(self._one, total=max(1.0, units))
         self._show("going on where it stopped" if done else "loading the model", now=True)
 
     def advance(self, units: float, at: RunActivity) -> None:
@@ -108,19 +110,20 @@ class Reporter:
         self._done = self._run_end
         self.note(f"{self._title}: {summary}")
         if self._live:
-            self._live.update(self._all, completed=self._done)
+            self._live.update(self._all, completed=self._before + self._done)
 
     def _show(self, doing: str, now: bool = False) -> None:
         kept = f"  kept {', '.join(self._kept.values())}" if self._kept else ""
         if self._live:
-            self._live.update(self._all, completed=self._done, total=self._own(), left=self.time_left())
+            all_ = self._before + self._own()
+            self._live.update(self._all, completed=self._before + self._done, total=all_, left=self.time_left())
             started = self._live.tasks[self._one].total or 1.0
             self._live.update(
                 self._one, completed=started - (self._run_end - self._done), title=self._title, doing=f"{doing}{kept}"
             )
         elif now or time.monotonic() - self._said >= self.every:
             self._said = time.monotonic()
-            share = 100 * self._done / self._own()
+            share = 100 * (self._before + self._done) / (self._before + self._own())
             left = self.time_left()
             self.note(f"{self._title}: {doing}{kept}  {share:.0f} % of all{left and '  ' + left}")
 
