@@ -135,6 +135,6 @@ def test_the_numbers_of_the_statistics_page_are_the_codes() -> None:
     from secura_bench.report.study.ranking import ALPHA
 
     page = " ".join((ROOT / "docs" / "statistics.md").read_text(encoding="utf-8").split())
-    assert f"All intervals are {100 * LEVEL:g} %, all tests at {100 * ALPHA:.0f} %, all draws {RESAMPLES:,}" in page
+    assert f"All intervals are {100 * LEVEL:g} %, all tests at {100 * ALPHA:.0f} %, all resamples {RESAMPLES:,}" in page
     assert f"Below {ENOUGH} items, or below {ENOUGH_GROUPS} groups" in page and f"below 2 / {RESAMPLES + 1}" in page
     assert f"The margin is {MARGIN:g} points unless `--margin` says otherwise" in page

@@ -13,10 +13,11 @@ from synthetic import Character, write_records
 from secura_bench.report.comparing.pair import pairs
 from secura_bench.report.make import make_report
 from secura_bench.report.study.group import make_studies
+from secura_bench.report.study.kept import BY_CHANCE
 from secura_bench.report.study.protocols import PROTOCOLS
 from secura_bench.report.study.read import read_runs
 from secura_bench.report.study.speaking import speaking, told_by
-from secura_bench.report.study.study import BY_CHANCE, Study
+from secura_bench.report.study.study import Study
 from secura_bench.report.study.unread import RANDOM, Share, least
 
 

@@ -216,7 +216,7 @@ def frontier_of(study: Study, protocol: Protocol, among: Sequence[Family]) -> Fr
         return None
     methods = {method for family in among for method in family.methods}
     by = learning.id, learned
-    found = {each.method: each for each in placings(study, protocol.id, metric, by) if each.method in methods}
+    found = {each.method: each for each in placings(study, protocol.id, metric, by, methods)}
     in_percent = any(not each.retention.missing for each in found.values())
     if not (in_percent or metric.percent):
         return None

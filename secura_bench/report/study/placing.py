@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from secura_bench.report import statistics
 from secura_bench.report.study.arms import Arm
-from secura_bench.report.study.cells import Cell, ScoreKey, mean_cell
+from secura_bench.report.study.cells import Cell, ScoreKey, Spread, mean_cell
 from secura_bench.report.study.contrast import compare
 from secura_bench.report.study.protocols import PROTOCOLS, Metric, Protocol
 from secura_bench.report.study.ranking import rank_keys
@@ -28,8 +28,7 @@ class Placing:
         learned: the main metric right after training each task. before: the base model's on the same tasks.
         gain: learned less before, on the same items, with its interval; missing where the base was not scored there.
         retention: the probe's score at the end as percent of the base's.
-        did_learn: whether the gain's interval lies above zero (no: it holds zero; worse: below; unsure: no interval).
-        did_forget: whether the retention's interval lies below 100 % (worse: above, the probe improved).
+        more: whether more of the metric by which learning is told is better.
     """
 
     method: str
@@ -39,8 +38,17 @@ class Placing:
     gain: Cell
     retention: Cell
     probe: Cell
-    did_learn: Answer
-    did_forget: Answer
+    more: bool
+
+    @property
+    def did_learn(self) -> Answer:
+        """Whether the gain's interval lies above zero (no: it holds zero; worse: below; unsure: no interval)."""
+        return _sign(self.gain, 0.0, self.more)
+
+    @property
+    def did_forget(self) -> Answer:
+        """Whether the retention's interval lies below 100 % (worse: above, the probe improved)."""
+        return _sign(self.retention, 100.0, False)
 
     @property
     def placed(self) -> bool:
@@ -79,9 +87,15 @@ def placed(study: Study) -> Iterator[tuple[Protocol, Metric, list[Placing]]]:
                 yield protocol, metric, found
 
 
-def placings(study: Study, protocol: str, metric: Metric, by: By | None = None) -> list[Placing]:
-    """Return every method's placing, in the study's order; what was learned is told ``by`` another protocol if said."""
-    return [_placing(study, method, protocol, metric, by or (protocol, metric)) for method in study.methods]
+def placings(
+    study: Study, protocol: str, metric: Metric, by: By | None = None, among: Collection[str] | None = None
+) -> list[Placing]:
+    """Return every method's placing (or of those ``among`` them), in the study's order.
+
+    What was learned is told ``by`` another protocol if said.
+    """
+    methods = [method for method in study.methods if among is None or method in among]
+    return [_placing(study, method, protocol, metric, by or (protocol, metric)) for method in methods]
 
 
 def learned_by(study: Study, protocol: Protocol) -> tuple[Protocol, Metric]:
@@ -106,18 +120,15 @@ def _placing(study: Study, method: str, protocol: str, metric: Metric, by: By) -
     theirs = [ScoreKey(base, by[0], by[1].id, "task", key.task, "end") for key in mine] if base else []
     learned = mean_cell(mine)
     before = mean_cell(theirs) if theirs else Cell(spread="no record of the base model")
-    gain = _gain(learned, before, mine, theirs)
-    kept = study.mean_retention(arms, protocol, metric.id)
     return Placing(
         method=method,
         arms=arms,
         learned=learned,
         before=before,
-        gain=gain,
-        retention=kept,
+        gain=_gain(learned, before, mine, theirs),
+        retention=study.mean_retention(arms, protocol, metric.id),
         probe=mean_cell(study.score_keys(arms, protocol, metric.id, "probe")),
-        did_learn=_sign(gain, 0.0, by[1].percent),
-        did_forget=_sign(kept, 100.0, False),
+        more=by[1].percent,
     )
 
 
@@ -160,11 +171,12 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 def _gain(learned: Cell, before: Cell, mine: Sequence[ScoreKey], theirs: Sequence[ScoreKey]) -> Cell:
     if learned.missing or before.missing:
         return Cell(spread=learned.why if learned.missing else before.why)
-    value = learned.value - before.value
-    test = compare(mine, theirs)
-    if test is None:
-        return Cell(value, "too few items, or they are not recorded", learned.n, learned.seeds)
-    return Cell(value, test.interval, learned.n, learned.seeds, items_only=learned.items_only)
+
+    def spread() -> Spread:
+        test = compare(mine, theirs)
+        return test.interval if test else "too few items, or they are not recorded"
+
+    return Cell(learned.value - before.value, spread, learned.n, learned.seeds, items_only=learned.items_only)
 
 
 def _sign(cell: Cell, line: float, more: bool) -> Answer:

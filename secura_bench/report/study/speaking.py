@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from secura_bench.report.study.kept import BASE_SCORES_NONE, BY_CHANCE, NEAR_ZERO
 from secura_bench.report.study.protocols import Metric, Protocol
 from secura_bench.report.study.protocols import metric as known
-from secura_bench.report.study.study import BASE_SCORES_NONE, BY_CHANCE, NEAR_ZERO, Study
+from secura_bench.report.study.study import Study
 
 _NOTHING_TO_KEEP = (BY_CHANCE, BASE_SCORES_NONE, NEAR_ZERO)
 

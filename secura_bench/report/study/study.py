@@ -33,7 +33,7 @@ from typing import Literal
 import numpy as np
 
 from secura_bench.report import statistics
-from secura_bench.report.statistics import Floats, Interval, Sample, Stratum, continual
+from secura_bench.report.statistics import Floats, Sample, Stratum, continual
 from secura_bench.report.study.arms import Arm
 from secura_bench.report.study.cells import (
     MISSING,
@@ -43,12 +43,10 @@ from secura_bench.report.study.cells import (
     as_told,
     mean_cell,
     number_of,
-    one_seed,
-    perplexity_of,
     sample_of,
 )
+from secura_bench.report.study.kept import retention
 from secura_bench.report.study.protocols import PROTOCOLS
-from secura_bench.report.study.protocols import metric as known
 from secura_bench.report.study.runs import Moment, Role, Run, WhenScored
 from secura_bench.report.study.unread import RANDOM, least
 from secura_bench.results.record import DataNote
@@ -90,6 +88,7 @@ class Study:
     left_out: tuple[str, ...] = ()
     apart: str = ""
     _cells: dict[tuple[ScoreKey, ...], Cell] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[ScoreKey, ...], Cell] = field(default_factory=dict, repr=False)
 
     # What there is
 
@@ -204,31 +203,12 @@ class Study:
 
         None of an accuracy that is not told apart from chance in the base model: there is nothing that could be kept.
         """
-        keys = [ScoreKey(arm, protocol, metric, "probe", self.probe_name, at) for arm in arms]
-        base, mine = self.probe(self.base, protocol, metric), mean_cell(keys)
-        lower = metric == "perplexity"
-        if mine.missing or base.missing or base.value <= 0 or not (lower or known(metric).percent):
-            why = mine.why if mine.missing else "the base's record is missing" if base.missing else BASE_SCORES_NONE
-            return Cell(spread=why, n=mine.n, seeds=mine.seeds)
-        if (metric.startswith("accuracy") or metric == "score") and (
-            base.low if base.interval else base.value
-        ) <= self._chance(protocol):
-            return Cell(spread=BY_CHANCE, n=mine.n, seeds=mine.seeds)
-        value, *seeds = (100 * (base.value / v if lower else v / base.value) for v in (mine.value, *mine.per_seed))
-        if all(arm.is_base for arm in arms):
-            return Cell(value, Interval(value, value), mine.n, (), tuple(seeds))
-        most = 100 * 100 / base.value
-
-        def spread() -> Spread:
+        keys = tuple(ScoreKey(arm, protocol, metric, "probe", self.probe_name, at) for arm in arms)
+        if keys not in self._kept:
+            base = self.probe(self.base, protocol, metric)
             under = ScoreKey(self.base, protocol, metric, "probe", self.probe_name, "end") if self.base else None
-            if lower:
-                return (perplexity_of(keys[0], under) if len(keys) == 1 else None) or "no items to resample, or too few"
-            one, other = sample_of(keys), sample_of([under]) if under else None
-            if one and other:
-                return as_told(statistics.ratio_interval(one, other), 0.0, most, keys) or mine.why or NEAR_ZERO
-            return as_told(statistics.seed_interval(seeds, 0.0, most), 0.0, most, keys) or mine.why
-
-        return Cell(value, spread, mine.n, mine.seeds, tuple(seeds), one_seed(keys))
+            self._kept[keys] = retention(keys, metric, base, under, self._chance(protocol))
+        return self._kept[keys]
 
     def _chance(self, protocol: str) -> float:
         """Return the accuracy of a random choice on the probe's rows; where there are no choices it gives nothing."""
@@ -262,10 +242,6 @@ class Study:
             return [ScoreKey(arm, protocol, metric, "probe", self.probe_name, "end") for arm in arms]
         return [ScoreKey(arm, protocol, metric, "task", task, "learned") for arm in arms for task in arm.sequence]
 
-
-BY_CHANCE, BASE_SCORES_NONE = "the base is not told apart from chance", "the base scores 0"
-NEAR_ZERO = "the base's score is too near 0"
-"""Why a score may have no retention, or one without an interval."""
 
 CONTINUAL = {
     "average_accuracy": continual.average_accuracy,
