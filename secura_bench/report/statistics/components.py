@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from secura_bench.report.statistics.resampling import enough, interaction
+from secura_bench.report.statistics.resampling import enough
 from secura_bench.report.statistics.samples import Floats, Sample, Stratum, matched, paired
 
 
@@ -114,10 +114,10 @@ def components_of(one: Sample, other: Sample) -> Components | None:
     for sides in found:
         name = sides[0].name
         alone.setdefault(name, sides[0])
-        means = [side.by_group.mean(axis=0) for side in sides]
+        means = [side.group_means for side in sides]
         gaps[name] = gaps.get(name, 0.0) + weight * (means[0] - means[1])
         for number, side in enumerate(sides):
-            residual = weight**2 * interaction(side.by_group)
+            residual = weight**2 * side.interaction
             explained[name] = explained.get(name, 0.0) + residual / len(side.values)
             if not side.fixed:
                 scores.setdefault((number, side.runs), []).append(side)
@@ -139,7 +139,7 @@ def _runs(strata: list[Stratum], weight: float) -> Runs:
         return Runs(None, {})
     noise: dict[str, float] = {}
     for stratum in strata:
-        noise[stratum.name] = noise.get(stratum.name, 0.0) + weight**2 * interaction(stratum.by_group)
+        noise[stratum.name] = noise.get(stratum.name, 0.0) + weight**2 * stratum.interaction
     means = weight * np.sum([stratum.values.mean(axis=1) for stratum in strata], axis=0)
-    items = math.fsum(weight**2 * interaction(stratum.by_group) / stratum.n_groups for stratum in strata)
+    items = math.fsum(weight**2 * stratum.interaction / stratum.n_groups for stratum in strata)
     return Runs(max(0.0, float(np.var(means, ddof=1)) - items), noise)

@@ -19,9 +19,9 @@ from secura_bench.report.statistics.intervals import Interval
 from secura_bench.report.statistics.resampling import (
     DRAWS,
     LEVEL,
+    RESAMPLES,
     at_least,
     enough,
-    interaction,
     moved_by,
     normal,
     quantiles,
@@ -196,7 +196,7 @@ def level(curves: Sequence[Curve], scale: Scale, of: Callable[[Lines], Floats]) 
     if not all(enough(sample) for sample in samples):
         return Level(value, None, *told)
     off = np.stack([_by_items(sample) for sample in samples])
-    by_items = _of(seen + off, curves, scale, of) - value
+    by_items = np.tile(_of(seen + off[:, :RESAMPLES], curves, scale, of) - value, DRAWS // RESAMPLES)
     if np.isnan(by_items).mean() > (1 - LEVEL) / 2:
         return Level(value, None, *told)
     slopes = _slopes(seen, off.std(axis=1), curves, scale, of)
@@ -230,7 +230,7 @@ def _by_items(sample: Sample) -> Floats:
     """Return draws of how far a score is off by its items, widened for few groups."""
     total = np.zeros(DRAWS)
     for stratum in sample.strata:
-        means = stratum.by_group.mean(axis=0)
+        means = stratum.group_means
         off = resampled_means(stratum.name, means - means.mean())
         total += widening(stratum.effective_groups) * off / len(sample.strata)
     return total
@@ -253,7 +253,7 @@ def _by_item(samples: Sequence[Sample], slopes: Floats) -> dict[str, Floats]:
     items: dict[str, Floats] = {}
     for sample, slope in zip(samples, slopes, strict=True):
         for stratum in sample.strata:
-            mine = slope / len(sample.strata) * stratum.by_group.mean(axis=0)
+            mine = slope / len(sample.strata) * stratum.group_means
             items[stratum.name] = items.get(stratum.name, 0.0) + mine
     return items
 
@@ -288,7 +288,7 @@ def _by_seeds(samples: Sequence[Sample], slopes: Floats, trained: Sequence[str])
         for stratum in sample.strata:
             weight = slope / len(sample.strata)
             scores = stratum.by_group
-            explained += weight**2 * interaction(scores) / scores.size
+            explained += weight**2 * stratum.interaction / scores.size
             if not stratum.fixed:
                 key = (training, stratum.runs)
                 runs[key] = runs.get(key, 0.0) + weight * stratum.values.mean(axis=1)

@@ -82,7 +82,7 @@ def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: 
     n, mean, added = len(values), float(values.mean()), weight * len(pseudo)
     centre = (n * mean + weight * pseudo.sum()) / (n + added)
     squares = float(((values - mean) ** 2).sum())
-    twice = sum(interaction(each.by_group) / each.by_group.size for each in (one, other) if each is not None)
+    twice = sum(each.interaction / each.by_group.size for each in (one, other) if each is not None)
     own = max(0.0, 1 - twice * n * (n - 1) / squares) if twice and squares > 0 else 1.0
     seen = math.sqrt(own) * n * resampled_means(one.name, values - mean)
     unseen = n * (mean - centre) ** 2 + weight * float(((pseudo - centre) ** 2).sum())
@@ -92,8 +92,7 @@ def _stratum_draws(one: Stratum, other: Stratum | None, pseudo: Floats, weight: 
 
 def _means(one: Stratum, other: Stratum | None) -> Floats:
     """Return each group's score, mean over seeds, or its difference."""
-    mean = one.by_group.mean(axis=0)
-    return np.asarray(mean if other is None else mean - other.by_group.mean(axis=0))
+    return one.group_means if other is None else np.asarray(one.group_means - other.group_means)
 
 
 def _pseudo(one: Stratum, other: Stratum | None) -> Floats:
@@ -112,18 +111,6 @@ def _pseudo(one: Stratum, other: Stratum | None) -> Floats:
         return np.empty(0)
     size = math.sqrt(float((differing**2).mean())) if len(differing) else one.whole
     return np.array([size, -size])
-
-
-def interaction(values: Floats) -> float:
-    """Return the variance of what neither the item nor the seed explains, 0 of a single seed or item.
-
-    It is the residual of a two-way layout without replication; ``values`` are seeds × items.
-    """
-    seeds, n = values.shape
-    if seeds == 1 or n == 1:
-        return 0.0
-    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    return float((rest**2).sum()) / ((seeds - 1) * (n - 1))
 
 
 def seed_draws(samples: Sequence[Sample], again: bool = False) -> Floats:
@@ -156,7 +143,7 @@ def seed_error(samples: Sequence[Sample], again: bool = False) -> tuple[float, f
             key = (side, stratum.runs)
             runs[key] = runs.get(key, 0.0) + share * stratum.values.mean(axis=1)
             scores = stratum.by_group
-            explained += share**2 * interaction(scores) / scores.size * (1 + again * len(scores))
+            explained += share**2 * stratum.interaction / scores.size * (1 + again * len(scores))
     return at_least(math.sqrt(explained), *welch(list(runs.values()), again))
 
 

@@ -71,6 +71,24 @@ class Stratum:
         summed = np.stack([np.bincount(index, row, len(sizes)) for row in self.values - mean])
         return np.asarray(mean + summed * len(sizes) / len(index))
 
+    @cached_property
+    def group_means(self) -> Floats:
+        """Each group's score, mean over seeds."""
+        return np.asarray(self.by_group.mean(axis=0))
+
+    @cached_property
+    def interaction(self) -> float:
+        """The variance of what neither the group nor the seed explains, 0 of a single seed or group.
+
+        It is the residual of a two-way layout without replication.
+        """
+        values = self.by_group
+        seeds, n = values.shape
+        if seeds == 1 or n == 1:
+            return 0.0
+        rest = values - self.group_means - values.mean(axis=1, keepdims=True) + values.mean()
+        return float((rest**2).sum()) / ((seeds - 1) * (n - 1))
+
     @property
     def effective_groups(self) -> float:
         """How many groups of equal size tell as much: (Σ m)² / Σ m² of group sizes m (Kish 1965)."""
