@@ -1,8 +1,9 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh machine.
 PYTHON ?= python3
 VENV   ?= .venv
-# Processes that share the tests, and the rows of the matrix, a thread each.
-JOBS   ?= 2
+# Processes that share the tests, and the rows of the matrix, a thread each: one more than a small machine has cores, as
+# some tests wait for processes that they kill.
+JOBS   ?= 3
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
