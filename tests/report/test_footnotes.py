@@ -18,7 +18,10 @@ SAID = {
     "respelled": "Answers that the tokenizer does not give back as they were, compared as it gives them back: t 7.",
     "fewshot": "7 worked examples before each prompt, of the training side: t.",
 }
-SILENT = {"train_rows", "test_rows", "found", "filtered", "duplicates", "probe_rows", "groups", "probe_groups"}
+SILENT = {
+    "train_rows", "test_rows", "found", "filtered", "duplicates", "probe_rows", "groups", "probe_groups", "options",
+    "probe_options",
+}  # fmt: skip
 """Counts that are told otherwise, or that change nothing of how a number reads."""
 
 
